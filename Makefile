@@ -1,0 +1,27 @@
+# On a fresh machine `make demo` or `make test` sets up everything in .venv by itself (Python 3.11 or newer, pip).
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test release clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/ready
+	$(BIN)/autograder demo
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/autograder release --check
+	$(BIN)/autograder verify
+	$(BIN)/python -m pytest -q
+
+release: .venv/ready
+	$(BIN)/autograder release
+
+clean:
+	rm -rf .venv .autograder demo
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

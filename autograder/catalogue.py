@@ -1,0 +1,154 @@
+"""The catalogue of a module: known mistakes, each with the hint a student reads, and unusual right answers.
+
+A mistake is a small wrong solution; its docstring is the hint. An alternative is a right solution in another style.
+Both are plain functions (or classes) that take the place of the contract's function they name:
+
+    @mistake(of="count_parameters", caught_by="test_buffers_are_not_parameters")
+    def counts_buffers(net):
+        \"\"\"`state_dict()` also holds BatchNorm's running statistics. They are buffers: saved, never trained.\"\"\"
+        return sum(tensor.numel() for tensor in net.state_dict().values())
+
+They are read as text, never imported: like a student's code, they run in the sandbox alone.
+"""
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from autograder.course import CourseError
+from autograder.notebook import Cell, Code, Statement, needed, parse_cell
+
+Solution = TypeVar("Solution", bound=Callable)
+
+
+def mistake(*, of: str, caught_by: str | tuple[str, ...]) -> Callable[[Solution], Solution]:
+    """Marks a function or class as a known mistake in `of`, caught by the check (or one of the checks) `caught_by`."""
+    return lambda solution: _mark(solution, "__mistake__", of, caught_by)
+
+
+def alternative(*, of: str) -> Callable[[Solution], Solution]:
+    """Marks a function or class as an unusual right answer to `of`."""
+    return lambda solution: _mark(solution, "__alternative__", of, ())
+
+
+def _mark(solution, attribute, of, caught_by):  # TEMPORARY
+    from types import SimpleNamespace
+
+    c = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
+    setattr(
+        solution,
+        attribute,
+        SimpleNamespace(of=of, caught_by=c, name=solution.__name__, hint=" ".join((solution.__doc__ or "").split())),
+    )
+    return solution
+
+
+def known_mistakes(module):  # TEMPORARY
+    return [
+        v.__mistake__ for v in vars(module).values() if hasattr(v, "__mistake__") and v.__module__ == module.__name__
+    ]
+
+
+def alternatives(module):  # TEMPORARY
+    return [
+        v.__alternative__
+        for v in vars(module).values()
+        if hasattr(v, "__alternative__") and v.__module__ == module.__name__
+    ]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A mistake (with `caught_by` and a hint) or an alternative (without), and the code that it needs."""
+
+    name: str
+    of: str
+    code: str
+    hint: str = ""
+    caught_by: tuple[str, ...] = ()
+
+    def cells(self, reference: list[Cell]) -> list[Cell]:
+        """It as a submission: the reference, then this in place of the reference's function."""
+        last = reference[-1].number
+        return [*reference, Cell(last + 1, self.code), Cell(last + 2, f"{self.of} = {self.name}")]
+
+
+def read_catalogue(path: Path, reference: list[Cell]) -> list[Entry]:
+    """The entries of a mistakes.py or an alternatives.py, in the order of its text; none when there is no such file.
+
+    Raises:
+        CourseError: a name that hides another's, a mistake without a hint or a check, or a decorator that cannot be read.
+    """
+    if not path.is_file():
+        return []
+    code = Code()
+    statements = parse_cell(Cell(1, path.read_text(encoding="utf-8")), code)
+    if code.notes:
+        raise CourseError(f"{path}: {code.notes[1]}")
+    _refuse_clashes(path, statements, reference)
+    marks = {id(statement): _take_mark(path, statement) for statement in statements}
+    return [_entry(path, s, marks[id(s)], statements) for s in statements if marks[id(s)] is not None]
+
+
+def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
+    """The decorator's name and settings; it is taken off, so that the code runs without this package's help."""
+    node = statement.node
+    for decorator in getattr(node, "decorator_list", []):
+        name = getattr(getattr(decorator, "func", None), "id", "")
+        if name in ("mistake", "alternative"):
+            node.decorator_list.remove(decorator)
+            statement.reads.discard(name)
+            try:
+                return name, {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
+            except ValueError:
+                raise CourseError(f"{path}, line {node.lineno}: @{name} takes plain strings only") from None
+    return None
+
+
+def _entry(path: Path, statement: Statement, mark: tuple[str, dict], statements: list[Statement]) -> Entry:
+    kind, settings = mark
+    node = statement.node
+    hint = " ".join((ast.get_docstring(node) or "").split())
+    caught_by = settings.get("caught_by", ())
+    caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
+    if kind == "mistake" and not (hint and caught_by):
+        raise CourseError(f"{path}: the mistake {node.name} needs a docstring (its hint) and caught_by (its check)")
+    code = "\n\n".join(ast.unparse(part.node) for part in needed(statements, [node.name]))
+    return Entry(node.name, settings.get("of", ""), code, hint if kind == "mistake" else "", caught_by)
+
+
+def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Cell]) -> None:
+    """A second definition hides the first without a word, here or in the reference that the entry is added to."""
+    imports = (ast.Import, ast.ImportFrom)
+    own: set[str] = set()
+    for statement in statements:
+        names = statement.binds if not isinstance(statement.node, imports) else set()
+        if names & own:
+            raise CourseError(
+                f"{path}: {', '.join(sorted(names & own))} defined more than once: give each its own name"
+            )
+        own |= names
+    theirs = [s for cell in reference for s in parse_cell(cell, Code())]
+    bound = {name: ast.unparse(s.node) for s in theirs for name in s.binds}
+    for statement in statements:
+        for name in statement.binds & set(bound):
+            if not isinstance(statement.node, imports) or not _same_import(name, statement, theirs):
+                raise CourseError(
+                    f"{path}: the name {name} is also bound by the notebook ({bound[name][:60]!r}): rename it here"
+                )
+
+
+def _same_import(name: str, statement: Statement, theirs: list[Statement]) -> bool:
+    return all(_origin(name, s.node) == _origin(name, statement.node) for s in theirs if name in s.binds)
+
+
+def _origin(name: str, node: ast.stmt) -> str:
+    """What an imported name stands for: `torch.nn` for both `from torch import nn` and `import torch.nn as nn`."""
+    for alias in getattr(node, "names", []):
+        if isinstance(node, ast.ImportFrom) and (alias.asname or alias.name) == name:
+            return f"{node.module}.{alias.name}"
+        if isinstance(node, ast.Import) and (alias.asname or alias.name.split(".")[0]) == name:
+            return alias.name if alias.asname else name
+    return f"not imported: {name}"

@@ -1,0 +1,151 @@
+"""What a check file is written with. Checks are pytest functions over recordings; no student code ever runs here.
+
+    @check("count_parameters", points=2)
+    def test_buffers_are_not_parameters(observed, expected):
+        \"\"\"Counts what is trained, not everything that is saved.\"\"\"
+        same(observed.totals["plain"], expected.totals["plain"], "count_parameters(net) of a small DenseNet",
+             look="`net.parameters()` gives what the optimizer trains.")
+
+The docstring is the title a student reads; `observed` is the submission's recording and `expected` the reference's.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autograder.recording import Error, Other, Tensor, distance
+
+
+@dataclass(frozen=True)
+class Check:
+    """A pytest function worth `points`, about one function of the contract."""
+
+    name: str
+    function: str
+    points: float
+    title: str
+    public: bool
+    test: Callable[[Any, Any], None]
+
+
+class Mismatch(AssertionError):
+    """A check's finding, in the student's words: what was asked, what was expected, what came, where to look."""
+
+    def __init__(self, what: str, expected: str, found: str, look: str = ""):
+        super().__init__(f"{what}: expected {expected}, found {found}." + (f" {look}" if look else ""))
+        self.what, self.expected, self.found, self.look = what, expected, found, look
+
+
+def check(function: str, points: float) -> Callable:
+    """Marks a pytest function as a check of the contract's `function`; whether it is public its file says."""
+
+    def mark(test: Callable) -> Callable:
+        title = (test.__doc__ or "").strip().splitlines()
+        if not title:
+            raise ValueError(f"{test.__name__} needs a docstring: its first line is the title a student reads")
+        public = not test.__module__.endswith("test_hidden")
+        test.__check__ = Check(test.__name__, function, points, title[0], public, test)
+        return test
+
+    return mark
+
+
+# Distances measured by `same`, in units of its tolerance: below 1 passes. `verify` collects them to show how far right
+# answers stay below the line and wrong ones above it.
+_distances: ContextVar[list[float] | None] = ContextVar("distances", default=None)
+
+
+@contextlib.contextmanager
+def measured_distances() -> Iterator[list[float]]:
+    """Collects, while the block runs, every distance that `same` measures, in units of its tolerance."""
+    distances: list[float] = []
+    token = _distances.set(distances)
+    try:
+        yield distances
+    finally:
+        _distances.reset(token)
+
+
+def require(condition: bool, what: str, expected: str, found: Any, look: str = "") -> None:
+    """Fails the check with a `Mismatch` unless `condition` holds."""
+    if not condition:
+        raise Mismatch(what, expected, show(found), look)
+
+
+def same(found: Any, expected: Any, what: str, *, within: float = 0.0, look: str = "") -> None:
+    """Fails unless `found` is of `expected`'s type and structure, and every number within the tolerance.
+
+    Args:
+        within: the largest |found − expected| / (1 + |expected|) accepted, for floats and float tensors.
+            Integers, strings and booleans must be equal. NaN is wrong unless `expected` is NaN.
+
+    Raises:
+        Mismatch: naming the first place that differs.
+    """
+    if isinstance(expected, dict):
+        _same_dict(found, expected, what, within, look)
+    elif isinstance(expected, (list, tuple)):
+        kind = type(expected).__name__
+        require(type(found) is type(expected), what, f"a {kind} of {len(expected)}", found, look)
+        require(len(found) == len(expected), what, f"{len(expected)} entries", f"{len(found)}: {show(found)}", look)
+        for index, item in enumerate(expected):
+            same(found[index], item, f"{what}[{index}]", within=within, look=look)
+    elif isinstance(expected, Tensor):
+        _same_tensor(found, expected, what, within, look)
+    elif isinstance(expected, float):
+        is_float = isinstance(found, float)
+        require(is_float, what, f"the Python float {show(expected)}", found, look)
+        _near(distance(found, expected), within, what, show(expected), found, look)
+    else:
+        require(type(found) is type(expected) and found == expected, what, show(expected), found, look)
+
+
+def _same_dict(found: Any, expected: dict, what: str, within: float, look: str) -> None:
+    require(isinstance(found, dict), what, f"a dict with the keys {show(list(expected))}", found, look)
+    require(set(found) == set(expected), what, f"the keys {show(list(expected))}", list(found), look)
+    for key, item in expected.items():
+        same(found[key], item, f"{what}[{key!r}]", within=within, look=look)
+
+
+def _same_tensor(found: Any, expected: Tensor, what: str, within: float, look: str) -> None:
+    article = "a numpy array" if expected.kind == "ndarray" else "a torch.Tensor"
+    is_tensor = isinstance(found, Tensor) and found.kind == expected.kind
+    require(is_tensor, what, f"{article} of shape {expected.shape}", found, look)
+    require(found.shape == expected.shape, what, f"shape {expected.shape}", f"shape {found.shape}", look)
+    require(found.dtype == expected.dtype, what, f"dtype {expected.dtype}", f"dtype {found.dtype}", look)
+    gap = distance(found.array, expected.array)
+    _near(gap, within, what, _summary(expected.array), _summary(found.array), look)
+
+
+def _near(gap: float, within: float, what: str, expected: str, found: Any, look: str) -> None:
+    distances = _distances.get()
+    if distances is not None:
+        distances.append(gap / within if within else (0.0 if gap == 0 else np.inf))
+    require(gap <= within, what, expected, found, look)
+
+
+def _summary(array: np.ndarray) -> str:
+    if array.size <= 6:
+        return show(array.tolist())
+    values = array.astype(np.float64)
+    return f"values from {values.min():.4g} to {values.max():.4g} with mean {values.mean():.5g}"
+
+
+def show(value: Any, limit: int = 300) -> str:
+    """A value as a student reads it: short, floats to six figures."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, (list, tuple)):
+        text = ", ".join(show(v, limit) if not isinstance(v, str) else repr(v) for v in value[:12])
+        text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
+    elif isinstance(value, (Tensor, Error, Other)):
+        text = repr(value)
+    else:
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,90 @@
+"""Where things are: the course's folders, and what a module's source says about its exercises."""
+
+import difflib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+
+class CourseError(Exception):
+    """Something in the course or on the command line has to be mended; the message names it and the mend."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One weekly module: `source/<name>/<notebook>.py` and everything made from it."""
+
+    root: Path
+    name: str
+
+    @cached_property
+    def source(self) -> Path:
+        """The notebook's source, the folder's only Python file."""
+        files = sorted((self.root / "source" / self.name).glob("*.py"))
+        if len(files) != 1:
+            raise CourseError(
+                f"source/{self.name}/ must hold exactly one .py file, the notebook's source; it has {len(files)}"
+            )
+        return files[0]
+
+    @property
+    def notebook(self) -> str:
+        """The file name of the notebook that students get and hand in."""
+        return f"{self.source.stem}.ipynb"
+
+    @property
+    def tests(self) -> Path:
+        """The module's probes, checks, known mistakes and alternatives."""
+        return self.root / "tests" / self.name
+
+    @property
+    def release(self) -> Path:
+        return self.root / "release" / self.name
+
+    @property
+    def solutions(self) -> Path:
+        return self.root / "solutions" / self.name
+
+
+@dataclass(frozen=True)
+class Course:
+    """The repository: a folder with `source/` and `tests/`."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Course":
+        """The course that `start` (the working folder) lies in.
+
+        Raises:
+            CourseError: no folder above has a source/ and a tests/.
+        """
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / "source").is_dir() and (folder / "tests").is_dir():
+                return cls(folder)
+        raise CourseError(
+            f"{start} is not inside a course (a folder with source/ and tests/): change into the repository first"
+        )
+
+    def modules(self) -> list[Module]:
+        """All modules, by name."""
+        return [Module(self.root, path.name) for path in sorted((self.root / "source").iterdir()) if path.is_dir()]
+
+    def module(self, name: str) -> Module:
+        """The module called `name`.
+
+        Raises:
+            CourseError: there is none; names the nearest.
+        """
+        names = [module.name for module in self.modules()]
+        if name in names:
+            return Module(self.root, name)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none yet'}."
+        raise CourseError(f"no module is called {name!r}: {hint}")
+
+    @property
+    def store(self) -> Path:
+        """Recordings, kept between runs; safe to delete."""
+        return self.root / ".autograder" / "recordings"

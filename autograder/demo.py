@@ -1,0 +1,76 @@
+"""A class made from a module's own catalogue, graded: `autograder demo`.
+
+Right answers in several styles, typical mistakes, a stub, half a notebook and a damaged file.
+"""
+
+import random
+from pathlib import Path
+
+import nbformat
+from rich.console import Console
+
+from autograder import source
+from autograder.catalogue import Entry, read_catalogue
+from autograder.course import Module
+from autograder.grade import grade_class, print_table
+from autograder.observer import write_whole
+from autograder.release import make_notebook
+from autograder.source import SourceCell
+from autograder.submissions import find_submissions
+
+RIGHT = ("ada", "boris", "chen", "dalia", "emre")
+WRONG = ("fatima", "goran", "hana", "ivan", "june", "kofi", "lena", "malik", "noor")
+SEED = 1  # of the class and of its hidden checks, so that every demo shows the same
+
+
+def demo(module: Module, folder: Path, console: Console, **engine) -> int:
+    """Makes the class under `folder`/submitted, grades it, and prints the table and where the feedback is."""
+    students = build_class(module, folder / "submitted")
+    console.print(
+        f"{len(students)} submissions in {folder / 'submitted'}: {', '.join(students)}", highlight=False, soft_wrap=True
+    )
+    submissions = find_submissions(module, [folder / "submitted"])
+    outcome = grade_class(module, submissions, folder / "grades", console, seed=SEED, **engine)
+    print_table(outcome, console)
+    console.print(f"\nA feedback page for every student: {folder / 'grades' / 'feedback'}/, grades: {folder / 'grades' / 'grades.csv'}",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+    expected = {"oskar"}  # the damaged file cannot be graded, and the rest of the class is
+    return 0 if {result.student for result in outcome.failures} == expected else 1
+
+
+def build_class(module: Module, folder: Path) -> list[str]:
+    """Writes a notebook for every student of the class into nbgrader's tree, and gives their names."""
+    cells = source.read_source(module.source)
+    reference = source.reference_cells(cells)
+    mistakes = read_catalogue(module.tests / "mistakes.py", reference)
+    alternatives = read_catalogue(module.tests / "alternatives.py", reference)
+    functions = source.functions(cells)
+    drawn = random.Random(SEED)
+    notebooks = {name: _notebook(module, cells, _styles(alternatives, functions, drawn)) for name in RIGHT}
+    for number, name in enumerate(WRONG):
+        chosen = drawn.sample([entry for entry in mistakes if entry.of in functions], 1 + number % 3)
+        notebooks[name] = _notebook(module, cells, {entry.of: entry for entry in chosen})
+    notebooks["petra"] = _notebook(module, cells, {}, stubs=functions)
+    notebooks["quinn"] = _notebook(module, cells, {}, stubs=functions[len(functions) // 2 :])
+    notebooks["oskar"] = notebooks["ada"][: len(notebooks["ada"]) // 3]
+    for name, text in notebooks.items():
+        write_whole(folder / name / module.name / module.notebook, text)
+    return sorted(notebooks)
+
+
+def _styles(alternatives: list[Entry], functions: list[str], drawn: random.Random) -> dict[str, Entry]:
+    """One alternative for each function that has any."""
+    by_function = {name: [entry for entry in alternatives if entry.of == name] for name in functions}
+    return {name: drawn.choice(entries) for name, entries in by_function.items() if entries}
+
+
+def _notebook(module: Module, cells: list[SourceCell], entries: dict[str, Entry], stubs: list[str] = ()) -> str:
+    """The released notebook as a student hands it in: solved, but for `entries` and `stubs`."""
+    texts = []
+    for cell in cells:
+        function = cell.about.get("function")
+        if function in entries:
+            texts.append(f"{entries[function].code}\n\n\n{function} = {entries[function].name}")
+        else:
+            texts.append(cell.stub if not function or function in stubs else cell.solution)
+    return nbformat.writes(make_notebook(module, cells, texts))

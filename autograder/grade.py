@@ -1,0 +1,163 @@
+"""Grading a class: `autograder grade MODULE [PATH…]`."""
+
+import hashlib
+import json
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from autograder.course import CourseError, Module
+from autograder.grading import Grader
+from autograder.judge import PASSED, clean
+from autograder.notebook import Unreadable
+from autograder.observer import GraderFault, write_whole
+from autograder.report import GRADED, REFUSED, Result, feedback_page, grades_csv, number, result_json
+from autograder.submissions import Submission
+
+NOT_GRADED = "not graded"
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """What a run did: its results by student, and how many of them needed no student code to run again."""
+
+    results: list[Result]
+    unchanged: int
+
+    @property
+    def failures(self) -> list[Result]:
+        return [result for result in self.results if result.status != GRADED]
+
+
+def grade_class(module: Module, submissions: list[Submission], out: Path, console: Console, *, seed: int | None = None,
+                sandbox: str = "full", workers: int = 2, limit: float = 20.0) -> ClassResult:  # fmt: skip
+    """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`."""
+    seed = class_seed(out) if seed is None else seed
+    with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader, _progress(console) as progress:
+        bar = progress.add_task("starting", total=len(submissions))
+        grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
+        with ThreadPoolExecutor(workers) as pool:
+            progress.update(bar, description="grading")
+            results = []
+            for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
+                results.append(result)
+                progress.advance(bar)
+            results = _with_hints(grader, submissions, results, pool, progress)
+    for result in results:
+        write_result(result, grader.exercises, out)
+    write_grades_csv(out)
+    return ClassResult(results, sum(bool(result.graded and result.graded.cached) for result in results))
+
+
+def class_seed(out: Path) -> int:
+    """The seed of a class's hidden probes: drawn once, then kept with its grades."""
+    path = out / "seed"
+    if not path.is_file():
+        write_whole(path, f"{secrets.randbelow(2**31)}\n")
+    try:
+        return int(path.read_text())
+    except ValueError:
+        raise CourseError(
+            f"{path} must hold one whole number, the seed of the hidden checks: mend it, or delete it"
+        ) from None
+
+
+def _grade_one(grader: Grader, submission: Submission, hints: bool = False) -> Result:
+    about = {"student": submission.student, "module": grader.module.name, "note": submission.note,
+             "maximum": sum(check.points for check in grader.checks), "seed": grader.seed}  # fmt: skip
+    if submission.problem:
+        return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)
+    try:
+        data = submission.path.read_bytes()
+        graded = grader.grade(grader.read(data), hints=hints)
+    except (Unreadable, OSError) as error:
+        return Result(status=REFUSED, reason=clean(f"{submission.path} {error}"), **about)
+    except GraderFault as error:
+        return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
+    return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
+
+
+def _with_hints(grader: Grader, submissions: list[Submission], results: list[Result], pool: ThreadPoolExecutor,
+                progress: Progress) -> list[Result]:  # fmt: skip
+    """The results again, with the mistakes named; the known mistakes are recorded first, by all workers at once."""
+    failing = {verdict.function for result in results for verdict in _failed(result)}
+    if not failing:
+        return results
+    bar = progress.add_task("naming the mistakes", total=None)
+    grader.prepare(failing, pool)
+    named = [_grade_one(grader, s, hints=True) if _failed(r) else r for s, r in zip(submissions, results, strict=True)]
+    progress.remove_task(bar)
+    return [_keep_cached(new, old) for new, old in zip(named, results, strict=True)]
+
+
+def _failed(result: Result) -> list:
+    """The verdicts that a known mistake may explain."""
+    verdicts = result.graded.verdicts if result.graded else ()
+    return [verdict for verdict in verdicts if verdict.state not in (PASSED, "missing")]
+
+
+def _keep_cached(new: Result, old: Result) -> Result:
+    if new.graded is None or old.graded is None:
+        return new
+    return replace(new, graded=replace(new.graded, cached=old.graded.cached))
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:
+    """Writes a student's JSON file and feedback page. A grade is never replaced by a refusal."""
+    path = out / "results" / f"{result.student}.json"
+    if result.status != GRADED and _status(path) == GRADED:
+        return
+    for target, text in ((path, result_json(result, exercises)),
+                         (out / "feedback" / f"{result.student}.html", feedback_page(result, exercises))):  # fmt: skip
+        if not target.is_file() or target.read_text(encoding="utf-8") != text:
+            write_whole(target, text)
+
+
+def _status(path: Path) -> str:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def write_grades_csv(out: Path) -> None:
+    """Writes `grades.csv` from all results in `out`, those of earlier runs too."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "results").glob("[!.]*.json"))]
+    write_whole(out / "grades.csv", grades_csv(rows))
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def print_table(outcome: ClassResult, console: Console) -> None:
+    """One line a student: score, where the first error is, which mistakes were named."""
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("student", "left"), ("score", "right"), ("first error", "left"), ("mistakes named", "left")):
+        table.add_column(name, justify=side)
+    for result in outcome.results:
+        table.add_row(*map(Text, _row(result)))
+    console.print(table)
+    for result in outcome.failures:
+        console.print(Text(f"{result.student}: {result.status}: {result.reason}", style="red"))
+
+
+def _row(result: Result) -> tuple[str, str, str, str]:
+    if result.graded is None:
+        return clean(result.student), result.status, "", ""
+    named = dict.fromkeys(verdict.mistake for verdict in result.graded.verdicts if verdict.mistake)
+    score = f"{number(result.graded.score)} / {number(result.maximum)}"
+    return clean(result.student), score, result.graded.first_error, ", ".join(named)

@@ -1,0 +1,194 @@
+"""Grading one module's submissions: everything goes the same way, the reference first.
+
+`Grader` holds the workers, the checks and the reference's recordings; `grade` takes code cells and gives verdicts.
+"""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from autograder import source
+from autograder.catalogue import Entry, read_catalogue
+from autograder.checks import Check
+from autograder.course import Course, CourseError, Module
+from autograder.diagnose import KnownMistake, diagnose
+from autograder.judge import PASSED, Judged, Verdict, collect, judge
+from autograder.notebook import Cell
+from autograder.observer import Observer, Recording
+
+PUBLIC, HIDDEN = True, False
+FILES = {PUBLIC: "probes_public", HIDDEN: "probes_hidden"}
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A submission's verdicts in the notebook's order, and what the grader noticed about its cells."""
+
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[tuple[str, str], ...]
+    judged: tuple[Judged, ...] = ()
+    cached: bool = False
+
+    @property
+    def score(self) -> float:
+        return sum(verdict.points for verdict in self.verdicts)
+
+    @property
+    def maximum(self) -> float:
+        return sum(verdict.maximum for verdict in self.verdicts)
+
+    @property
+    def first_error(self) -> str:
+        """The function, in the notebook's order, in which the first check failed; empty when none did."""
+        return next((verdict.function for verdict in self.verdicts if verdict.state != PASSED), "")
+
+    def passed(self, function: str) -> bool:
+        """Whether every check of `function` passed."""
+        return all(verdict.state == PASSED for verdict in self.verdicts if verdict.function == function)
+
+
+class Grader:
+    """Grades submissions of one module under one seed of the hidden probes.
+
+    Args:
+        seed: the hidden probes' inputs are drawn from it.
+        sandbox: "full", or "none" for limits alone.
+        workers: processes for each set of probes.
+        limit: seconds a probe may take.
+    """
+
+    def __init__(self, module: Module, seed: int, *, sandbox: str = "full", workers: int = 1, limit: float = 20.0):
+        self.module, self.seed = module, seed
+        self.cells = source.read_source(module.source)
+        self.exercises = source.exercises(self.cells)
+        self.functions = source.functions(self.cells)
+        self.reference = source.reference_cells(self.cells)
+        self.checks = _in_order(collect(module.tests), self.functions, module)
+        store = Course(module.root).store
+        self.observers = {public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
+                          for public, file in FILES.items()}  # fmt: skip
+        self._expected: dict[bool, Recording] = {}
+        self._known: dict[str, list[KnownMistake]] = {}
+        self._entries: list[Entry] | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> "Grader":
+        for observer in self.observers.values():
+            observer.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        for observer in self.observers.values():
+            observer.close()
+
+    @property
+    def mistakes(self) -> list[Entry]:
+        if self._entries is None:
+            self._entries = read_catalogue(self.module.tests / "mistakes.py", self.reference)
+        return self._entries
+
+    @property
+    def alternatives(self) -> list[Entry]:
+        return read_catalogue(self.module.tests / "alternatives.py", self.reference)
+
+    @property
+    def expected(self) -> dict[bool, Recording]:
+        """The reference's recordings: submission zero.
+
+        Raises:
+            CourseError: the reference does not answer a probe.
+        """
+        with self._lock:
+            if not self._expected:
+                recordings = self.observe(self.reference)
+                for recording in recordings.values():
+                    for name, observation in recording.observations.items():
+                        if observation.state != "returned":
+                            raise CourseError(
+                                f"{self.module.name}: the reference itself fails the probe {name}: {observation.error}"
+                            )
+                self._expected = recordings
+        return self._expected
+
+    def read(self, data: bytes) -> list[Cell]:
+        """The code cells of a notebook; raises `Unreadable`."""
+        return self.observers[PUBLIC].read(data)
+
+    def observe(self, cells: list[Cell], function: str | None = None, seed: int | None = None) -> dict[bool, Recording]:
+        """The recordings of `cells` under all probes, or those about one function."""
+        seeds = {PUBLIC: None, HIDDEN: self.seed if seed is None else seed}
+        return {public: observer.observe(cells, only=function, **({"seed": seeds[public]} if seeds[public] is not None else {}))
+                for public, observer in self.observers.items()}  # fmt: skip
+
+    def grade(self, cells: list[Cell], function: str | None = None, hints: bool = True) -> Graded:
+        """Grades the code in `cells`: all of it, or only the checks of one function; with `hints`, names the mistakes.
+
+        Raises:
+            GraderFault: it could not be observed; that is "not graded", never a zero.
+        """
+        expected = self.expected
+        recordings = self.observe(cells, function)
+        checks = [check for check in self.checks if function in (None, check.function)]
+        judged = judge(checks, recordings, expected)
+        verdicts = self._name_mistakes(judged, recordings) if hints else [j.verdict for j in judged]
+        notes = next((r.notes for r in recordings.values() if r.notes), ())
+        return Graded(tuple(verdicts), notes, tuple(judged), all(r.cached for r in recordings.values()))
+
+    def _name_mistakes(self, judged: list[Judged], recordings: dict[bool, Recording]) -> list[Verdict]:
+        found = {name: self._diagnose(name, judged, recordings) for name in self.functions}
+        return with_hints([j.verdict for j in judged], found)
+
+    def _diagnose(self, function: str, judged: list[Judged], recordings: dict[bool, Recording]) -> KnownMistake | None:
+        failing = [j for j in judged if j.verdict.function == function and j.verdict.state not in (PASSED, "missing")]
+        if not failing:
+            return None
+        return diagnose(recordings, self.expected, probes_of(failing), self.known(function))
+
+    def known(self, function: str) -> list[KnownMistake]:
+        """The known mistakes of `function` with their recordings, made once."""
+        with self._lock:
+            if function not in self._known:
+                self._known[function] = [self._known_mistake(entry) for entry in self.mistakes if entry.of == function]
+        return self._known[function]
+
+    def prepare(self, functions: Iterable[str], pool: Executor) -> None:
+        """Records the known mistakes of `functions` with all workers at once, so that `known` only reads them."""
+        functions = set(functions)
+        list(pool.map(self._known_mistake, [entry for entry in self.mistakes if entry.of in functions]))
+
+    def _known_mistake(self, entry: Entry) -> KnownMistake:
+        return KnownMistake(entry.name, entry.of, entry.hint, self.observe(entry.cells(self.reference), entry.of))
+
+
+def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:
+    """The probes that these checks looked at, each once."""
+    return list(dict.fromkeys((j.verdict.public, probe) for j in judged for probe in j.probes))
+
+
+def with_hints(verdicts: list[Verdict], found: dict[str, KnownMistake | None]) -> list[Verdict]:
+    """The verdicts, with each function's mistake named on the checks that it fails."""
+    return [_with_hint(verdict, found.get(verdict.function)) for verdict in verdicts]
+
+
+def _with_hint(verdict: Verdict, mistake: KnownMistake | None) -> Verdict:
+    if mistake is None or verdict.state in (PASSED, "missing"):
+        return verdict
+    return replace(verdict, mistake=mistake.name, hint=mistake.hint)
+
+
+def _in_order(checks: list[Check], functions: list[str], module: Module) -> list[Check]:
+    """Checks in the notebook's order of functions.
+
+    Raises:
+        CourseError: a check of a function that the notebook does not have, or two checks of one name.
+    """
+    names = [check.name for check in checks]
+    for check in checks:
+        if check.function not in functions:
+            raise CourseError(
+                f"{module.tests}: {check.name} is about {check.function!r}, which the notebook does not define"
+            )
+        if names.count(check.name) > 1:
+            raise CourseError(f"{module.tests}: two checks are called {check.name}: give each its own name")
+    return sorted(checks, key=lambda check: functions.index(check.function))

@@ -1,0 +1,143 @@
+"""Judging: the checks of a module on one recording. No student code runs here, and torch is not needed.
+
+Checks are collected once, by pytest itself (so that plain `assert` explains itself), and then called for one recording
+after another: a class is judged without a pytest start for each submission.
+"""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autograder.checks import Check, Mismatch, measured_distances
+from autograder.course import CourseError
+from autograder.observer import Observed, Recording, Unavailable
+
+PASSED, FAILED, NOT_GRADED = "passed", "failed", "not graded"
+STATES = (PASSED, FAILED, "crashed", "timed out", "out of memory", "missing", NOT_GRADED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check says about one submission. `hint` is a known mistake's, `mistake` its name."""
+
+    check: str
+    function: str
+    title: str
+    public: bool
+    state: str
+    points: float
+    maximum: float
+    message: str = ""
+    expected: str = ""
+    found: str = ""
+    look: str = ""
+    mistake: str = ""
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict with what the diagnosis and `verify` need: the probes it looked at, and its distances in tolerances."""
+
+    verdict: Verdict
+    probes: tuple[str, ...]
+    distances: tuple[float, ...]
+
+
+def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden.py")) -> list[Check]:
+    """The checks in `folder`, collected by pytest, in the order of the files.
+
+    Raises:
+        CourseError: a check file does not import, or holds no check; with pytest's own explanation.
+    """
+    import pytest
+
+    paths = [folder / name for name in files if (folder / name).is_file()]
+    if not paths:
+        raise CourseError(f"{folder} holds no checks ({' or '.join(files)})")
+    collector, output = _Collector(), io.StringIO()
+    arguments = ["--collect-only", "-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null",
+                 "--rootdir", str(folder), "--import-mode=prepend"]  # fmt: skip
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _no_bytecode():
+        status = pytest.main([*arguments, *map(str, paths)], plugins=[collector])
+    if status != pytest.ExitCode.OK:
+        raise CourseError(f"the checks in {folder} could not be collected:\n{output.getvalue().strip()}")
+    return collector.checks
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def pytest_collection_modifyitems(self, items: list) -> None:
+        self.checks = [item.function.__check__ for item in items if hasattr(item.function, "__check__")]
+
+
+@contextlib.contextmanager
+def _no_bytecode():
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def judge(
+    checks: Iterable[Check], observed: Mapping[bool, Recording], expected: Mapping[bool, Recording]
+) -> list[Judged]:
+    """One verdict for every check, from the public (True) and the hidden (False) recordings.
+
+    A set that `observed` does not hold was not observed: its checks are "not graded".
+    """
+    return [_judge_one(check, observed.get(check.public), expected.get(check.public)) for check in checks]
+
+
+def _judge_one(check: Check, observed: Recording | None, expected: Recording | None) -> Judged:
+    verdict = Verdict(check.name, check.function, check.title, check.public, PASSED, check.points, check.points)
+    if observed is None or expected is None:
+        return Judged(replace(verdict, state=NOT_GRADED, points=0, message="was not observed"), (), ())
+    seen, wanted = Observed(observed), Observed(expected)
+    with measured_distances() as distances:
+        try:
+            check.test(seen, wanted)
+        except Unavailable as error:
+            verdict = _unavailable(verdict, error, wanted, expected)
+        except Mismatch as error:
+            verdict = _failed(verdict, str(error), expected=error.expected, found=error.found, look=error.look)
+        except AssertionError as error:
+            verdict = _failed(verdict, str(error))
+        except Exception as error:  # a recording of a form the check did not think of is wrong, not a grader's crash
+            verdict = _failed(
+                verdict, f"the answer has another form than the contract's ({type(error).__name__}: {error})"
+            )
+    return Judged(verdict, tuple(seen.used), tuple(distances))
+
+
+def _unavailable(verdict: Verdict, error: Unavailable, wanted: Observed, expected: Recording) -> Verdict:
+    observation = error.observation
+    if expected.observations[error.probe].state != "returned":
+        return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")
+    state = FAILED if observation.state == "raised" else observation.state
+    message = clean(str(observation.error))
+    if observation.state == "raised":
+        message = f"`{verdict.function}` raised {message}"
+    return replace(verdict, state=state, points=0, message=message)
+
+
+def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:
+    cleaned = {name: clean(text) for name, text in details.items()}
+    return replace(verdict, state=FAILED, points=0, message=clean(message), **cleaned)
+
+
+def clean(text: str, limit: int = 1200) -> str:
+    """Text of a submission made fit for a terminal and a page: no control characters, no bidirectional tricks."""
+    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "�", text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

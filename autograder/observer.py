@@ -1,0 +1,404 @@
+"""The grader's side of observing: sends code to the workers, keeps the recordings, and trusts neither.
+
+A recording is kept under a key of everything it depends on, so that a class is judged again without running student
+code again, and an interrupted run goes on where it stopped.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import queue
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autograder.notebook import Cell, Unreadable
+from autograder.recording import Error, Malformed, decode, encode
+from autograder.worker import receive_message, send_message
+
+ENGINE_FILES = ("notebook.py", "observe.py", "probing.py", "recording.py", "device.py")
+MAX_RECORDING_BYTES = 256 * 2**20
+PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one probe saw. `state` is returned, raised, missing, crashed, timed out, out of memory or not graded."""
+
+    state: str
+    value: Any = None
+    error: Error | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All observations of one submission under one set of probes, and notes on its cells."""
+
+    observations: Mapping[str, Observation]
+    notes: tuple[tuple[str, str], ...] = ()
+    cpu: float = 0.0
+    cached: bool = field(default=False, compare=False)
+
+
+class Unavailable(AssertionError):
+    """A check asked for an observation that is not there; carries the reason to the verdict."""
+
+    def __init__(self, probe: str, observation: Observation):
+        super().__init__(str(observation.error) if observation.error else observation.state)
+        self.probe, self.observation = probe, observation
+
+
+class Observed:
+    """A recording as checks see it: `observed.totals` is the value of the probe `totals`."""
+
+    def __init__(self, recording: Recording):
+        self._recording = recording
+        self.used: list[str] = []
+
+    def __getattr__(self, probe: str) -> Any:
+        if probe.startswith("__"):
+            raise AttributeError(probe)
+        observation = self._recording.observations.get(probe)
+        if observation is None:
+            raise AttributeError(f"no probe is named {probe!r}; there are {', '.join(self._recording.observations)}")
+        if probe not in self.used:
+            self.used.append(probe)
+        if observation.state != "returned":
+            raise Unavailable(probe, observation)
+        return observation.value
+
+
+class Observer:
+    """Worker processes for one set of probes.
+
+    Args:
+        folder: the package that holds the probes.
+        file: `probes_public` or `probes_hidden`; empty for reading notebooks only.
+        functions: the contract's function names.
+        store: where recordings are kept; None keeps none.
+        sandbox: "full" or "none".
+        limit: seconds a probe may take.
+    """
+
+    def __init__(self, folder: Path, file: str, functions: list[str], store: Path | None = None, *,
+                 sandbox: str = "full", limit: float = 20.0, workers: int = 1):  # fmt: skip
+        self.folder, self.file, self.functions, self.store = folder, file, functions, store
+        self.sandbox, self.limit = sandbox, limit
+        self.probes: list[list[str]] = []
+        self._idle: queue.Queue[_Worker] = queue.Queue()
+        self._server: subprocess.Popen | None = None
+        self._workers = workers
+        self._fingerprint = _fingerprint(folder, file)
+
+    def __enter__(self) -> "Observer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Starts the workers without waiting for them; the first `observe` waits."""
+        if self._server is None:
+            self._server, sockets = _start_server(self._workers)
+            for sock in sockets:
+                send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
+                self._idle.put(_Worker(sock))
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._server is not None:
+            while not self._idle.empty():
+                self._idle.get().sock.close()
+            self._server.wait()
+            self._server = None
+
+    def read(self, data: bytes) -> list[Cell]:
+        """The code cells of a notebook file, read behind the walls.
+
+        Raises:
+            Unreadable: with the reason and the mend.
+        """
+        state, answer, _ = self._ask({"kind": "read"}, data)
+        replies = list(_frames(answer))
+        if state != "finished" or len(replies) != 1:
+            raise Unreadable(f"could not be read: reading it {state}")
+        reply = replies[0]
+        if "broken" in reply:
+            raise GraderFault(reply["broken"])
+        if "unreadable" in reply:
+            raise Unreadable(str(reply["unreadable"]))
+        return [Cell(int(number), str(source)) for number, source in reply["cells"]]
+
+    def observe(self, cells: list[Cell], seed: int = PUBLIC_SEED, only: str | None = None, *, fresh: bool = False,
+                threads: int = 1) -> Recording:  # fmt: skip
+        """Asks the code in `cells` every probe (or those about the function `only`), from the store if asked before.
+
+        With `fresh` the store is left alone: to see whether two runs agree.
+
+        Raises:
+            GraderFault: the sandbox or the workers failed; the submission was not observed.
+        """
+        key = self.key(cells, seed, only)
+        kept = None if fresh else self._load(key)
+        if kept is not None:
+            return kept
+        recording = self._observe(cells, seed, only, threads)
+        if not fresh:
+            self._save(key, recording)
+        return recording
+
+    def key(self, cells: list[Cell], seed: int, only: str | None) -> str:
+        """The name a recording is kept under: a hash of everything that it depends on."""
+        parts = [
+            self._fingerprint,
+            [[c.number, c.source] for c in cells],
+            seed,
+            only,
+            self.functions,
+            self.sandbox,
+            self.limit,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _observe(self, cells: list[Cell], seed: int, only: str | None, threads: int) -> Recording:
+        worker_probes = self._asked()
+        waiting = [name for name, function in worker_probes if only in (None, function)]
+        observations: dict[str, Observation] = {}
+        notes: tuple = ()
+        cpu = 0.0
+        body = json.dumps([[cell.number, cell.source] for cell in cells]).encode()
+        while waiting:
+            job = {"kind": "observe", "functions": self.functions, "probes": waiting, "seed": seed,
+                   "threads": threads}  # fmt: skip
+            state, answer, seconds = self._ask(job, body)
+            cpu += seconds
+            new, notes_now = _read_answer(answer, waiting)
+            observations |= new
+            notes = notes_now or notes
+            waiting = [name for name in waiting if name not in new]
+            if waiting and (state != "finished" or not new):
+                # the probe it was at is the one that ended it; the others are asked again in a new fork
+                observations[waiting[0]] = _ended(state, self.limit)
+                waiting = waiting[1:]
+        return Recording(observations, notes, cpu)
+
+    def _asked(self) -> list[list[str]]:
+        if not self.probes:
+            self.start()
+            worker = self._idle.get()
+            self.probes = worker.probes()
+            self._idle.put(worker)
+        return self.probes
+
+    def _ask(self, job: dict, body: bytes) -> tuple[str, bytes, float]:
+        self.start()
+        worker = self._idle.get()
+        try:
+            return worker.ask({**job, "limit": self.limit}, body)
+        except (EOFError, OSError) as error:
+            self._replace(worker)
+            raise GraderFault(
+                f"a worker process was lost ({error or type(error).__name__}); run the command again"
+            ) from error
+        finally:
+            self._idle.put(worker)
+
+    def _replace(self, worker: "_Worker") -> None:
+        _, (worker.sock,) = _start_server(1)
+        worker.ready = None
+        send_message(worker.sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
+
+    def _load(self, key: str) -> Recording | None:
+        if self.store is None or not (path := self.store / f"{key}.safetensors").is_file():
+            return None
+        try:
+            return load_recording(path)
+        except Malformed:
+            path.unlink()  # damaged: it is made again
+            return None
+
+    def _save(self, key: str, recording: Recording) -> None:
+        if self.store is not None and not any(o.state == "not graded" for o in recording.observations.values()):
+            save_recording(self.store / f"{key}.safetensors", recording)
+
+
+class GraderFault(RuntimeError):
+    """The grader failed, not the submission: it is "not graded", never a zero."""
+
+
+# --- recordings on disk -----------------------------------------------------------------------------------------------
+
+
+def save_recording(path: Path, recording: Recording) -> None:
+    """Writes a recording as one safetensors file, whole or not at all."""
+    observations = [[name, o.state, o.value, o.error, o.seconds] for name, o in recording.observations.items()]
+    content = {"observations": observations, "notes": list(recording.notes), "cpu": recording.cpu}
+    write_whole(path, encode(content, max_bytes=MAX_RECORDING_BYTES))
+
+
+def load_recording(path: Path) -> Recording:
+    """Reads what `save_recording` wrote.
+
+    Raises:
+        Malformed: the file is damaged.
+    """
+    kept = decode(path.read_bytes(), max_bytes=MAX_RECORDING_BYTES)
+    try:
+        observations = {name: Observation(*fields) for name, *fields in kept["observations"]}
+        return Recording(observations, tuple(map(tuple, kept["notes"])), kept["cpu"], cached=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Malformed(f"{path} is not a recording ({error!r}): delete it") from None
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Writes a file so that nobody ever reads half of it: beside it first, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+# --- the workers ------------------------------------------------------------------------------------------------------
+
+
+class _Worker:
+    """One worker process, by its socket."""
+
+    def __init__(self, sock: socket.socket):
+        self.sock = sock
+        self.ready: dict | None = None
+
+    def probes(self) -> list[list[str]]:
+        """The name and the function of each probe the worker holds; waits until it has started."""
+        if self.ready is None:
+            try:
+                self.ready, _ = receive_message(self.sock)
+            except (EOFError, OSError) as error:
+                raise GraderFault("the worker did not start; its own error is shown above") from error
+        return self.ready["probes"]
+
+    def ask(self, job: dict, body: bytes) -> tuple[str, bytes, float]:
+        self.probes()
+        send_message(self.sock, job, body)
+        header, answer = receive_message(self.sock)
+        return header["state"], answer, header["cpu"]
+
+
+def _start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
+    """Starts the process that imports torch, with one socket for each worker; nothing else of ours reaches it."""
+    pairs = [socket.socketpair() for _ in range(workers)]
+    theirs = [pair[1].fileno() for pair in pairs]
+    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": tempfile.gettempdir(), "OMP_NUM_THREADS": "1",
+                   "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}  # fmt: skip
+    kept = {
+        name: os.environ[name]
+        for name in ("MPLCONFIGDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+        if name in os.environ
+    }
+    start = f"import sys; sys.path.append({str(Path(__file__).parent.parent)!r}); from autograder import worker; worker.main({theirs})"
+    server = subprocess.Popen(
+        [sys.executable, "-I", "-c", start], pass_fds=theirs, env=environment | kept, stdin=subprocess.DEVNULL
+    )
+    for _, their in pairs:
+        their.close()
+    return server, [mine for mine, _ in pairs]
+
+
+def _frames(answer: bytes) -> Iterator[dict]:
+    """The values in a worker's answer; what is cut off or malformed ends the list."""
+    place = 0
+    while place + 4 <= len(answer):
+        size = struct.unpack_from("<I", answer, place)[0]
+        blob = answer[place + 4 : place + 4 + size]
+        if len(blob) < size:
+            return
+        try:
+            value = decode(blob)
+        except Malformed:
+            return
+        if not isinstance(value, dict):
+            return
+        yield value
+        place += 4 + size
+
+
+def _read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple]:
+    """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged."""
+    observations: dict[str, Observation] = {}
+    notes: tuple = ()
+    for value in _frames(answer):
+        if "broken" in value:
+            raise GraderFault(f"the sandbox could not be built: {value['broken']}")
+        if value.get("probe") == "" and not observations:
+            notes = _plain_notes(value.get("notes"))
+            continue
+        name = value.get("probe")
+        if len(observations) == len(asked) or name != asked[len(observations)]:
+            return {name: _forged() for name in asked}, ()
+        observations[name] = _observation(value)
+    return observations, notes
+
+
+def _observation(value: dict) -> Observation:
+    state, error, seconds = value.get("state"), value.get("error"), value.get("seconds")
+    if state == "returned" and "value" in value and isinstance(seconds, float):
+        return Observation("returned", value["value"], None, seconds)
+    if state in ("raised", "missing", "out of memory") and isinstance(error, Error) and isinstance(seconds, float):
+        return Observation(state, None, error, seconds)
+    return _forged()
+
+
+def _forged() -> Observation:
+    return Observation("crashed", None, Error("Forged", "the submission wrote into the grader's own answer"))
+
+
+def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:
+    pairs = notes if isinstance(notes, list) else []
+    return tuple(
+        (str(pair[0])[:40], str(pair[1])[:500]) for pair in pairs[:2000] if isinstance(pair, list) and len(pair) == 2
+    )
+
+
+def _ended(state: str, limit: float) -> Observation:
+    if state == "timed out":
+        return Observation("timed out", None, Error("Timeout", f"it ran longer than {limit:g} s and was stopped"))
+    if state == "crashed: SIGKILL":
+        return Observation(
+            "out of memory", None, Error("OutOfMemory", "the system stopped it, most often for its memory")
+        )
+    if state == "finished":
+        return Observation(
+            "crashed", None, Error("Ended", "the process ended by itself before the answer was complete")
+        )
+    return Observation("crashed", None, Error("Crash", f"the process that ran it {state}"))
+
+
+def _fingerprint(folder: Path, file: str) -> str:
+    """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
+    digest = hashlib.sha256(file.encode())
+    here = Path(__file__).parent
+    own = [folder / f"{file}.py", *sorted(folder.glob("[!_]*.py"))] if file else []
+    probes = [path for path in own if not path.name.startswith(("test_", "mistakes", "alternatives", "probes_"))]
+    for path in [here / name for name in ENGINE_FILES] + own[:1] + probes:
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    for package in ("torch", "torchvision", "numpy", "matplotlib"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    digest.update(sys.version.encode())
+    return digest.hexdigest()

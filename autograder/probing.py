@@ -1,0 +1,129 @@
+"""What a probe file is written with. It runs beside the student's code, in the sandbox, and knows no answers.
+
+@probe("count_parameters")
+def totals(student, draw):
+    net = tiny_densenet(width=draw.randint(3, 6))
+    return {"plain": student.count_parameters(net)}
+"""
+
+import contextlib
+import importlib
+import io
+import linecache
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from autograder.recording import Error, Timing
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question to a submission: `ask(student, draw)` calls the student's `function` and returns plain values."""
+
+    name: str
+    function: str
+    ask: Callable[["Student", random.Random], Any]
+
+
+class Missing(Exception):
+    """A function of the contract that the submission does not have, or that is still the stub."""
+
+
+def probe(function: str) -> Callable:
+    """Marks a probe of the contract's `function`. Its value goes to the judge under the probe's own name."""
+
+    def mark(ask: Callable) -> Callable:
+        ask.__probe__ = Probe(ask.__name__, function, ask)
+        return ask
+
+    return mark
+
+
+def probes_in(module: ModuleType) -> list[Probe]:
+    """The probes defined in `module` itself, in its order."""
+    return [f.__probe__ for f in vars(module).values() if hasattr(f, "__probe__") and f.__module__ == module.__name__]
+
+
+def import_from(folder: Path, name: str) -> ModuleType:
+    """Imports `name`.py of the package `folder`, so that files beside it can be imported as `from .networks import …`."""
+    if str(folder.parent) not in sys.path:
+        sys.path.insert(0, str(folder.parent))
+    return importlib.import_module(f"{folder.name}.{name}")
+
+
+class Student:
+    """The student's functions as attributes: `student.count_parameters(net)`."""
+
+    def __init__(self, namespace: dict[str, Any], missing: dict[str, str] | None = None):
+        self._namespace, self._missing = namespace, missing or {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._missing:
+            raise Missing(self._missing[name])
+        return self._namespace[name]
+
+    @contextlib.contextmanager
+    def replaced(self, **stand_ins: Callable) -> Iterator[None]:
+        """Puts `stand_ins` in place of the student's functions of these names while the block runs.
+
+        So a function can be graded by itself: a right `fit` that calls a wrong `train_one_epoch` keeps its points.
+        """
+        before = {name: self._namespace[name] for name in stand_ins if name in self._namespace}
+        self._namespace.update(stand_ins)
+        try:
+            yield
+        finally:
+            for name in stand_ins:
+                self._namespace.pop(name, None)
+            self._namespace.update(before)
+
+
+def attempt(action: Callable[[], Any]) -> Any:
+    """What `action()` returns, or the exception it raises as a plain `Error`. A missing function stays missing."""
+    try:
+        return action()
+    except Missing:
+        raise
+    except Exception as error:
+        return plain_error(error)
+
+
+def timing(seconds: float) -> Timing:
+    """Marks a wall time in a recording: never the same twice, so the judge compares it loosely."""
+    return Timing(seconds)
+
+
+class Printed(io.StringIO):
+    """Collects what is printed; `lines` counts the lines so far that have something in them."""
+
+    @property
+    def lines(self) -> int:
+        return sum(bool(line.strip()) for line in self.getvalue().replace("\r", "\n").splitlines())
+
+
+@contextlib.contextmanager
+def printed() -> Iterator[Printed]:
+    """Collects what the student's code prints on stdout and stderr while the block runs."""
+    text = Printed()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        yield text
+
+
+def plain_error(error: BaseException) -> Error:
+    """An exception as text, with the student's own line: `cell 7, line 3: return net.fc`."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("cell ")]
+    where = ""
+    if frames:
+        line = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
+        where = f"{frames[-1].filename}, line {frames[-1].lineno}: {line}"
+    try:
+        message = str(error)
+    except Exception:  # an exception class of the student's whose __str__ is broken
+        message = ""
+    return Error(type(error).__name__, message[:4000], where[:500])

@@ -1,0 +1,265 @@
+"""Recordings: what a submission's functions gave, as plain data.
+
+A recording crosses from the process that ran a stranger's code to the one that judges it, so it is numbers, strings,
+shapes, arrays and exceptions as text: no pickle, no objects, bounded in size. `encode` runs beside the student's code
+and is not trusted; `decode` trusts nothing but the bytes' form and never imports torch.
+
+An encoded value is one safetensors blob: the arrays, and in its metadata a JSON tree that refers to them.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+MAX_DEPTH = 16
+MAX_ITEMS = 20_000
+MAX_TEXT = 20_000
+MAX_BYTES = 16 * 2**20
+
+
+class Malformed(ValueError):
+    """The bytes are not a recording; the message says in which way."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor (or, with `kind="ndarray"`, a numpy array) as it was: values, exact dtype, device."""
+
+    array: np.ndarray
+    dtype: str
+    device: str = "cpu"
+    requires_grad: bool = False
+    kind: str = "tensor"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.shape)) or "scalar"
+        where = "" if self.device == "cpu" else f" on {self.device}"
+        values = f" {self.array.tolist()}" if self.array.size <= 8 else ""
+        return f"{self.kind} {shape} {self.dtype}{where}{values}"
+
+
+@dataclass(frozen=True)
+class Error:
+    """An exception, as text: its type's name, its message, and where in the student's cells it was raised."""
+
+    type: str
+    message: str
+    where: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.type}: {self.message}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass(frozen=True)
+class Other:
+    """A value of a type that recordings do not carry: the type's name and a short text."""
+
+    type: str
+    text: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        return f"a {self.type}" + (f" ({self.text})" if self.text else "")
+
+
+class Timing(float):
+    """Seconds of wall time: never the same twice, so compared loosely."""
+
+
+# --- encoding, beside the student's code ------------------------------------------------------------------------------
+
+
+def encode(value: Any, max_bytes: int = MAX_BYTES) -> bytes:
+    """`value` as bytes; what `decode` gave can be encoded again.
+
+    Raises:
+        ValueError: deeper than 16 levels, more than 20,000 items in a container, or over `max_bytes`.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    tree = json.dumps(_encode(value, arrays, MAX_DEPTH))
+    blob = save(arrays, metadata={"tree": tree})
+    if len(blob) > max_bytes:
+        raise ValueError(f"the result takes {len(blob):,} bytes; at most {max_bytes:,} are recorded")
+    return blob
+
+
+def _encode(value: Any, arrays: dict, depth: int) -> Any:
+    if depth == 0:
+        raise ValueError(f"the result is nested deeper than {MAX_DEPTH} levels")
+    if value is None or type(value) is bool:
+        return value
+    if isinstance(value, Timing):
+        return {"timing": float(value)}
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)[:MAX_TEXT]
+    if isinstance(value, Error):
+        return {"error": [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
+    if isinstance(value, dict):
+        return {
+            "dict": [[_encode(k, arrays, depth - 1), _encode(v, arrays, depth - 1)] for k, v in _some(value.items())]
+        }
+    if isinstance(value, (list, tuple)):
+        name = "tuple" if isinstance(value, tuple) else "list"
+        return {name: [_encode(item, arrays, depth - 1) for item in _some(value)]}
+    if isinstance(value, Other):
+        return {"other": [value.type, value.text]}
+    return _encode_array(value, arrays) or {"other": [_type_name(value), _short(value)]}
+
+
+def _some(items) -> list:
+    items = list(items)
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"the result has {len(items):,} items; at most {MAX_ITEMS:,} are recorded")
+    return items
+
+
+def _encode_array(value: Any, arrays: dict) -> dict | None:
+    if isinstance(value, Tensor):
+        about = {"dtype": value.dtype, "device": value.device, "grad": value.requires_grad}
+        return {value.kind: _keep(value.array, arrays), **about}
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        about = {"dtype": str(value.dtype), "device": value.device.type, "grad": bool(value.requires_grad)}
+        plain = value.detach().cpu()
+        if plain.dtype == torch.bfloat16:
+            plain = plain.float()
+        if plain.layout != torch.strided or plain.is_complex() or plain.is_quantized:
+            return {"other": [f"{_type_name(value)} ({value.layout}, {value.dtype})", ""]}
+        return {"tensor": _keep(plain.numpy(), arrays), **about}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return {"ndarray": _keep(value, arrays), "dtype": str(value.dtype)}
+    if torch is not None and isinstance(value, (torch.device, torch.dtype)):
+        return {"other": [_type_name(value), str(value)]}
+    return None
+
+
+def _keep(array: np.ndarray, arrays: dict) -> str:
+    key = str(len(arrays))
+    arrays[key] = np.array(array, copy=True, order="C")
+    return key
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _short(value: Any) -> str:
+    try:
+        return re.sub(r"0x[0-9a-f]+", "0x…", repr(value))[:300]
+    except Exception:  # a broken __repr__ is the student's, and no reason to lose the observation
+        return ""
+
+
+# --- decoding, where the judging is done ------------------------------------------------------------------------------
+
+
+def decode(blob: bytes, max_bytes: int = MAX_BYTES) -> Any:
+    """The value in `blob`.
+
+    Raises:
+        Malformed: too large, not safetensors, no tree, or a tree that is not of `encode`'s form.
+    """
+    if len(blob) > max_bytes:
+        raise Malformed(f"{len(blob):,} bytes, more than {max_bytes:,}")
+    try:
+        arrays = load(blob)
+        header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+        return _decode(json.loads(header["__metadata__"]["tree"]), arrays, MAX_DEPTH)
+    except Malformed:
+        raise
+    except Exception as error:  # whatever a forged blob provokes in the parsers means the same
+        raise Malformed(f"{type(error).__name__}: {error}") from None
+
+
+def _decode(node: Any, arrays: dict, depth: int) -> Any:
+    if depth == 0:
+        raise Malformed("nested too deeply")
+    if node is None or isinstance(node, (bool, int, float, str)):
+        return node
+    kind, body = next(iter(node.items()))
+    if kind == "list":
+        return [_decode(item, arrays, depth - 1) for item in body]
+    if kind == "tuple":
+        return tuple(_decode(item, arrays, depth - 1) for item in body)
+    if kind == "dict":
+        return {_hashable(_decode(k, arrays, depth - 1)): _decode(v, arrays, depth - 1) for k, v in body}
+    if kind == "tensor":
+        return Tensor(arrays[body], str(node["dtype"]), str(node["device"]), bool(node["grad"]))
+    if kind == "ndarray":
+        return Tensor(arrays[body], str(node["dtype"]), kind="ndarray")
+    if kind == "timing":
+        return Timing(body)
+    if kind == "error":
+        return Error(*map(str, body))
+    if kind == "other":
+        return Other(*map(str, body))
+    raise Malformed(f"unknown kind {kind!r}")
+
+
+def _hashable(key: Any) -> Any:
+    return key if isinstance(key, (str, int, float, bool, tuple, type(None))) else repr(key)
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a decoded value with its path, e.g. `("['loss'][0]", 2.3)`; containers give their type and size."""
+    if isinstance(value, dict):
+        yield f"{path} keys", tuple(map(repr, value))
+        for key, item in value.items():
+            yield from leaves(item, f"{path}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        yield f"{path} length", (type(value).__name__, len(value))
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def distance(found: float | np.ndarray, expected: float | np.ndarray) -> float:
+    """The largest |found − expected| / (1 + |expected|); NaN equals only NaN, infinity only itself, else infinite."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):
+        gap = np.where(same, 0.0, np.abs(found - expected) / (1 + np.abs(expected)))
+    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))
+
+
+def agree(left: Any, right: Any, within: float = 1e-5) -> bool:
+    """Whether two leaves tell the same: numbers within `within`, timings within 50 ms, errors by type and message."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, Timing):
+        return abs(left - right) < 0.05
+    if isinstance(left, float):
+        return distance(left, right) <= within
+    if isinstance(left, Tensor):
+        alike = (left.shape, left.dtype, left.device, left.requires_grad, left.kind)
+        if alike != (right.shape, right.dtype, right.device, right.requires_grad, right.kind):
+            return False
+        return distance(left.array, right.array) <= within
+    if isinstance(left, Error):
+        return (left.type, _digits(left.message)) == (right.type, _digits(right.message))
+    return left == right
+
+
+def _digits(message: str) -> str:
+    """A message without addresses, so that two runs of one mistake compare equal."""
+    return re.sub(r"0x[0-9a-fA-F]+", "0x", message)

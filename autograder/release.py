@@ -1,0 +1,346 @@
+"""From an instructor's source to what students and TAs get: `autograder release [MODULE]`.
+
+Everything in `release/<module>/` and `solutions/<module>/` is made here and never edited. `check_release` makes it
+again, in memory, and says what is stale and what leaks.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+
+from autograder import source
+from autograder.catalogue import read_catalogue
+from autograder.course import Course, CourseError, Module
+from autograder.diagnose import KnownMistake, all_leaves
+from autograder.judge import collect
+from autograder.notebook import Code, needed, parse_cell
+from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
+from autograder.recording import Malformed, agree, encode
+from autograder.source import SourceCell
+
+PACKAGED_DATA = Path(__file__).parent / "data"
+KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
+RECORDINGS = ("reference.safetensors", "mistakes.safetensors")
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.:/])/(?:home|Users|root|tmp|work|workspace|mnt|media|private|opt|var)/[\w.-]+|\b[A-Z]:\\\\?\w+"
+)
+
+
+def release(module: Module) -> None:
+    """Makes `release/<module>/` and `solutions/<module>/`; the old ones stay until the new ones are complete.
+
+    Raises:
+        CourseError: the source or the solved notebook is wrong, or the result would leak; nothing is changed then.
+    """
+    cells = source.read_source(module.source)
+    with tempfile.TemporaryDirectory(dir=module.root, prefix=".release-") as scratch:
+        student, teacher = Path(scratch) / "release", Path(scratch) / "solutions"
+        _write_all(student, released_files(module, cells))
+        _record(module, cells, student / "checks")
+        _write_all(teacher, {f"{module.source.stem}.py": reference_module(module, cells).encode()})
+        leaks = find_leaks(module, cells, student)
+        if leaks:
+            raise CourseError("not released, it would leak:\n  " + "\n  ".join(leaks))
+        print(f"{module.name}: running the solved notebook on the tiny data …", flush=True)
+        write_whole(teacher / module.notebook, _executed(module, cells, student))
+        for new, old in ((student, module.release), (teacher, module.solutions)):
+            _replace(new, old)
+    print(f"{module.name}: made release/{module.name}/ and solutions/{module.name}/")
+
+
+def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        write_whole(folder / name, content)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Puts the folder `new` in the place of `old`, which is only removed once it is out of the way."""
+    old.parent.mkdir(exist_ok=True)
+    aside = new.with_name(f"{new.name}-before")
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+# --- what students get ------------------------------------------------------------------------------------------------
+
+
+def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
+    """The files of `release/<module>/` by their path in it, without the recordings."""
+    files = {module.notebook: notebook_text(module, cells, solved=False).encode()}
+    for path in sorted(PACKAGED_DATA.rglob("*")):
+        if path.is_file():
+            files[f"data/{path.relative_to(PACKAGED_DATA)}"] = path.read_bytes()
+    for path in sorted(module.tests.glob("*.py")):
+        if path.stem not in KEPT_TO_THE_COURSE:
+            files[f"checks/{path.name}"] = path.read_bytes()
+    about = {"module": module.name, "notebook": module.notebook, "exercises": source.exercises(cells),
+             "made_from": _made_from(module)}  # fmt: skip
+    files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
+    return files
+
+
+def _made_from(module: Module) -> str:
+    """A hash of all that the recordings of a release are made from."""
+    digest = hashlib.sha256()
+    names = [
+        "mistakes.py",
+        *(path.name for path in sorted(module.tests.glob("*.py")) if path.stem not in KEPT_TO_THE_COURSE),
+    ]
+    for path in [module.source, *(module.tests / name for name in names)]:
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def notebook_text(module: Module, cells: list[SourceCell], solved: bool) -> str:
+    """The notebook as .ipynb text with nbgrader's metadata: the student's, or with `solved` the reference."""
+    return (
+        nbformat.writes(make_notebook(module, cells, [cell.solution if solved else cell.stub for cell in cells])) + "\n"
+    )
+
+
+def make_notebook(module: Module, cells: list[SourceCell], texts: Iterable[str]) -> nbformat.NotebookNode:
+    """A notebook with these cells' kinds and roles and the given texts, without outputs."""
+    points = _exercise_points(module, cells)
+    made = []
+    for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
+        new = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
+        metadata = {"nbgrader": nbgrader_metadata(cell, points)} if cell.role else {}
+        made.append(new(text.rstrip("\n"), metadata=metadata, id=f"cell-{number:03d}"))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+def _exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
+    """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
+    checks = collect(module.tests)
+    return {exercise: sum(check.points for check in checks if check.function in functions)
+            for exercise, functions in source.exercises(cells).items()}  # fmt: skip
+
+
+def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
+    """nbgrader's cell metadata, schema 3, for a cell's role."""
+    about = cell.about
+    grade_id, grade, solution, locked = {
+        "exercise": lambda: (about["function"], False, True, False),
+        "check": lambda: (f"check-{about['exercise']}", False, False, True),
+        "grade": lambda: (about["exercise"], True, False, True),
+        "question": lambda: (f"question-{about['name']}", True, True, False),
+        "plot": lambda: (f"plot-{about['name']}", True, True, False),
+    }[cell.role]()
+    metadata = {"schema_version": 3, "grade_id": _distinct(grade_id, cell), "grade": grade, "solution": solution,
+                "locked": locked, "task": False}  # fmt: skip
+    if grade:
+        metadata["points"] = points[about["exercise"]] if cell.role == "grade" else about["points"]
+    return metadata
+
+
+def _distinct(grade_id: str, cell: SourceCell) -> str:
+    """nbgrader wants every id once; an exercise may have its function's name."""
+    return f"exercise-{grade_id}" if cell.role == "grade" else grade_id
+
+
+def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
+    """Writes what the public checks need in place of answers: the recordings of the reference and of the mistakes."""
+    reference = source.reference_cells(cells)
+    with _public_observer(module, cells) as observer:
+        save_recording(checks / RECORDINGS[0], _without_times(observer.observe(reference)))
+        mistakes = [[entry.name, entry.of, entry.hint, _plain(observer.observe(entry.cells(reference), only=entry.of))]
+                    for entry in read_catalogue(module.tests / "mistakes.py", reference)]  # fmt: skip
+    write_whole(checks / RECORDINGS[1], encode(mistakes, max_bytes=2**26))
+
+
+def _public_observer(module: Module, cells: list[SourceCell]) -> Observer:
+    return Observer(module.tests, "probes_public", source.functions(cells), Course(module.root).store)
+
+
+def _without_times(recording: Recording) -> Recording:
+    observations = {name: replace(o, seconds=0.0) for name, o in recording.observations.items()}
+    return Recording(observations)
+
+
+def _plain(recording: Recording) -> list:
+    return [[name, o.state, o.value, o.error] for name, o in recording.observations.items()]
+
+
+# --- what TAs get -----------------------------------------------------------------------------------------------------
+
+
+def reference_module(module: Module, cells: list[SourceCell]) -> str:
+    """The reference functions, and what they need, as an importable Python module."""
+    statements = [s for cell in source.reference_cells(cells) for s in parse_cell(cell, Code())]
+    texts = {cell.number: cell.source.splitlines() for cell in source.reference_cells(cells)}
+    parts = []
+    for statement in needed(statements, source.functions(cells)):
+        node = statement.node
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+        text = "\n".join(texts[statement.cell][first - 1 : node.end_lineno])
+        parts.append(text if isinstance(node, (ast.Import, ast.ImportFrom)) else f"\n\n{text}")
+    title = f'"""The reference of {module.name}. Made from source/{module.name}/{module.source.name}: edit that file, not this one."""'
+    return "\n".join([title, *parts]) + "\n"
+
+
+def _executed(module: Module, cells: list[SourceCell], student: Path) -> str:
+    """The solved notebook with its outputs, run where a student would run it."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook = nbformat.reads(notebook_text(module, cells, solved=True), as_version=4)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / module.name
+        shutil.copytree(student, folder)
+        try:
+            NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+        except CellExecutionError as error:
+            raise CourseError(f"{module.source.name}: the solved notebook does not run:\n{error}") from None
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata["autograder"] = {"source_sha256": hashlib.sha256(module.source.read_bytes()).hexdigest()}
+    notebook.metadata["language_info"] = {"name": "python"}
+    return nbformat.writes(notebook) + "\n"
+
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+
+def check_release(module: Module) -> list[str]:
+    """What is stale or leaks in `release/` and `solutions/`, one line each with the file; empty when nothing is."""
+    cells = source.read_source(module.source)
+    again = f"stale, run `autograder release {module.name}`"
+    problems = []
+    for name, content in released_files(module, cells).items():
+        problems += _compare(module.release / name, content, again)
+    problems += _check_recordings(module, cells, again)
+    problems += _compare(module.solutions / f"{module.source.stem}.py", reference_module(module, cells).encode(), again)
+    problems += _check_executed(module, cells, again)
+    return problems + (find_leaks(module, cells, module.release) if module.release.is_dir() else [])
+
+
+def _compare(path: Path, content: bytes, again: str) -> list[str]:
+    if not path.is_file():
+        return [f"{_short(path)}: missing, {again}"]
+    return [] if path.read_bytes() == content else [f"{_short(path)}: {again}"]
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-4:]) if "checks" in path.parts or "data" in path.parts else "/".join(path.parts[-3:])
+
+
+def _check_recordings(module: Module, cells: list[SourceCell], again: str) -> list[str]:
+    """The reference is recorded again; the mistakes' recordings are as fresh as the hash in module.json."""
+    path = module.release / "checks" / RECORDINGS[0]
+    missing = [
+        f"{_short(path.with_name(name))}: missing, {again}" for name in RECORDINGS if not path.with_name(name).is_file()
+    ]
+    if missing:
+        return missing
+    with _public_observer(module, cells) as observer:
+        fresh = observer.observe(source.reference_cells(cells))
+    try:
+        kept = load_recording(path)
+        known_mistakes(path.with_name(RECORDINGS[1]))
+    except Malformed as error:
+        return [f"{_short(path.parent)}: damaged recordings ({error}), {again}"]
+    probes = [(True, name) for name in fresh.observations.keys() | kept.observations.keys()]
+    left, right = all_leaves({True: fresh}, probes), all_leaves({True: kept}, probes)
+    alike = left.keys() == right.keys() and all(agree(left[place], right[place], within=1e-4) for place in left)
+    return [] if alike else [f"{_short(path)}: {again}"]
+
+
+def _check_executed(module: Module, cells: list[SourceCell], again: str) -> list[str]:
+    path = module.solutions / module.notebook
+    if not path.is_file():
+        return [f"{_short(path)}: missing, {again}"]
+    notebook = nbformat.read(path, as_version=4)
+    fresh = (
+        notebook.metadata.get("autograder", {}).get("source_sha256")
+        == hashlib.sha256(module.source.read_bytes()).hexdigest()
+    )
+    same = [cell.source for cell in notebook.cells] == [cell.solution.rstrip("\n") for cell in cells]
+    return [] if fresh and same else [f"{_short(path)}: {again}"]
+
+
+def find_leaks(module: Module, cells: list[SourceCell], folder: Path) -> list[str]:
+    """What in a released folder a student must not have: answers, hidden checks, bytecode, outputs, paths."""
+    expected = set(released_files(module, cells)) | {f"checks/{name}" for name in RECORDINGS}
+    secrets = _secret_lines(module, cells)
+    problems = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            continue
+        name = str(path.relative_to(folder))
+        where = f"release/{module.name}/{name}"
+        if path.suffix in (".pyc", ".pyo"):
+            problems.append(f"{where}: bytecode, delete it")
+        elif name not in expected:
+            problems.append(f"{where}: not made by `autograder release`, delete it")
+        elif path.suffix in (".ipynb", ".py", ".json"):
+            problems += [f"{where}: {leak}" for leak in _leaks_in(path, secrets)]
+    return problems
+
+
+def _leaks_in(path: Path, secrets: dict[str, str]) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    leaks = []
+    if path.suffix == ".ipynb":
+        notebook = json.loads(text)
+        with_outputs = [
+            n for n, cell in enumerate(notebook["cells"], 1) if cell.get("outputs") or cell.get("execution_count")
+        ]
+        leaks += [f"cell {number} has outputs" for number in with_outputs]
+        text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
+    leaks += [
+        f"holds {secrets[line]}: {line[:70]}"
+        for line in dict.fromkeys(map(_squeezed, text.splitlines()))
+        if line in secrets
+    ]
+    leaks += [
+        f"holds a path of the machine it was made on: {found}" for found in dict.fromkeys(ABSOLUTE_PATH.findall(text))
+    ]
+    return leaks
+
+
+def _secret_lines(module: Module, cells: list[SourceCell]) -> dict[str, str]:
+    """Every line of 12 characters or more that stands in a solution or a hidden file and nowhere students may look."""
+    public = {_squeezed(line) for cell in cells for line in cell.stub.splitlines()}
+    for path in module.tests.glob("*.py"):
+        if path.stem not in KEPT_TO_THE_COURSE:
+            public |= {_squeezed(line) for line in path.read_text(encoding="utf-8").splitlines()}
+    secrets = {_squeezed(line): "a line of the solution" for cell in cells for line in cell.solution_lines()}
+    for name in KEPT_TO_THE_COURSE:
+        path = module.tests / f"{name}.py"
+        if path.is_file():
+            kind = f"a line of tests/{module.name}/{path.name}"
+            secrets |= {_squeezed(line): kind for line in path.read_text(encoding="utf-8").splitlines()}
+    return {line: kind for line, kind in secrets.items() if len(line) >= 12 and line not in public}
+
+
+def _squeezed(line: str) -> str:
+    """A line without spaces, so that a changed indentation hides nothing."""
+    return "".join(line.split())
+
+
+def known_mistakes(path: Path) -> list[KnownMistake]:
+    """The known mistakes in a release: names, hints and public recordings.
+
+    Raises:
+        Malformed: the file is damaged.
+    """
+    from autograder.observer import Observation
+    from autograder.recording import decode
+
+    kept = decode(path.read_bytes(), max_bytes=2**26)
+    try:
+        return [KnownMistake(name, of, hint, {True: Recording({p: Observation(s, v, e) for p, s, v, e in plain})})
+                for name, of, hint, plain in kept]  # fmt: skip
+    except (TypeError, ValueError) as error:
+        raise Malformed(f"{path.name}: {error}") from None

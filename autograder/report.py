@@ -1,0 +1,138 @@
+"""What is written about a graded submission: a JSON file for tools, an HTML page for the student, a CSV for the class."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from autograder.grading import Graded
+from autograder.judge import NOT_GRADED, PASSED, Verdict
+
+SCHEMA = Path(__file__).parent / "result.schema.json"
+GRADED, REFUSED = "graded", "refused"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one submission. `status` is graded, refused (the file's fault) or not graded (the grader's)."""
+
+    student: str
+    module: str
+    status: str
+    maximum: float
+    reason: str = ""
+    note: str = ""
+    graded: Graded | None = None
+    notebook: str = ""
+    seed: int | None = None
+
+    @property
+    def score(self) -> float | None:
+        return self.graded.score if self.graded else None
+
+    def as_dict(self, exercises: dict[str, list[str]]) -> dict[str, Any]:
+        """The result in the form of `result.schema.json`."""
+        verdicts = self.graded.verdicts if self.graded else ()
+        return {
+            "schema": 1, "student": self.student, "module": self.module, "status": self.status, "reason": self.reason,
+            "note": self.note, "notebook_sha256": self.notebook, "seed": self.seed,
+            "score": self.score, "maximum": self.maximum,
+            "first_error": self.graded.first_error if self.graded else "",
+            "exercises": [_exercise(name, functions, verdicts) for name, functions in exercises.items()] if verdicts else [],
+            "checks": [{"exercise": _exercise_of(v.function, exercises), **v.as_dict()} for v in verdicts],
+            "cells": [{"cell": cell, "note": note} for cell, note in (self.graded.notes if self.graded else ())],
+        }  # fmt: skip
+
+
+def _exercise(name: str, functions: list[str], verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
+    mine = [verdict for verdict in verdicts if verdict.function in functions]
+    return {"name": name, "points": sum(v.points for v in mine), "maximum": sum(v.maximum for v in mine)}
+
+
+def _exercise_of(function: str, exercises: dict[str, list[str]]) -> str:
+    return next(name for name, functions in exercises.items() if function in functions)
+
+
+def result_json(result: Result, exercises: dict[str, list[str]]) -> str:
+    return json.dumps(result.as_dict(exercises), indent=1, ensure_ascii=False) + "\n"
+
+
+def grades_csv(results: list[dict[str, Any]]) -> str:
+    """One row for each result in its JSON form; a score that is not known is empty, never zero."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = list(dict.fromkeys(exercise["name"] for result in results for exercise in result["exercises"]))
+    writer.writerow(["student", "status", "score", "maximum", *names, "reason"])
+    for result in results:
+        points = {exercise["name"]: number(exercise["points"]) for exercise in result["exercises"]}
+        score = "" if result["score"] is None else number(result["score"])
+        row = [_cell(result["student"]), result["status"], score, number(result["maximum"])]
+        writer.writerow([*row, *(points.get(name, "") for name in names), _cell(result["reason"])])
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that a spreadsheet will not take for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t")) else text
+
+
+def number(value: float) -> str:
+    """Points as people write them: 3, 2.5."""
+    return f"{value:g}"
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
+    """The student's page: self-contained HTML; of a hidden check it says the title, the points and a mistake's hint."""
+    return _template("feedback.html").render(result=result, exercises=_sections(result.graded, exercises))
+
+
+def check_table(graded: Graded, exercises: dict[str, list[str]]) -> str:
+    """What `check(…)` shows under an exercise in the notebook: an HTML fragment."""
+    return _template("check.html").render(graded=graded, exercises=_sections(graded, exercises))
+
+
+def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Verdicts by exercise and function, as the templates want them."""
+    sections = []
+    for name, functions in exercises.items():
+        groups = [function_group(function, graded.verdicts) for function in functions] if graded else []
+        groups = [group for group in groups if group["verdicts"]]
+        if groups:
+            points = [sum(group[key] for group in groups) for key in ("points", "maximum")]
+            sections.append({"name": name, "functions": groups, "points": points[0], "maximum": points[1]})
+    return sections
+
+
+def function_group(function: str, verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
+    """One function's verdicts with its points, its hint, and what to say once for the whole function."""
+    mine = [verdict for verdict in verdicts if verdict.function == function]
+    missing = next((v.message for v in mine if v.state == "missing"), "")
+    return {"name": function, "verdicts": mine, "points": sum(v.points for v in mine), "maximum": sum(v.maximum for v in mine),
+            "hint": next((v.hint for v in mine if v.hint), ""), "missing": missing,
+            "passed": all(v.state == PASSED for v in mine)}  # fmt: skip
+
+
+@cache
+def _template(name: str):
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["points"] = number
+    environment.filters["code"] = _code
+    environment.globals["icons"] = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
+    return environment.get_template(name)
+
+
+def _code(text: str):
+    """`names` between backticks as <code>, everything else escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -1,0 +1,198 @@
+"""The walls around a submission, on Linux, without root and without a daemon.
+
+The process that is to run a stranger's code calls `enter`: its own user, process, network, mount and IPC namespaces, a
+private scratch folder in memory, Landlock so that only the Python installation can be read, and resource limits. The
+calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7), landlock(7).
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 16384, 1 << 18, 2, 4
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 38, 4
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+LANDLOCK_EXECUTE, LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 0, 1 << 2, 1 << 3
+LANDLOCK_WRITE_FILE, LANDLOCK_IOCTL_DEV = 1 << 1, 1 << 15
+O_PATH = 0o10000000
+
+SCRATCH_MEGABYTES = 64
+
+
+class SandboxUnavailable(RuntimeError):
+    """This machine cannot build the walls; the message says which one is missing and what to do."""
+
+
+def missing_walls() -> list[str]:
+    """What this machine lacks for the full sandbox, each with the mend; empty when nothing does."""
+    if sys.platform != "linux":
+        return [f"the sandbox needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"]
+    lacks = []
+    if _landlock_abi() < 1:
+        lacks.append(
+            "Landlock is not enabled in this kernel: Linux 5.13 or newer with `landlock` in the lsm= boot line"
+        )
+    if not _can_unshare():
+        lacks.append(
+            "unprivileged user namespaces are refused: allow them (sysctl kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0), or in Docker use --security-opt seccomp=unconfined"
+        )
+    return lacks
+
+
+def _can_unshare() -> bool:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _unshare()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def new_namespaces() -> None:
+    """Leaves the caller's user, process, network, mount and IPC namespaces. The *next* fork is process 1 of the new one.
+
+    Raises:
+        SandboxUnavailable: with the kernel's reason.
+    """
+    try:
+        _unshare()
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"could not build the sandbox: {error}; `autograder doctor` says what is missing"
+        ) from error
+
+
+def _unshare() -> None:
+    uid, gid = os.getuid(), os.getgid()
+    _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def enter(scratch: Path, readable: Iterable[Path], memory: int, cpu_seconds: int) -> None:
+    """Closes the walls around this process; called by process 1 of the new namespaces. There is no way back.
+
+    Args:
+        scratch: an existing folder; covered by a private, empty tmpfs of 64 MB, the only place that can be written.
+        readable: files and folders that may be read.
+        memory: bytes of private memory the process may use beyond what it has now.
+        cpu_seconds: CPU time after which the kernel ends it.
+    """
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _mount(None, "/", None, MS_REC | MS_PRIVATE)
+    for place in (str(scratch), "/dev/shm"):  # DataLoader's worker processes share tensors through /dev/shm
+        _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
+    limit_resources(memory, cpu_seconds)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _landlock(readable, writable=[scratch, Path("/dev/shm")])
+
+
+def limit_resources(memory: int, cpu_seconds: int) -> None:
+    """Limits on memory, CPU time, file size, processes and core files for this process and what it starts."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5]) if sys.platform == "linux" else 0
+    limits = {
+        "RLIMIT_DATA": pages * resource.getpagesize() + memory,
+        "RLIMIT_CPU": cpu_seconds,
+        "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
+        "RLIMIT_NPROC": 256 if sys.platform == "linux" else None,
+        "RLIMIT_CORE": 0,
+    }
+    for name, value in limits.items():
+        kind = getattr(resource, name, None)
+        if kind is not None and value is not None:
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+
+def default_readable() -> list[Path]:
+    """What Python needs to go on importing: its own installation and the system's libraries, nothing of the course."""
+    import matplotlib
+
+    places = [
+        sys.prefix,
+        sys.base_prefix,
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/urandom",
+        "/dev/random",
+        "/sys/devices/system/cpu",
+        matplotlib.get_cachedir(),
+    ]
+    return [Path(place) for place in places if Path(place).exists()] + [Path(__file__).parent]
+
+
+# --- the kernel's calls -----------------------------------------------------------------------------------------------
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = [("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64)]
+
+
+class _PathRule(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments) -> int:
+    result = getattr(_libc(), name)(*arguments)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    texts = [text.encode() if text is not None else None for text in (source, target, kind, options)]
+    _call("mount", texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3])
+
+
+def _prctl(option: int, value: int) -> None:
+    _call("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def _landlock_abi() -> int:
+    return _libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+
+
+def _landlock(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+    abi = _landlock_abi()
+    everything = (1 << (13 + (abi >= 2) + (abi >= 3))) - 1 | (LANDLOCK_IOCTL_DEV if abi >= 5 else 0)
+    ruleset = _Ruleset(everything, 0)
+    size = ctypes.c_size_t(8)  # the file part, which every version of the interface knows; the network has a namespace
+    fd = _call("syscall", LANDLOCK_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
+    for path in readable:
+        _allow(fd, path, LANDLOCK_READ_FILE | LANDLOCK_READ_DIR | LANDLOCK_EXECUTE)
+    _allow(fd, Path("/dev/null"), LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE)
+    for path in writable:
+        _allow(fd, path, everything)
+    _call("syscall", LANDLOCK_RESTRICT_SELF, fd, 0)
+    os.close(fd)
+
+
+def _allow(ruleset: int, path: Path, access: int) -> None:
+    if not path.is_dir():
+        access &= LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_EXECUTE
+    fd = os.open(path, O_PATH | os.O_CLOEXEC)
+    rule = _PathRule(access, fd)
+    _call("syscall", LANDLOCK_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0)
+    os.close(fd)

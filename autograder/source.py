@@ -1,0 +1,136 @@
+"""An instructor's source file: a notebook in jupytext's py:percent form whose cells carry short roles.
+
+    # %% role="exercise" function="count_parameters"     one function of the contract, its body between
+                                                         ### BEGIN SOLUTION and ### END SOLUTION
+    # %% role="check" exercise="count_parameters"        check("count_parameters"), right under it
+    # %% role="grade" exercise="parameters"              check("parameters"): nbgrader's grade cell, worth the exercise's checks
+    # %% [markdown] role="question" name="…" points=4    a written question; the model answer is its solution region
+    # %% role="plot" name="…" points=3                   a plot that a TA grades by eye
+
+The functions between two grade cells belong to the exercise that the second one names. Points of exercises are not
+written here: they are the sum of the checks' points.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.course import CourseError
+from autograder.notebook import Cell
+
+ROLES = {"exercise", "check", "grade", "question", "plot"}
+REGION = re.compile(r"^(?P<indent>[ \t]*)(?:# ?)?### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*(?:# ?)?### END SOLUTION[ \t]*\n?",
+                    re.MULTILINE | re.DOTALL)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SourceCell:
+    """One cell: its role's settings in `about` (empty for cells without), and its text with the solution in it."""
+
+    kind: str
+    text: str
+    about: dict
+
+    @property
+    def role(self) -> str:
+        return self.about.get("role", "")
+
+    @property
+    def solution(self) -> str:
+        """The text with the solution, without the region's marks."""
+        return REGION.sub(lambda match: match["body"], self.text)
+
+    @property
+    def stub(self) -> str:
+        """The text a student gets."""
+        if self.kind == "markdown":
+            return REGION.sub("*Your answer here.*\n", self.text)
+        raising = f'raise NotImplementedError("write {self.about.get("function", "this")}")\n'
+        return REGION.sub(lambda match: match["indent"] + raising, self.text)
+
+    def solution_lines(self) -> Iterator[str]:
+        """The lines of its solution regions, stripped."""
+        for match in REGION.finditer(self.text):
+            yield from filter(None, map(str.strip, match["body"].splitlines()))
+
+
+def read_source(path: Path) -> list[SourceCell]:
+    """The cells of a source file.
+
+    Raises:
+        CourseError: an unknown role, a role without its setting, a function cell without exactly one solution region.
+    """
+    import jupytext
+
+    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    cells = [SourceCell(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
+    for number, cell in enumerate(cells, 1):
+        problem = _problem(cell)
+        if problem:
+            raise CourseError(f"{path.name}, cell {number} ({cell.text.strip().splitlines()[0][:60]!r}): {problem}")
+    exercises(cells)
+    return cells
+
+
+def _problem(cell: SourceCell) -> str:
+    about = cell.about
+    if cell.role and cell.role not in ROLES:
+        return f"unknown role {cell.role!r}; there are {', '.join(sorted(ROLES))}"
+    needs = {"exercise": ["function"], "check": ["exercise"], "grade": ["exercise"],
+             "question": ["name", "points"], "plot": ["name", "points"]}.get(cell.role, [])  # fmt: skip
+    for setting in needs:
+        if setting not in about:
+            return f"role {cell.role!r} needs {setting}=…"
+    regions = len(REGION.findall(cell.text))
+    if cell.role in ("exercise", "question") and regions != 1:
+        return f"needs one ### BEGIN SOLUTION … ### END SOLUTION region, has {regions}"
+    if cell.role not in ("exercise", "question") and (regions or "SOLUTION" in cell.text):
+        return "has a solution region, but no role that takes one"
+    if cell.role == "exercise" and about["function"] not in _defined(cell.solution):
+        return f"does not define {about['function']}"
+    return ""
+
+
+def _defined(code: str) -> set[str]:
+    return {node.name for node in ast.parse(code).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+def exercises(cells: list[SourceCell]) -> dict[str, list[str]]:
+    """The functions of each exercise, both in the notebook's order.
+
+    Raises:
+        CourseError: a function after the last grade cell, or an exercise graded twice.
+    """
+    found: dict[str, list[str]] = {}
+    waiting: list[str] = []
+    for cell in cells:
+        if cell.role == "exercise":
+            waiting.append(cell.about["function"])
+        elif cell.role == "grade":
+            if cell.about["exercise"] in found:
+                raise CourseError(f"the exercise {cell.about['exercise']!r} has two grade cells")
+            found[cell.about["exercise"]], waiting = waiting, []
+    if waiting:
+        raise CourseError(f'no grade cell follows {", ".join(waiting)}: add one with role="grade"')
+    return found
+
+
+def functions(cells: list[SourceCell]) -> list[str]:
+    """The contract's functions in the notebook's order."""
+    return [name for names in exercises(cells).values() for name in names]
+
+
+def reference_cells(cells: list[SourceCell]) -> list[Cell]:
+    """The reference as a submission: its code cells with the solutions in them."""
+    return _code_cells(cell.solution for cell in cells if cell.kind == "code")
+
+
+def stub_cells(cells: list[SourceCell]) -> list[Cell]:
+    """The untouched notebook as a submission."""
+    return _code_cells(cell.stub for cell in cells if cell.kind == "code")
+
+
+def _code_cells(sources) -> list[Cell]:
+    return [Cell(number, source) for number, source in enumerate(sources, 1)]

@@ -1,0 +1,138 @@
+"""`check("count_parameters")` in a student's notebook: the grader's public probes and checks, on the code run so far.
+
+The functions are taken from the cells that were run in this session, as the grader takes them from the notebook, and
+run in a process of their own: an endless loop or a crash there leaves the notebook and its work alone.
+"""
+
+import atexit
+import functools
+import json
+from pathlib import Path
+
+from autograder.diagnose import KnownMistake, diagnose
+from autograder.grading import Graded, probes_of, with_hints
+from autograder.judge import PASSED, collect, judge
+from autograder.notebook import Cell
+from autograder.observer import Observer, Recording, load_recording
+from autograder.report import check_table, function_group, number
+
+SECONDS = 10.0
+
+
+class CheckError(Exception):
+    """`check` cannot work here; the message says why and how to mend it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows these lines instead of a traceback: one line with the mend is enough."""
+        return [f"check: {self}"]
+
+
+class Bundle:
+    """The `checks/` folder of a released module: public probes and checks, recordings instead of answers."""
+
+    def __init__(self, folder: Path):
+        about = json.loads((folder / "module.json").read_text(encoding="utf-8"))
+        self.folder, self.exercises = folder, about["exercises"]
+        self.functions = [name for names in self.exercises.values() for name in names]
+        self.observer = Observer(folder, "probes_public", self.functions, sandbox="none", limit=SECONDS)
+        atexit.register(self.observer.close)
+
+    @functools.cached_property
+    def checks(self) -> list:
+        return collect(self.folder, ["test_public.py"])
+
+    @functools.cached_property
+    def reference(self) -> Recording:
+        return load_recording(self.folder / "reference.safetensors")
+
+    @functools.cached_property
+    def mistakes(self) -> list[KnownMistake]:
+        from autograder.release import known_mistakes
+
+        return known_mistakes(self.folder / "mistakes.safetensors")
+
+    def grade(self, cells: list[Cell], functions: list[str]) -> Graded:
+        """The public verdicts on `functions`."""
+        only = functions[0] if len(functions) == 1 else None
+        observed, expected = {True: self.observer.observe(cells, only=only)}, {True: self.reference}
+        judged = judge([check for check in self.checks if check.function in functions], observed, expected)
+        found = {}
+        for function in functions:
+            failing = [
+                j for j in judged if j.verdict.function == function and j.verdict.state not in (PASSED, "missing")
+            ]
+            known = [mistake for mistake in self.mistakes if mistake.of == function] if failing else []
+            found[function] = diagnose(observed, expected, probes_of(failing), known)
+        return Graded(tuple(with_hints([j.verdict for j in judged], found)), observed[True].notes)
+
+
+def check(name: str | None = None) -> None:
+    """Runs the public checks of a function, or of an exercise, or with no name of all, and shows what they say.
+
+    Raises:
+        CheckError: an unknown name, or no `checks/` folder beside the notebook.
+    """
+    bundle = _bundle(Path.cwd() / "checks")
+    graded = bundle.grade(_cells(), _functions(bundle, name))
+    _show(graded, bundle.exercises)
+
+
+@functools.cache
+def _bundle(folder: Path) -> Bundle:
+    if not (folder / "module.json").is_file():
+        raise CheckError(
+            f"{folder} is missing: open the notebook from its own folder, with checks/ and data/ beside it."
+        )
+    return Bundle(folder)
+
+
+def _functions(bundle: Bundle, name: str | None) -> list[str]:
+    if name is None:
+        return bundle.functions
+    if name in bundle.exercises:
+        return bundle.exercises[name]
+    if name in bundle.functions:
+        return [name]
+    import difflib
+
+    names = [*bundle.functions, *bundle.exercises]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    raise CheckError(
+        f"there is no exercise {name!r}: "
+        + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}.")
+    )
+
+
+def _cells() -> list[Cell]:
+    """The cells run so far, by their execution number."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        raise CheckError("check works inside a notebook; for a file use `autograder grade MODULE FILE`.")
+    return [Cell(number, text) for number, text in enumerate(shell.history_manager.input_hist_raw) if number and text]
+
+
+def _show(graded: Graded, exercises: dict[str, list[str]]) -> None:
+    from IPython.display import publish_display_data
+
+    publish_display_data({"text/html": check_table(graded, exercises), "text/plain": as_text(graded)})
+
+
+def as_text(graded: Graded) -> str:
+    """The verdicts for a terminal."""
+    lines = []
+    for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
+        group = function_group(function, graded.verdicts)
+        lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} public points")
+        lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
+        lines += [f"  {'✓' if v.state == PASSED else '✗'} {v.title}" + (f"\n      {v.message}" if v.message and not group["missing"] else "")
+                  for v in group["verdicts"]]  # fmt: skip
+    return "\n".join(lines)
+
+
+def warm_up() -> None:
+    """Starts the checking process in the background when a notebook imports `check`, so that the first one is quick."""
+    folder = Path.cwd() / "checks"
+    if (folder / "module.json").is_file():
+        _bundle(folder).observer.start()

@@ -1,0 +1,267 @@
+"""The process that holds torch and the probes, and forks once for every submission it observes.
+
+    python -I -m autograder.worker FD [FD …]      one worker process for every socket descriptor
+
+It is started without the caller's environment or descriptors, knows no check, answer or grade, and never runs a
+student's code itself: a fork of it does, behind the walls of `sandbox`. Importing torch takes seconds, a fork of a
+process that has it takes milliseconds.
+
+A job on the socket is a JSON header and a body; the answer is a JSON header (how the fork ended) and the bytes it sent.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+MAX_ANSWER_BYTES = 128 * 2**20
+MEMORY_BYTES = 3 * 2**30
+
+
+def send_message(sock: socket.socket, header: dict, body: bytes = b"") -> None:
+    """Writes one message: the header as JSON, then the body, each after its length."""
+    head = json.dumps(header).encode()
+    sock.sendall(struct.pack("<II", len(head), len(body)) + head + body)
+
+
+def receive_message(sock: socket.socket) -> tuple[dict, bytes]:
+    """Reads one message.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    head, body = struct.unpack("<II", _receive(sock, 8))
+    return json.loads(_receive(sock, head)), _receive(sock, body)
+
+
+def _receive(sock: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = sock.recv(min(size - len(data), 2**20))
+        if not part:
+            raise EOFError("the other side closed the connection")
+        data += part
+    return bytes(data)
+
+
+def main(descriptors: list[int]) -> None:
+    """Imports torch once, forks a worker for every socket, and waits for them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+    import torch
+    import torchvision.transforms.v2  # noqa: F401
+
+    import autograder.cifar10
+    import autograder.observe  # noqa: F401
+
+    torch.set_num_threads(1)
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    children = []
+    for mine in sockets:
+        children.append(os.fork())
+        if children[-1] == 0:
+            for other in sockets:
+                if other is not mine:
+                    other.close()
+            serve(mine)
+            os._exit(0)
+    for sock in sockets:
+        sock.close()
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def serve(sock: socket.socket) -> None:
+    """Answers jobs until the grader closes the socket. The first message says which probes this worker holds."""
+    from autograder.probing import import_from, probes_in
+
+    setting, _ = receive_message(sock)
+    probes = probes_in(import_from(Path(setting["folder"]), setting["file"])) if setting["file"] else []
+    send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
+    while True:
+        try:
+            job, body = receive_message(sock)
+        except EOFError:
+            return
+        state, answer, seconds = supervise(
+            lambda emit: perform(job, body, probes, emit), setting["sandbox"], job["limit"]
+        )
+        send_message(sock, {"state": state, "cpu": seconds}, answer)
+
+
+def perform(job: dict, body: bytes, probes: list, emit: Callable[[bytes], None]) -> None:
+    """In the fork: reads a notebook, or runs its code under the probes."""
+    from autograder import observe
+    from autograder.notebook import Unreadable, read_cells
+    from autograder.recording import encode
+
+    if job["kind"] == "observe":
+        job["cells"] = json.loads(body)
+        observe.observe(job, probes, lambda blob: emit(observe.frame(blob)))
+        return
+    try:
+        emit(observe.frame(encode({"cells": [[cell.number, cell.source] for cell in read_cells(body)]})))
+    except (Unreadable, UnicodeDecodeError) as error:
+        message = str(error) if isinstance(error, Unreadable) else "is not UTF-8 text: save it again from Jupyter"
+        emit(observe.frame(encode({"unreadable": message})))
+
+
+# --- supervising one fork ---------------------------------------------------------------------------------------------
+
+
+def supervise(work: Callable, sandbox: str, limit: float) -> tuple[str, bytes, float]:
+    """Runs `work` in a fork behind the walls and collects what it writes until it, and all it started, is dead.
+
+    Args:
+        sandbox: "full", or "none" for limits alone.
+        limit: seconds without a new answer after which it is killed; six times that is the limit for the whole.
+
+    Returns:
+        How it ended ("finished", "timed out", "crashed: …", "answered too much"), its bytes, its CPU seconds.
+    """
+    results, answers = os.pipe()
+    pids, pid_writer = os.pipe()
+    before = _children_cpu()
+    with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
+        child = os.fork()
+        if child == 0:
+            _in_child(work, sandbox, limit, Path(scratch), answers, pid_writer)
+        os.close(answers)
+        os.close(pid_writer)
+        with os.fdopen(pids, "rb") as reader:
+            inner = int(reader.readline() or 0)
+        ending, data = _collect(results, limit)
+        status = _end(child, inner, ending)
+    os.close(results)
+    if ending == "finished" and status != 0:
+        ending = _crash(status)
+    return ending, data, _children_cpu() - before
+
+
+def _children_cpu() -> float:
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _collect(descriptor: int, limit: float) -> tuple[str, bytes]:
+    data, start, last = bytearray(), time.monotonic(), time.monotonic()
+    while True:
+        patience = min(last + limit, start + 6 * limit) - time.monotonic()
+        if patience <= 0:
+            return "timed out", bytes(data)
+        if not select.select([descriptor], [], [], patience)[0]:
+            continue
+        part = os.read(descriptor, 2**20)
+        if not part:
+            return "finished", bytes(data)
+        data += part
+        last = time.monotonic()
+        if len(data) > MAX_ANSWER_BYTES:
+            return "answered too much", b""
+
+
+def _end(child: int, inner: int, ending: str) -> int:
+    """Waits for the fork, or kills it. With process 1 of its namespace dies everything it started."""
+    if ending != "finished" or not _exits(child, seconds=5):  # it may close its descriptor and go on
+        for pid in filter(None, (inner, child)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)  # without namespaces: what it left behind in its process group
+    return status
+
+
+def _exits(child: int, seconds: float) -> bool:
+    """Whether the child ends by itself in time; it is left to be reaped."""
+    end = time.monotonic() + seconds
+    while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def _crash(status: int) -> str:
+    if status == 128 + signal.SIGXCPU or status == -signal.SIGXCPU:
+        return "timed out"
+    number = -status if status < 0 else status - 128
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"exit status {status}"
+    return f"crashed: {name}"
+
+
+def _in_child(work, sandbox: str, limit: float, scratch: Path, answers: int, pid_writer: int) -> None:
+    """The fork: never returns. With the full sandbox it forks once more, to be process 1 of the new namespace."""
+    from autograder import sandbox as walls
+    from autograder.observe import frame
+    from autograder.recording import encode
+
+    status = 1
+    try:
+        os.setsid()
+
+        if sandbox == "full":
+            walls.new_namespaces()
+            inner = os.fork()
+            if inner:
+                os.write(pid_writer, b"%d\n" % inner)
+                os.close(pid_writer)
+                os.close(answers)
+                code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+                os._exit(code if code >= 0 else 128 - code)
+        os.close(pid_writer)
+        _keep_only(answers)
+        answers = 3
+        cpu = int(6 * limit) + 5
+        if sandbox == "full":
+            walls.enter(scratch, walls.default_readable(), MEMORY_BYTES, cpu)
+        else:
+            walls.limit_resources(MEMORY_BYTES, cpu)
+        os.chdir(scratch)
+        _link_data(scratch)
+    except Exception as error:
+        _write_all(answers, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
+        os._exit(status)
+    try:
+        work(lambda data: _write_all(3, data))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _keep_only(answers: int) -> None:
+    """Descriptor 3 for the answers, /dev/null for 0 to 2, nothing else."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if answers != 3:
+        os.dup2(answers, 3)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(4, 4096)
+
+
+def _link_data(scratch: Path) -> None:
+    """The tiny data as `data/` in the working folder, where the released notebook has it."""
+    with contextlib.suppress(OSError):
+        (scratch / "data").symlink_to(Path(__file__).parent / "data")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+if __name__ == "__main__":
+    main([int(argument) for argument in sys.argv[1:]])
