@@ -79,7 +79,8 @@ def read_catalogue(path: Path, reference: list[Cell]) -> list[Entry]:
     """The entries of a mistakes.py or an alternatives.py, in the order of its text; none when there is no such file.
 
     Raises:
-        CourseError: a name that hides another's, a mistake without a hint or a check, or a decorator that cannot be read.
+        CourseError: a name that hides another's, a mistake without a hint or a check, a decorator
+            that cannot be read.
     """
     if not path.is_file():
         return []

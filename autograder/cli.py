@@ -1,4 +1,4 @@
-"""The command `autograder`. Every command names what is wrong and what to do; nothing heavy is imported before it is needed."""
+"""The command `autograder`. Nothing heavy is imported before a command needs it."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from autograder.course import Course, CourseError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; the exit status is 0 when all went well, 1 when something has to be looked at, 2 for wrong usage."""
+    """Runs one command; exit status 0: all went well, 1: something has to be looked at, 2: wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -66,8 +66,12 @@ def _command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
 
 
 def _engine_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--sandbox", choices=("full", "none"), default="full",
-                         help="none: submissions can read your files and use the network; only for code you trust")  # fmt: skip
+    command.add_argument(
+        "--sandbox",
+        choices=("full", "none"),
+        default="full",
+        help="none: submissions can read your files and use the network; only for code you trust",
+    )
     command.add_argument(
         "--workers", type=int, default=2, metavar="N", help="submissions observed at once (default: 2)"
     )
@@ -115,8 +119,12 @@ def _grade(options: argparse.Namespace) -> int:
     outcome = grade_class(module, submissions, out, console, seed=options.seed, **engine)
     print_table(outcome, console)
     graded = len(outcome.results) - len(outcome.failures)
-    console.print(f"{graded} of {len(outcome.results)} graded, {outcome.unchanged} of them unchanged. {out}/grades.csv, "
-                  f"{out}/feedback/", highlight=False, soft_wrap=True)  # fmt: skip
+    console.print(
+        f"{graded} of {len(outcome.results)} graded, {outcome.unchanged} of them unchanged. {out}/grades.csv, "
+        f"{out}/feedback/",
+        highlight=False,
+        soft_wrap=True,
+    )
     return 1 if outcome.failures else 0
 
 

@@ -32,8 +32,12 @@ def demo(module: Module, folder: Path, console: Console, **engine) -> int:
     submissions = find_submissions(module, [folder / "submitted"])
     outcome = grade_class(module, submissions, folder / "grades", console, seed=SEED, **engine)
     print_table(outcome, console)
-    console.print(f"\nA feedback page for every student: {folder / 'grades' / 'feedback'}/, grades: {folder / 'grades' / 'grades.csv'}",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    grades = folder / "grades"
+    console.print(
+        f"\nA feedback page for every student: {grades / 'feedback'}/, grades: {grades / 'grades.csv'}",
+        highlight=False,
+        soft_wrap=True,
+    )
     expected = {"oskar"}  # the damaged file cannot be graded, and the rest of the class is
     return 0 if {result.student for result in outcome.failures} == expected else 1
 

@@ -5,41 +5,63 @@ There is no detection code for any mistake: whoever answers the probes as a know
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from autograder.observer import Recording
-from autograder.recording import agree, leaves
+from autograder.observer import MAX_RECORDING_BYTES, Recording, write_whole
+from autograder.recording import Malformed, Other, agree, decode, encode, leaves
 
-_ABSENT = object()
+ABSENT = Other("nothing")
 
 
 @dataclass(frozen=True)
 class KnownMistake:
-    """A mistake's name, its hint, and its recordings under the public (True) and hidden (False) probes."""
+    """A mistake's name and hint, and every place in the answers that it changes, with what is then there.
+
+    A place is (public, probe, path); what a mistake removes is `ABSENT`.
+    """
 
     name: str
     of: str
     hint: str
-    recordings: Mapping[bool, Recording]
+    changed: Mapping[tuple, Any]
 
 
-def diagnose(observed: Mapping[bool, Recording], expected: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]],
-             known: Iterable[KnownMistake]) -> KnownMistake | None:  # fmt: skip
-    """The known mistake that explains most of how `observed` differs from `expected` under `probes`; None when none does.
+def known_mistake(
+    name: str, of: str, hint: str, recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]
+) -> KnownMistake:
+    """A mistake by its own recordings, which may hold the probes of its function alone."""
+    probes = {(public, probe) for public, recording in recordings.items() for probe in recording.observations}
+    theirs, right = all_leaves(recordings, probes), all_leaves(expected, probes)
+    return KnownMistake(name, of, hint, {place: theirs.get(place, ABSENT) for place in _differing(theirs, right)})
+
+
+def diagnose(
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    probes: Iterable[tuple[bool, str]],
+    known: Iterable[KnownMistake],
+) -> KnownMistake | None:
+    """The known mistake that explains most of how `observed` differs from `expected` under `probes`; None if none does.
 
     A mistake agrees when everything it changes in the answers is changed in the same way here.
     """
-    probes = list(probes)
-    ours, right = all_leaves(observed, probes), all_leaves(expected, probes)
-    differing = {place for place in ours.keys() | right.keys() if not _alike(ours, right, place)}
+    probes = set(probes)
+    ours = all_leaves(observed, probes)
+    differing = _differing(ours, all_leaves(expected, probes))
     best, most = None, 0
     for mistake in known:
-        theirs = all_leaves(mistake.recordings, probes)
-        changed = {place for place in theirs.keys() | right.keys() if not _alike(theirs, right, place)}
-        explained = len(changed & differing)
-        if explained > most and all(_alike(ours, theirs, place) for place in changed):
+        changed = {place: leaf for place, leaf in mistake.changed.items() if place[:2] in probes}
+        explained = len(changed.keys() & differing)
+        if explained > most and all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items()):
             best, most = mistake, explained
     return best
+
+
+def _differing(left: Mapping, right: Mapping) -> set[tuple]:
+    return {
+        place for place in left.keys() | right.keys() if not agree(left.get(place, ABSENT), right.get(place, ABSENT))
+    }
 
 
 def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[tuple, Any]:
@@ -52,13 +74,34 @@ def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool
             continue
         if observation.state == "returned":
             found.update({(public, probe, path): leaf for path, leaf in leaves(observation.value)})
-        elif observation.state == "raised":
-            found[public, probe, "raised"] = observation.error
         else:
-            found[public, probe, "state"] = observation.state
+            found[public, probe, "ended"] = observation.error if observation.state == "raised" else observation.state
     return found
 
 
-def _alike(left: Mapping, right: Mapping, place: tuple) -> bool:
-    a, b = left.get(place, _ABSENT), right.get(place, _ABSENT)
-    return a is b or (a is not _ABSENT and b is not _ABSENT and agree(a, b))
+# --- in a release -----------------------------------------------------------------------------------------------------
+
+
+def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
+    """Writes names, hints and what the mistakes change in the public answers, no code, as one safetensors file."""
+    content = [
+        [m.name, m.of, m.hint, [[probe, text, leaf] for (public, probe, text), leaf in m.changed.items() if public]]
+        for m in known
+    ]
+    write_whole(path, encode(content, max_bytes=MAX_RECORDING_BYTES))
+
+
+def load_known(path: Path) -> list[KnownMistake]:
+    """Reads what `save_known` wrote.
+
+    Raises:
+        Malformed: the file is damaged.
+    """
+    try:
+        kept = decode(path.read_bytes(), max_bytes=MAX_RECORDING_BYTES)
+        return [
+            KnownMistake(name, of, hint, {(True, probe, text): leaf for probe, text, leaf in changed})
+            for name, of, hint, changed in kept
+        ]
+    except (TypeError, ValueError) as error:
+        raise Malformed(f"{path.name} is damaged ({error}): get the assignment's folder again") from None

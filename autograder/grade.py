@@ -35,8 +35,17 @@ class ClassResult:
         return [result for result in self.results if result.status != GRADED]
 
 
-def grade_class(module: Module, submissions: list[Submission], out: Path, console: Console, *, seed: int | None = None,
-                sandbox: str = "full", workers: int = 2, limit: float = 20.0) -> ClassResult:  # fmt: skip
+def grade_class(
+    module: Module,
+    submissions: list[Submission],
+    out: Path,
+    console: Console,
+    *,
+    seed: int | None = None,
+    sandbox: str = "full",
+    workers: int = 2,
+    limit: float = 20.0,
+) -> ClassResult:
     """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`."""
     seed = class_seed(out) if seed is None else seed
     with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader, _progress(console) as progress:
@@ -69,8 +78,13 @@ def class_seed(out: Path) -> int:
 
 
 def _grade_one(grader: Grader, submission: Submission, hints: bool = False) -> Result:
-    about = {"student": submission.student, "module": grader.module.name, "note": submission.note,
-             "maximum": sum(check.points for check in grader.checks), "seed": grader.seed}  # fmt: skip
+    about = {
+        "student": submission.student,
+        "module": grader.module.name,
+        "note": submission.note,
+        "maximum": sum(check.points for check in grader.checks),
+        "seed": grader.seed,
+    }
     if submission.problem:
         return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)
     try:
@@ -83,8 +97,9 @@ def _grade_one(grader: Grader, submission: Submission, hints: bool = False) -> R
     return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
 
 
-def _with_hints(grader: Grader, submissions: list[Submission], results: list[Result], pool: ThreadPoolExecutor,
-                progress: Progress) -> list[Result]:  # fmt: skip
+def _with_hints(
+    grader: Grader, submissions: list[Submission], results: list[Result], pool: ThreadPoolExecutor, progress: Progress
+) -> list[Result]:
     """The results again, with the mistakes named; the known mistakes are recorded first, by all workers at once."""
     failing = {verdict.function for result in results for verdict in _failed(result)}
     if not failing:
@@ -116,8 +131,10 @@ def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> 
     path = out / "results" / f"{result.student}.json"
     if result.status != GRADED and _status(path) == GRADED:
         return
-    for target, text in ((path, result_json(result, exercises)),
-                         (out / "feedback" / f"{result.student}.html", feedback_page(result, exercises))):  # fmt: skip
+    for target, text in (
+        (path, result_json(result, exercises)),
+        (out / "feedback" / f"{result.student}.html", feedback_page(result, exercises)),
+    ):
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
             write_whole(target, text)
 

@@ -12,10 +12,10 @@ from autograder import source
 from autograder.catalogue import Entry, read_catalogue
 from autograder.checks import Check
 from autograder.course import Course, CourseError, Module
-from autograder.diagnose import KnownMistake, diagnose
+from autograder.diagnose import KnownMistake, diagnose, known_mistake
 from autograder.judge import PASSED, Judged, Verdict, collect, judge
 from autograder.notebook import Cell
-from autograder.observer import Observer, Recording
+from autograder.observer import PUBLIC_SEED, Observer, Recording
 
 PUBLIC, HIDDEN = True, False
 FILES = {PUBLIC: "probes_public", HIDDEN: "probes_hidden"}
@@ -66,8 +66,10 @@ class Grader:
         self.reference = source.reference_cells(self.cells)
         self.checks = _in_order(collect(module.tests), self.functions, module)
         store = Course(module.root).store
-        self.observers = {public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
-                          for public, file in FILES.items()}  # fmt: skip
+        self.observers = {
+            public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
+            for public, file in FILES.items()
+        }
         self._expected: dict[bool, Recording] = {}
         self._known: dict[str, list[KnownMistake]] = {}
         self._entries: list[Entry] | None = None
@@ -115,11 +117,15 @@ class Grader:
         """The code cells of a notebook; raises `Unreadable`."""
         return self.observers[PUBLIC].read(data)
 
-    def observe(self, cells: list[Cell], function: str | None = None, seed: int | None = None) -> dict[bool, Recording]:
-        """The recordings of `cells` under all probes, or those about one function."""
-        seeds = {PUBLIC: None, HIDDEN: self.seed if seed is None else seed}
-        return {public: observer.observe(cells, only=function, **({"seed": seeds[public]} if seeds[public] is not None else {}))
-                for public, observer in self.observers.items()}  # fmt: skip
+    def observe(
+        self, cells: list[Cell], function: str | None = None, seed: int | None = None, **how
+    ) -> dict[bool, Recording]:
+        """The recordings of `cells` under all probes, or those about one function; `how` as in `Observer.observe`."""
+        seeds = {PUBLIC: PUBLIC_SEED, HIDDEN: self.seed if seed is None else seed}
+        return {
+            public: observer.observe(cells, seeds[public], function, **how)
+            for public, observer in self.observers.items()
+        }
 
     def grade(self, cells: list[Cell], function: str | None = None, hints: bool = True) -> Graded:
         """Grades the code in `cells`: all of it, or only the checks of one function; with `hints`, names the mistakes.
@@ -158,7 +164,8 @@ class Grader:
         list(pool.map(self._known_mistake, [entry for entry in self.mistakes if entry.of in functions]))
 
     def _known_mistake(self, entry: Entry) -> KnownMistake:
-        return KnownMistake(entry.name, entry.of, entry.hint, self.observe(entry.cells(self.reference), entry.of))
+        recordings = self.observe(entry.cells(self.reference), entry.of)
+        return known_mistake(entry.name, entry.of, entry.hint, recordings, self.expected)
 
 
 def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:

@@ -64,8 +64,18 @@ def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden
     if not paths:
         raise CourseError(f"{folder} holds no checks ({' or '.join(files)})")
     collector, output = _Collector(), io.StringIO()
-    arguments = ["--collect-only", "-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null",
-                 "--rootdir", str(folder), "--import-mode=prepend"]  # fmt: skip
+    arguments = [
+        "--collect-only",
+        "-q",
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(folder),
+        "--import-mode=prepend",
+    ]
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _no_bytecode():
         status = pytest.main([*arguments, *map(str, paths)], plugins=[collector])
     if status != pytest.ExitCode.OK:

@@ -240,7 +240,7 @@ def _find_stubs(code: Code, functions: set[str]) -> None:
 
 
 def is_stub(node: ast.stmt) -> bool:
-    """Whether a function's or a class's body says nothing yet: only a docstring, `pass`, `...` or NotImplementedError."""
+    """Whether a function's or a class's body says nothing yet: a docstring, `pass`, `...`, NotImplementedError."""
     if isinstance(node, ast.ClassDef):
         return all(_says_nothing(part) or is_stub(part) for part in node.body)
     return isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))

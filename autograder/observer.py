@@ -89,8 +89,17 @@ class Observer:
         limit: seconds a probe may take.
     """
 
-    def __init__(self, folder: Path, file: str, functions: list[str], store: Path | None = None, *,
-                 sandbox: str = "full", limit: float = 20.0, workers: int = 1):  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        file: str,
+        functions: list[str],
+        store: Path | None = None,
+        *,
+        sandbox: str = "full",
+        limit: float = 20.0,
+        workers: int = 1,
+    ):
         self.folder, self.file, self.functions, self.store = folder, file, functions, store
         self.sandbox, self.limit = sandbox, limit
         self.probes: list[list[str]] = []
@@ -138,8 +147,15 @@ class Observer:
             raise Unreadable(str(reply["unreadable"]))
         return [Cell(int(number), str(source)) for number, source in reply["cells"]]
 
-    def observe(self, cells: list[Cell], seed: int = PUBLIC_SEED, only: str | None = None, *, fresh: bool = False,
-                threads: int = 1) -> Recording:  # fmt: skip
+    def observe(
+        self,
+        cells: list[Cell],
+        seed: int = PUBLIC_SEED,
+        only: str | None = None,
+        *,
+        fresh: bool = False,
+        threads: int = 1,
+    ) -> Recording:
         """Asks the code in `cells` every probe (or those about the function `only`), from the store if asked before.
 
         With `fresh` the store is left alone: to see whether two runs agree.
@@ -177,8 +193,7 @@ class Observer:
         cpu = 0.0
         body = json.dumps([[cell.number, cell.source] for cell in cells]).encode()
         while waiting:
-            job = {"kind": "observe", "functions": self.functions, "probes": waiting, "seed": seed,
-                   "threads": threads}  # fmt: skip
+            job = {"kind": "observe", "functions": self.functions, "probes": waiting, "seed": seed, "threads": threads}
             state, answer, seconds = self._ask(job, body)
             cpu += seconds
             new, notes_now = _read_answer(answer, waiting)
@@ -303,16 +318,27 @@ def _start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
     """Starts the process that imports torch, with one socket for each worker; nothing else of ours reaches it."""
     pairs = [socket.socketpair() for _ in range(workers)]
     theirs = [pair[1].fileno() for pair in pairs]
-    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": tempfile.gettempdir(), "OMP_NUM_THREADS": "1",
-                   "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}  # fmt: skip
+    environment = {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "HOME": tempfile.gettempdir(),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+    }
     kept = {
         name: os.environ[name]
         for name in ("MPLCONFIGDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
         if name in os.environ
     }
-    start = f"import sys; sys.path.append({str(Path(__file__).parent.parent)!r}); from autograder import worker; worker.main({theirs})"
+    package = str(Path(__file__).parent.parent)
+    start = f"import sys; sys.path.append({package!r}); from autograder import worker; worker.main({theirs})"
     server = subprocess.Popen(
-        [sys.executable, "-I", "-c", start], pass_fds=theirs, env=environment | kept, stdin=subprocess.DEVNULL
+        [sys.executable, "-I", "-c", start],
+        pass_fds=theirs,
+        env=environment | kept,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is the grader's to handle; the workers end when it closes their sockets
     )
     for _, their in pairs:
         their.close()

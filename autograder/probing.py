@@ -51,7 +51,7 @@ def probes_in(module: ModuleType) -> list[Probe]:
 
 
 def import_from(folder: Path, name: str) -> ModuleType:
-    """Imports `name`.py of the package `folder`, so that files beside it can be imported as `from .networks import …`."""
+    """Imports `name`.py of the package `folder`; it may import files beside it: `from .networks import …`."""
     if str(folder.parent) not in sys.path:
         sys.path.insert(0, str(folder.parent))
     return importlib.import_module(f"{folder.name}.{name}")

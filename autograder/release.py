@@ -19,11 +19,11 @@ import nbformat
 from autograder import source
 from autograder.catalogue import read_catalogue
 from autograder.course import Course, CourseError, Module
-from autograder.diagnose import KnownMistake, all_leaves
+from autograder.diagnose import all_leaves, known_mistake, load_known, save_known
 from autograder.judge import collect
 from autograder.notebook import Code, needed, parse_cell
 from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
-from autograder.recording import Malformed, agree, encode
+from autograder.recording import Malformed, agree
 from autograder.source import SourceCell
 
 PACKAGED_DATA = Path(__file__).parent / "data"
@@ -83,8 +83,12 @@ def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
     for path in sorted(module.tests.glob("*.py")):
         if path.stem not in KEPT_TO_THE_COURSE:
             files[f"checks/{path.name}"] = path.read_bytes()
-    about = {"module": module.name, "notebook": module.notebook, "exercises": source.exercises(cells),
-             "made_from": _made_from(module)}  # fmt: skip
+    about = {
+        "module": module.name,
+        "notebook": module.notebook,
+        "exercises": source.exercises(cells),
+        "made_from": _made_from(module),
+    }
     files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
     return files
 
@@ -123,8 +127,10 @@ def make_notebook(module: Module, cells: list[SourceCell], texts: Iterable[str])
 def _exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
     """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
     checks = collect(module.tests)
-    return {exercise: sum(check.points for check in checks if check.function in functions)
-            for exercise, functions in source.exercises(cells).items()}  # fmt: skip
+    return {
+        exercise: sum(check.points for check in checks if check.function in functions)
+        for exercise, functions in source.exercises(cells).items()
+    }
 
 
 def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
@@ -137,8 +143,14 @@ def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
         "question": lambda: (f"question-{about['name']}", True, True, False),
         "plot": lambda: (f"plot-{about['name']}", True, True, False),
     }[cell.role]()
-    metadata = {"schema_version": 3, "grade_id": _distinct(grade_id, cell), "grade": grade, "solution": solution,
-                "locked": locked, "task": False}  # fmt: skip
+    metadata = {
+        "schema_version": 3,
+        "grade_id": _distinct(grade_id, cell),
+        "grade": grade,
+        "solution": solution,
+        "locked": locked,
+        "task": False,
+    }
     if grade:
         metadata["points"] = points[about["exercise"]] if cell.role == "grade" else about["points"]
     return metadata
@@ -153,10 +165,13 @@ def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
     """Writes what the public checks need in place of answers: the recordings of the reference and of the mistakes."""
     reference = source.reference_cells(cells)
     with _public_observer(module, cells) as observer:
-        save_recording(checks / RECORDINGS[0], _without_times(observer.observe(reference)))
-        mistakes = [[entry.name, entry.of, entry.hint, _plain(observer.observe(entry.cells(reference), only=entry.of))]
-                    for entry in read_catalogue(module.tests / "mistakes.py", reference)]  # fmt: skip
-    write_whole(checks / RECORDINGS[1], encode(mistakes, max_bytes=2**26))
+        expected = {True: observer.observe(reference)}
+        known = [
+            known_mistake(e.name, e.of, e.hint, {True: observer.observe(e.cells(reference), only=e.of)}, expected)
+            for e in read_catalogue(module.tests / "mistakes.py", reference)
+        ]
+    save_recording(checks / RECORDINGS[0], _without_times(expected[True]))
+    save_known(checks / RECORDINGS[1], known)
 
 
 def _public_observer(module: Module, cells: list[SourceCell]) -> Observer:
@@ -166,10 +181,6 @@ def _public_observer(module: Module, cells: list[SourceCell]) -> Observer:
 def _without_times(recording: Recording) -> Recording:
     observations = {name: replace(o, seconds=0.0) for name, o in recording.observations.items()}
     return Recording(observations)
-
-
-def _plain(recording: Recording) -> list:
-    return [[name, o.state, o.value, o.error] for name, o in recording.observations.items()]
 
 
 # --- what TAs get -----------------------------------------------------------------------------------------------------
@@ -185,7 +196,8 @@ def reference_module(module: Module, cells: list[SourceCell]) -> str:
         first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
         text = "\n".join(texts[statement.cell][first - 1 : node.end_lineno])
         parts.append(text if isinstance(node, (ast.Import, ast.ImportFrom)) else f"\n\n{text}")
-    title = f'"""The reference of {module.name}. Made from source/{module.name}/{module.source.name}: edit that file, not this one."""'
+    made_from = f"source/{module.name}/{module.source.name}"
+    title = f'"""The reference of {module.name}. Made from {made_from}: edit that file, not this one."""'
     return "\n".join([title, *parts]) + "\n"
 
 
@@ -247,7 +259,7 @@ def _check_recordings(module: Module, cells: list[SourceCell], again: str) -> li
         fresh = observer.observe(source.reference_cells(cells))
     try:
         kept = load_recording(path)
-        known_mistakes(path.with_name(RECORDINGS[1]))
+        load_known(path.with_name(RECORDINGS[1]))
     except Malformed as error:
         return [f"{_short(path.parent)}: damaged recordings ({error}), {again}"]
     probes = [(True, name) for name in fresh.observations.keys() | kept.observations.keys()]
@@ -327,20 +339,3 @@ def _secret_lines(module: Module, cells: list[SourceCell]) -> dict[str, str]:
 def _squeezed(line: str) -> str:
     """A line without spaces, so that a changed indentation hides nothing."""
     return "".join(line.split())
-
-
-def known_mistakes(path: Path) -> list[KnownMistake]:
-    """The known mistakes in a release: names, hints and public recordings.
-
-    Raises:
-        Malformed: the file is damaged.
-    """
-    from autograder.observer import Observation
-    from autograder.recording import decode
-
-    kept = decode(path.read_bytes(), max_bytes=2**26)
-    try:
-        return [KnownMistake(name, of, hint, {True: Recording({p: Observation(s, v, e) for p, s, v, e in plain})})
-                for name, of, hint, plain in kept]  # fmt: skip
-    except (TypeError, ValueError) as error:
-        raise Malformed(f"{path.name}: {error}") from None

@@ -1,4 +1,4 @@
-"""What is written about a graded submission: a JSON file for tools, an HTML page for the student, a CSV for the class."""
+"""What is written about a submission: a JSON file for tools, an HTML page for the student, a CSV for the class."""
 
 import csv
 import io
@@ -38,14 +38,23 @@ class Result:
         """The result in the form of `result.schema.json`."""
         verdicts = self.graded.verdicts if self.graded else ()
         return {
-            "schema": 1, "student": self.student, "module": self.module, "status": self.status, "reason": self.reason,
-            "note": self.note, "notebook_sha256": self.notebook, "seed": self.seed,
-            "score": self.score, "maximum": self.maximum,
+            "schema": 1,
+            "student": self.student,
+            "module": self.module,
+            "status": self.status,
+            "reason": self.reason,
+            "note": self.note,
+            "notebook_sha256": self.notebook,
+            "seed": self.seed,
+            "score": self.score,
+            "maximum": self.maximum,
             "first_error": self.graded.first_error if self.graded else "",
-            "exercises": [_exercise(name, functions, verdicts) for name, functions in exercises.items()] if verdicts else [],
+            "exercises": [_exercise(name, functions, verdicts) for name, functions in exercises.items()]
+            if verdicts
+            else [],
             "checks": [{"exercise": _exercise_of(v.function, exercises), **v.as_dict()} for v in verdicts],
             "cells": [{"cell": cell, "note": note} for cell, note in (self.graded.notes if self.graded else ())],
-        }  # fmt: skip
+        }
 
 
 def _exercise(name: str, functions: list[str], verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
@@ -114,9 +123,15 @@ def function_group(function: str, verdicts: tuple[Verdict, ...]) -> dict[str, An
     """One function's verdicts with its points, its hint, and what to say once for the whole function."""
     mine = [verdict for verdict in verdicts if verdict.function == function]
     missing = next((v.message for v in mine if v.state == "missing"), "")
-    return {"name": function, "verdicts": mine, "points": sum(v.points for v in mine), "maximum": sum(v.maximum for v in mine),
-            "hint": next((v.hint for v in mine if v.hint), ""), "missing": missing,
-            "passed": all(v.state == PASSED for v in mine)}  # fmt: skip
+    return {
+        "name": function,
+        "verdicts": mine,
+        "points": sum(v.points for v in mine),
+        "maximum": sum(v.maximum for v in mine),
+        "hint": next((v.hint for v in mine if v.hint), ""),
+        "missing": missing,
+        "passed": all(v.state == PASSED for v in mine),
+    }
 
 
 @cache

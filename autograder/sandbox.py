@@ -58,7 +58,7 @@ def _can_unshare() -> bool:
 
 
 def new_namespaces() -> None:
-    """Leaves the caller's user, process, network, mount and IPC namespaces. The *next* fork is process 1 of the new one.
+    """Leaves the caller's user, process, network, mount and IPC namespaces; the *next* fork is process 1 of the new.
 
     Raises:
         SandboxUnavailable: with the kernel's reason.

@@ -3,7 +3,7 @@
     # %% role="exercise" function="count_parameters"     one function of the contract, its body between
                                                          ### BEGIN SOLUTION and ### END SOLUTION
     # %% role="check" exercise="count_parameters"        check("count_parameters"), right under it
-    # %% role="grade" exercise="parameters"              check("parameters"): nbgrader's grade cell, worth the exercise's checks
+    # %% role="grade" exercise="parameters"              check("parameters"), the grade cell: worth the exercise's checks
     # %% [markdown] role="question" name="…" points=4    a written question; the model answer is its solution region
     # %% role="plot" name="…" points=3                   a plot that a TA grades by eye
 
@@ -21,8 +21,10 @@ from autograder.course import CourseError
 from autograder.notebook import Cell
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
-REGION = re.compile(r"^(?P<indent>[ \t]*)(?:# ?)?### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*(?:# ?)?### END SOLUTION[ \t]*\n?",
-                    re.MULTILINE | re.DOTALL)  # fmt: skip
+REGION = re.compile(
+    r"^(?P<indent>[ \t]*)(?:# ?)?### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*(?:# ?)?### END SOLUTION[ \t]*\n?",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,13 @@ def _problem(cell: SourceCell) -> str:
     about = cell.about
     if cell.role and cell.role not in ROLES:
         return f"unknown role {cell.role!r}; there are {', '.join(sorted(ROLES))}"
-    needs = {"exercise": ["function"], "check": ["exercise"], "grade": ["exercise"],
-             "question": ["name", "points"], "plot": ["name", "points"]}.get(cell.role, [])  # fmt: skip
+    needs = {
+        "exercise": ["function"],
+        "check": ["exercise"],
+        "grade": ["exercise"],
+        "question": ["name", "points"],
+        "plot": ["name", "points"],
+    }.get(cell.role, [])
     for setting in needs:
         if setting not in about:
             return f"role {cell.role!r} needs {setting}=…"

@@ -9,7 +9,7 @@ import functools
 import json
 from pathlib import Path
 
-from autograder.diagnose import KnownMistake, diagnose
+from autograder.diagnose import KnownMistake, diagnose, load_known
 from autograder.grading import Graded, probes_of, with_hints
 from autograder.judge import PASSED, collect, judge
 from autograder.notebook import Cell
@@ -47,9 +47,7 @@ class Bundle:
 
     @functools.cached_property
     def mistakes(self) -> list[KnownMistake]:
-        from autograder.release import known_mistakes
-
-        return known_mistakes(self.folder / "mistakes.safetensors")
+        return load_known(self.folder / "mistakes.safetensors")
 
     def grade(self, cells: list[Cell], functions: list[str]) -> Graded:
         """The public verdicts on `functions`."""
@@ -126,8 +124,9 @@ def as_text(graded: Graded) -> str:
         group = function_group(function, graded.verdicts)
         lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} public points")
         lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
-        lines += [f"  {'✓' if v.state == PASSED else '✗'} {v.title}" + (f"\n      {v.message}" if v.message and not group["missing"] else "")
-                  for v in group["verdicts"]]  # fmt: skip
+        for verdict in group["verdicts"]:
+            lines.append(f"  {'✓' if verdict.state == PASSED else '✗'} {verdict.title}")
+            lines += [f"      {verdict.message}"] if verdict.message and not group["missing"] else []
     return "\n".join(lines)
 
 

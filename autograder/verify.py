@@ -61,20 +61,13 @@ def _verify_reference(grader: Grader, finding: Finding) -> None:
     """The reference, observed afresh, under this seed and another, with one thread and with two."""
     for seed, threads in ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1)):
         first = grader.expected if seed == grader.seed else grader.observe(grader.reference, seed=seed)
-        again = {public: observer.observe(grader.reference, seed=_seed(observer, public, seed), fresh=True, threads=threads)
-                 for public, observer in grader.observers.items()}  # fmt: skip
+        again = grader.observe(grader.reference, seed=seed, fresh=True, threads=threads)
         judged = judge(grader.checks, again, first)
         _right(judged, finding)
         for verdict in (j.verdict for j in judged if j.verdict.state != PASSED):
             finding.problems.append(
                 f"the reference fails {verdict.check} (seed {seed}, {threads} threads): {verdict.message}"
             )
-
-
-def _seed(observer, public: bool, seed: int) -> int:
-    from autograder.observer import PUBLIC_SEED
-
-    return PUBLIC_SEED if public else seed
 
 
 def _verify_stub(grader: Grader, finding: Finding) -> None:
@@ -145,17 +138,17 @@ def _verify_hints(grader: Grader, finding: Finding) -> None:
     for function in grader.functions:
         known = grader.known(function)
         checks = [check for check in grader.checks if check.function == function]
-        for mistake in known:
-            failing = [j for j in judge(checks, mistake.recordings, grader.expected) if j.verdict.state != PASSED]
-            named = diagnose(mistake.recordings, grader.expected, probes_of(failing), known) if failing else mistake
-            if named is None:
-                finding.problems.append(
-                    f"the mistake {mistake.name} of {function} gets no hint: its checks look at nothing that differs"
+        for entry in (entry for entry in grader.mistakes if entry.of == function):
+            recordings = grader.observe(entry.cells(grader.reference), function)
+            failing = [j for j in judge(checks, recordings, grader.expected) if j.verdict.state != PASSED]
+            named = diagnose(recordings, grader.expected, probes_of(failing), known)
+            if failing and named is None:
+                finding.problems.append(f"the mistake {entry.name} of {function} gets no hint")
+            elif failing and named.name != entry.name:
+                twin = (
+                    f"the mistake {entry.name} of {function} gets the hint of {named.name}: no probe tells them apart"
                 )
-            elif named.name != mistake.name:
-                finding.remarks.append(
-                    f"the mistake {mistake.name} of {function} gets the hint of {named.name}: no probe tells them apart"
-                )
+                finding.remarks.append(twin)
 
 
 def _verify_needed(checks: list[Check], finding: Finding) -> None:
@@ -168,8 +161,14 @@ def _verify_needed(checks: list[Check], finding: Finding) -> None:
 
 def _print(module: Module, checks: list[Check], finding: Finding, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for name, side in (("function", "left"), ("check", "left"), ("points", "right"), ("catches", "right"),
-                       ("right up to", "right"), ("wrong from", "right")):  # fmt: skip
+    for name, side in (
+        ("function", "left"),
+        ("check", "left"),
+        ("points", "right"),
+        ("catches", "right"),
+        ("right up to", "right"),
+        ("wrong from", "right"),
+    ):
         table.add_column(name, justify=side)
     for check in checks:
         caught = str(len(finding.caught.get(check.name, [])))
@@ -181,8 +180,11 @@ def _print(module: Module, checks: list[Check], finding: Finding, console: Conso
     shares = {
         public: number(sum(check.points for check in checks if check.public == public)) for public in (PUBLIC, HIDDEN)
     }
-    console.print(f"{len(checks)} checks, {shares[PUBLIC]} points public and {shares[HIDDEN]} hidden. Distances are in units "
-                  "of each check's tolerance: right answers stay below 1, wrong ones above.", highlight=False)  # fmt: skip
+    console.print(
+        f"{len(checks)} checks, {shares[PUBLIC]} points public and {shares[HIDDEN]} hidden. Distances are in units "
+        "of each check's tolerance: right answers stay below 1, wrong ones above.",
+        highlight=False,
+    )
     for remark in finding.remarks:
         console.print(f"  remark: {remark}", highlight=False, soft_wrap=True)
     for problem in finding.problems:

@@ -10,6 +10,7 @@ A job on the socket is a JSON header and a body; the answer is a JSON header (ho
 """
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -93,9 +94,8 @@ def serve(sock: socket.socket) -> None:
             job, body = receive_message(sock)
         except EOFError:
             return
-        state, answer, seconds = supervise(
-            lambda emit: perform(job, body, probes, emit), setting["sandbox"], job["limit"]
-        )
+        work = functools.partial(perform, job, body, probes)
+        state, answer, seconds = supervise(work, setting["sandbox"], job["limit"])
         send_message(sock, {"state": state, "cpu": seconds}, answer)
 
 

@@ -1,0 +1,514 @@
+"""What the hidden checks ask: other sizes, other networks, other devices, and a second time. Never given to students."""
+
+import copy
+
+import torch
+from torch import nn
+
+from autograder.device import count_synchronisations, register
+from autograder.probing import attempt, probe
+from autograder.recording import Error
+
+from .networks import (
+    SmallNet,
+    TiedNet,
+    favouring,
+    in_order,
+    numbered,
+    pictures,
+    random_state_after,
+    seeded,
+    settings,
+    state,
+    tiny_densenet,
+    watched,
+)
+from .probes_public import (
+    CPU,
+    CRITERION,
+    Rehearsal,
+    classifier_seen,
+    figure_seen,
+    loaders_seen,
+    machine_with,
+    photo,
+    with_and_without_stand_ins,
+)
+
+ACCELERATOR = register()  # before any backward pass of this process
+
+# --- transforms -------------------------------------------------------------------------------------------------------
+
+
+@probe("make_transform")
+def photos_of_many_sizes(student, draw):
+    """Small and large, wide and tall photos, made into squares of several sizes."""
+    size = draw.randint(33, 47)
+    small, wide, tall = photo(draw, 20, 20), photo(draw, size + 31, size - 8), photo(draw, size - 9, size + 27)
+    large = photo(draw, 3 * size + 1, 2 * size + 3)
+    return {
+        "size": size,
+        "small": attempt(lambda: student.make_transform(size)(small.copy())),
+        "wide": attempt(lambda: student.make_transform(size)(wide.copy())),
+        "tall": attempt(lambda: student.make_transform(size)(tall.copy())),
+        "large": attempt(lambda: student.make_transform(size)(large.copy())),
+        "default": attempt(lambda: student.make_transform()(small.copy())[:, ::9, ::9]),
+        "default shape": attempt(lambda: list(student.make_transform()(small.copy()).shape)),
+    }
+
+
+@probe("make_transform")
+def one_photo_again_and_again(student, draw):
+    """The same photo six times through one transform, and two photos in turn."""
+    transform = student.make_transform(24)
+    image, other = photo(draw, 30, 22), photo(draw, 19, 28)
+    return {
+        "again": [attempt(lambda: transform(image.copy())) for _ in range(6)],
+        "other": attempt(lambda: transform(other.copy())),
+        "random state": [random_state_after(lambda: student.make_transform(24)(image.copy()), seed) for seed in (3, 4)],
+    }
+
+
+@probe("make_loaders")
+def loaders_of_odd_sizes(student, draw):
+    """Sets whose last batch is smaller, three epochs of each loader."""
+    batch_size = draw.choice([5, 6, 7])
+    train_count, test_count = 4 * batch_size + draw.randint(1, 3), 2 * batch_size + draw.randint(1, 3)
+    seen = loaders_seen(student, train_count, test_count, batch_size, epochs=3)
+    return seen | {"batch size": batch_size, "train count": train_count, "test count": test_count}
+
+
+@probe("make_loaders")
+def loaders_without_a_batch_size(student, draw):
+    """No batch size given."""
+    return loaders_seen(student, 70, 40, epochs=1)
+
+
+@probe("make_loaders")
+def random_state_beside_loaders(student, draw):
+    """Random numbers drawn after making loaders, for two different states before."""
+
+    def make():
+        train_loader, _ = student.make_loaders(numbered(9), numbered(5), 4)
+        return [labels.tolist() for _, labels in train_loader]
+
+    return [random_state_after(make, seed) for seed in (5, 6)]
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def frozen_net(width: int) -> SmallNet:
+    """A small network whose convolution is not trained."""
+    net = SmallNet(width=width)
+    net.features.conv0.weight.requires_grad_(False)
+    return net
+
+
+def plain_net(draw) -> nn.Module:
+    """Layers of drawn widths, without batch norm."""
+    first, second = draw.randint(3, 9), draw.randint(10, 20)
+    return nn.Sequential(
+        nn.Conv2d(3, first, (3, 5)), nn.Conv2d(first, 2, 1, bias=False), nn.Linear(second, first), nn.Linear(4, 7)
+    )
+
+
+class BackwardsNet(nn.Module):
+    """A bias that comes before its weight, and a scale without dimensions."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.last = nn.Linear(width, 2, bias=False)
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.first = nn.Conv2d(3, width, 3)
+
+
+NETWORKS = {
+    "plain": plain_net,
+    "batch norm": lambda draw: SmallNet(classes=draw.randint(3, 9), width=draw.randint(5, 9)),
+    "frozen": lambda draw: frozen_net(draw.randint(5, 9)),
+    "shared": lambda draw: TiedNet(draw.randint(3, 9)),
+    "backwards": lambda draw: BackwardsNet(draw.randint(3, 9)),
+    "densenet": lambda draw: tiny_densenet(classes=7, growth=draw.choice([2, 6]), start=draw.choice([4, 6, 10])),
+}
+
+
+@probe("parameter_shapes")
+def shapes_of_many_networks(student, draw):
+    """Networks with batch norm, frozen and shared weights, and an unusual order."""
+    return {name: attempt(lambda build=build: student.parameter_shapes(build(draw))) for name, build in NETWORKS.items()}
+
+
+@probe("count_parameters")
+def counts_of_many_networks(student, draw):
+    """The same kinds of networks, and one with nothing left to train."""
+    counts = {
+        name: attempt(lambda build=build: student.count_parameters(build(draw))) for name, build in NETWORKS.items()
+    }
+    counts["all frozen"] = attempt(lambda: student.count_parameters(plain_net(draw).requires_grad_(False)))
+    return counts
+
+
+# --- classifier -------------------------------------------------------------------------------------------------------
+
+
+def classifier_replaced(student, net: nn.Module, *num_classes: int) -> dict:
+    """The network before and after."""
+    before, flags = state(net), {name: weight.requires_grad for name, weight in net.named_parameters()}
+    returned = attempt(lambda: student.replace_classifier(net, *num_classes))
+    after = {name: weight.requires_grad for name, weight in net.named_parameters()}
+    return {
+        "before": before,
+        "after": state(net),
+        "same network": returned is net,
+        "returned": returned if isinstance(returned, Error) else type(returned).__name__,
+        "classifier": classifier_seen(net),
+        "trainable before": flags,
+        "trainable after": after,
+    }
+
+
+@probe("replace_classifier")
+def classifiers_of_many_networks(student, draw):
+    """Other widths and class counts, a classifier without bias, frozen weights, and a second replacement."""
+    wide = seeded(draw, tiny_densenet, classes=9, growth=draw.choice([2, 6]), start=draw.choice([6, 10]))
+    without_bias = seeded(draw, SmallNet, classes=10, width=draw.randint(5, 9))
+    without_bias.classifier = nn.Linear(without_bias.classifier.in_features, 10, bias=False)
+    frozen = seeded(draw, SmallNet, classes=1000, width=draw.randint(10, 15))
+    for parameter in frozen.parameters():
+        parameter.requires_grad_(False)
+    frozen.features.norm0.running_mean += 0.5
+    again = seeded(draw, SmallNet, classes=7, width=12)
+    return {
+        "wide": classifier_replaced(student, wide, 7),
+        "without bias": classifier_replaced(student, without_bias, 7),
+        "frozen": classifier_replaced(student, frozen, 11),
+        "default": classifier_replaced(student, again),
+        "twice": classifier_replaced(student, again, 5),
+        "same count": classifier_replaced(student, again, 5),
+    }
+
+
+@probe("replace_classifier")
+def classifier_on_accelerator(student, draw):
+    """A network that is on an accelerator already."""
+    net = seeded(draw, SmallNet, classes=10, width=6).to(ACCELERATOR)
+    returned = attempt(lambda: student.replace_classifier(net, 7))
+    return {
+        "returned": returned if isinstance(returned, Error) else type(returned).__name__,
+        "devices": {name: str(weight.device) for name, weight in net.named_parameters()},
+        "classifier": classifier_seen(net),
+    }
+
+
+@probe("replace_classifier")
+def random_state_beside_classifier(student, draw):
+    """Random numbers drawn after replacing a classifier, for two different states before."""
+    net = seeded(draw, SmallNet)
+    return [random_state_after(lambda: student.replace_classifier(net, 5), seed) for seed in (5, 6)]
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+LECTURE_NAMES = ("features.conv0.weight", "features.denseblock1.denselayer1.conv1.weight")
+
+
+@probe("snapshot_weights")
+def snapshots_through_a_training(student, draw):
+    """Snapshots of a small DenseNet before and after its weights change, and after a copy was changed."""
+    net = seeded(draw, tiny_densenet, classes=7, start=draw.choice([4, 6, 10]))
+    first = student.snapshot_weights(net, LECTURE_NAMES)
+    made = copy.deepcopy(first)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(0.5).add_(0.25)
+    second = student.snapshot_weights(net, list(LECTURE_NAMES))
+    after = copy.deepcopy(first), copy.deepcopy(second)
+    attempt(lambda: [tensor.detach().zero_() for tensor in second.values()])
+    weights = state(net)
+    return {
+        "made": made,
+        "first after training": after[0],
+        "second": after[1],
+        "network after a copy was cleared": {name: weights[name] for name in LECTURE_NAMES},
+    }
+
+
+@probe("snapshot_weights")
+def snapshots_of_any_names(student, draw):
+    """Other names, one name, no names, a frozen and a shared weight."""
+    net = seeded(draw, tiny_densenet, classes=5)
+    names = ["features.norm5.bias", "classifier.weight", "features.denseblock2.denselayer2.conv2.weight"]
+    draw.shuffle(names)
+    frozen, tied = seeded(draw, frozen_net, 6), seeded(draw, TiedNet, 5)
+    return {
+        "several": attempt(lambda: student.snapshot_weights(net, names)),
+        "one": attempt(lambda: student.snapshot_weights(net, ["features.norm0.weight"])),
+        "none": attempt(lambda: student.snapshot_weights(net, [])),
+        "frozen": attempt(lambda: student.snapshot_weights(frozen, ["features.conv0.weight"])),
+        "shared": attempt(lambda: student.snapshot_weights(tied, ["encoder.weight", "decoder.bias"])),
+    }
+
+
+@probe("snapshot_weights")
+def snapshots_of_unknown_names(student, draw):
+    """Names that are neither a parameter nor a buffer."""
+    net = seeded(draw, SmallNet)
+    asked = {
+        "misspelt": ["features.conv0.weight", "features.conv0.wieght"],
+        "of another network": ["features.denseblock1.denselayer1.conv1.weight"],
+        "a layer": ["features.conv0"],
+    }
+    return {what: attempt(lambda names=names: student.snapshot_weights(net, names)) for what, names in asked.items()}
+
+
+@probe("snapshot_weights")
+def snapshot_of_an_accelerator(student, draw):
+    """A network that is on an accelerator."""
+    net = seeded(draw, SmallNet, width=5).to(ACCELERATOR)
+    return attempt(lambda: student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"]))
+
+
+@probe("weight_difference")
+def differences_of_any_names(student, draw):
+    """Names in different orders, weights of one shape under different names, one that has not changed."""
+    rows, columns = draw.randint(2, 5), draw.randint(6, 9)
+    before = {name: torch.randn(rows, columns) for name in ("b.weight", "a.weight", "c.weight")}
+    before |= {"kernel": torch.randn(rows, 3, 2, 5), "scale": torch.tensor(1.5), "still": torch.randn(columns)}
+    after = {name: before[name] + torch.randn(before[name].shape) for name in sorted(before)}
+    after["still"] = before["still"].clone()
+    given = copy.deepcopy(before), copy.deepcopy(after)
+    return {
+        "given": given,
+        "difference": attempt(lambda: student.weight_difference(before, after)),
+        "same order": attempt(lambda: student.weight_difference(*map(_sorted, given))),
+        "arguments after": (before, after),
+    }
+
+
+def _sorted(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: weights[name].clone() for name in sorted(weights)}
+
+
+@probe("weight_grid")
+def grids_of_many_layers(student, draw):
+    """Kernels of other numbers, sizes and ranges, and the weights after each call."""
+    few, many, channels = draw.randint(3, 6), draw.randint(17, 23), draw.randint(9, 15)
+    layers = {
+        "colour": torch.randn(many, 3, 4, 6) * torch.linspace(0.2, 2, many).view(-1, 1, 1, 1) + 0.5,
+        "few colour": torch.randn(few, 3, 7, 7),
+        "deeper": torch.randn(5, channels, 3, 5) * torch.linspace(0.2, 2, channels).view(-1, 1, 1),
+        "1 x 1": torch.randn(6, channels + 8, 1, 1),
+        "three kernels": torch.randn(3, few + 5, 3, 3),
+    }
+    layers["deeper"][1:] *= 3
+    layers["1 x 1"][1:] *= 3
+    given = {name: weight.clone() for name, weight in layers.items()}
+    grids = {name: attempt(lambda weight=weight: student.weight_grid(weight)) for name, weight in layers.items()}
+    return {"given": given, "grids": grids, "given after": layers}
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@probe("pick_device")
+def devices_of_three_machines(student, draw):
+    """A machine with an NVIDIA GPU, one with an Apple GPU, one with neither."""
+    seen = {}
+    for name, accelerator in {"cuda": "cuda", "mps": "mps", "cpu": None}.items():
+        with machine_with(accelerator):
+            device = attempt(student.pick_device)
+        seen[name] = {"device": device, "name": str(device)}
+    return seen
+
+
+class Lesson:
+    """A network, data whose last batch is a single image, and an optimizer, the same at every call."""
+
+    def __init__(self, draw, dropout: float = 0.0):
+        self.classes, self.batch_size = draw.choice([5, 6, 7]), draw.choice([4, 5])
+        self.label = draw.randrange(self.classes - 1)
+        batch = [self.label, self.label, self.classes - 1, *(draw.randrange(self.classes) for _ in range(9))]
+        labels = batch[: self.batch_size] + [self.label] + batch[3 : self.batch_size + 2] + [self.classes - 1]
+        self.net = favouring(
+            seeded(draw, SmallNet, classes=self.classes, width=draw.randint(4, 6), dropout=dropout), self.label
+        )
+        with torch.no_grad():
+            self.net.features.norm0.running_mean.uniform_(-0.3, 0.3)
+            self.net.features.norm0.running_var.uniform_(0.2, 0.6)
+        self.loader = in_order(seeded(draw, pictures, labels, height=5, width=9), self.batch_size)
+
+    def copy(self, device=CPU) -> SmallNet:
+        return copy.deepcopy(self.net).to(device)
+
+    def optimizer(self, net: SmallNet) -> torch.optim.Optimizer:
+        """SGD with a rate for the convolution and another for the rest."""
+        first = [parameter for parameter in net.features.parameters() if parameter.requires_grad]
+        groups = [{"params": first, "lr": 0.02}, {"params": net.classifier.parameters(), "weight_decay": 0.01}]
+        return torch.optim.SGD(groups, lr=0.05, momentum=0.9)
+
+
+@probe("train_one_epoch")
+def two_epochs_of_training(student, draw):
+    """Two epochs in a row with momentum, a smaller last batch, and a network that comes in evaluation mode."""
+    lesson = Lesson(draw)
+    net = lesson.copy().eval()
+    optimizer = lesson.optimizer(net)
+    seen = {"start": state(net), "settings before": settings(optimizer), "batches": len(lesson.loader)}
+    with watched(net) as forwards:
+        seen["first"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, CPU))
+        seen["after first"] = state(net)
+        seen["first passes"] = copy.deepcopy(forwards)
+        seen["second"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, CPU))
+    seen["passes"] = forwards
+    seen["after second"] = state(net)
+    seen["settings after"] = settings(optimizer)
+    seen["parameters with momentum"] = len(optimizer.state)
+    seen["gradients allowed after"] = torch.is_grad_enabled()
+    return seen
+
+
+@probe("train_one_epoch")
+def training_of_a_frozen_network(student, draw):
+    """A network with dropout whose convolution is frozen, with one batch of training images."""
+    lesson = Lesson(draw, dropout=0.5)
+    net = lesson.copy()
+    net.features.conv0.weight.requires_grad_(False)
+    optimizer = lesson.optimizer(net)
+    before = state(net)
+    with watched(net.eval()) as forwards:
+        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, CPU))
+    after = state(net)
+    return {
+        "figures": figures,
+        "passes": forwards,
+        "before": {name: before[name] for name in ("features.conv0.weight", "classifier.weight")},
+        "after": {name: after[name] for name in ("features.conv0.weight", "classifier.weight")},
+        "trainable": {name: parameter.requires_grad for name, parameter in net.named_parameters()},
+    }
+
+
+@probe("train_one_epoch")
+def train_on_accelerator(student, draw):
+    """The network is on an accelerator, the loader's images and labels on the CPU."""
+    lesson = Lesson(draw)
+    net = lesson.copy(ACCELERATOR)
+    optimizer = lesson.optimizer(net)
+    with count_synchronisations() as counter:
+        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, ACCELERATOR))
+    return {
+        "figures": figures,
+        "start": state(lesson.net),
+        "after": state(net),
+        "devices": sorted({str(weight.device) for weight in net.parameters()}),
+        "synchronisations": counter.count,
+        "batches": len(lesson.loader),
+    }
+
+
+@probe("train_one_epoch")
+def random_state_beside_training(student, draw):
+    """Random numbers drawn after an epoch, for two different states before."""
+    lesson = Lesson(draw)
+
+    def train():
+        net = lesson.copy()
+        return student.train_one_epoch(net, lesson.loader, CRITERION, lesson.optimizer(net), CPU)
+
+    return [random_state_after(train, seed) for seed in (5, 6)]
+
+
+@probe("evaluate")
+def two_test_passes(student, draw):
+    """Two passes over one network in training mode, with dropout and running statistics, and what has changed."""
+    lesson = Lesson(draw, dropout=0.5)
+    net = lesson.copy().train()
+    seen = {"before": state(net), "trainable before": [p.requires_grad for p in net.parameters()]}
+    with watched(net) as forwards, torch.enable_grad():
+        seen["first"] = attempt(lambda: student.evaluate(net, lesson.loader, CRITERION, CPU))
+        seen["first passes"] = copy.deepcopy(forwards)
+        seen["gradients allowed after"] = torch.is_grad_enabled()
+    net.train()
+    with torch.enable_grad():
+        seen["second"] = attempt(lambda: student.evaluate(net, lesson.loader, CRITERION, CPU))
+    seen["after"] = state(net)
+    seen["gradients after"] = [parameter.grad is not None for parameter in net.parameters()]
+    seen["trainable after"] = [parameter.requires_grad for parameter in net.parameters()]
+    return seen
+
+
+@probe("evaluate")
+def evaluate_on_accelerator(student, draw):
+    """The network is on an accelerator, the loader's images and labels on the CPU."""
+    lesson = Lesson(draw)
+    net = lesson.copy(ACCELERATOR)
+    with count_synchronisations() as counter:
+        figures = attempt(lambda: student.evaluate(net, lesson.loader, CRITERION, ACCELERATOR))
+    return {
+        "figures": figures,
+        "devices": sorted({str(weight.device) for weight in net.parameters()}),
+        "synchronisations": counter.count,
+        "batches": len(lesson.loader),
+    }
+
+
+@probe("evaluate")
+def random_state_beside_evaluating(student, draw):
+    """Random numbers drawn after a test pass, for two different states before."""
+    lesson = Lesson(draw)
+    return [
+        random_state_after(lambda: student.evaluate(lesson.copy(), lesson.loader, CRITERION, CPU), seed)
+        for seed in (5, 6)
+    ]
+
+
+PAUSES = (0.03, 0.04)  # seconds that the first image of a training pass, and of a test pass, takes to load
+
+
+@probe("fit")
+def three_epochs(student, draw):
+    """Three epochs; then two with pauses in the data, another network with the same function; then an accelerator."""
+    rehearsal = Rehearsal(draw, classes=draw.choice([5, 6, 7]), batch_size=draw.choice([3, 5]))
+    seen = with_and_without_stand_ins(rehearsal, student, 3)
+    seen["accelerator"] = rehearsal.run(student, 3, device=ACCELERATOR)
+    rehearsal.pauses = PAUSES
+    return seen | {"timed": rehearsal.run(student, 2)}
+
+
+@probe("fit")
+def epochs_not_given(student, draw):
+    """The number of epochs is left to its default."""
+    return Rehearsal(draw, classes=3, batch_size=3).run(student)
+
+
+@probe("fit")
+def random_state_beside_fit(student, draw):
+    """Random numbers drawn after one epoch, for two different states before."""
+    rehearsal = Rehearsal(draw, classes=3, batch_size=3)
+    return [random_state_after(lambda: rehearsal.run(student, 1), seed) for seed in (5, 6)]
+
+
+# --- plots ------------------------------------------------------------------------------------------------------------
+
+
+def history_of(draw, epochs: int) -> dict[str, list[float]]:
+    """A history of drawn figures, as `fit` returns it, with a list of another kind beside them."""
+    names = ("test_accuracy", "seconds", "train_loss", "learning_rate", "test_loss", "train_accuracy")
+    return {name: [round(draw.uniform(0.1, 0.9) + (2 if "loss" in name else 0), 4) for _ in range(epochs)] for name in names}
+
+
+@probe("plot_history")
+def curves_of_drawn_epochs(student, draw):
+    """A history of seven epochs with one list more, its lists in another order; then the history as it is after."""
+    history = history_of(draw, 7)
+    given = copy.deepcopy(history)
+    seen = figure_seen(lambda: student.plot_history(history))
+    return {"given": given, "figure": seen, "history after": history}
+
+
+@probe("plot_history")
+def curves_of_few_epochs(student, draw):
+    """A history of three epochs."""
+    history = history_of(draw, 3)
+    return {"given": history, "figure": figure_seen(lambda: student.plot_history(history))}

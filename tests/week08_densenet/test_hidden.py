@@ -1,0 +1,839 @@
+"""The hidden checks of week08_densenet. They never leave the grader; students read their titles only."""
+
+import numpy as np
+
+from autograder.checks import check, require, same
+from autograder.recording import Error, Tensor
+
+from .test_public import (
+    FIGURE,
+    FIGURES,
+    GRID,
+    STEP,
+    WEIGHT,
+    are_figures,
+    are_shapes,
+    axes_of,
+    colours_tell_training_from_test,
+    has_curves,
+    history_of,
+    is_classifier,
+    is_count,
+    is_device,
+    is_green,
+    is_grid,
+    is_history,
+    is_image,
+    is_red,
+    is_resized,
+    is_snapshot,
+    loader_of,
+    others_unchanged,
+    reference_run,
+    same_columns,
+    same_figures,
+    same_weights,
+    whole_passes,
+)
+
+
+def random_state_left(drawn: list[list[float]], what: str) -> None:
+    """Requires that what was drawn after two differently seeded calls differs, for each generator."""
+    for name, one, other in zip(("torch", "numpy", "random"), *drawn, strict=True):
+        require(one != other, f"{what}: the next random number of {name}, for two different seeds set before",
+                "two different numbers", f"{one:.6g} both times",
+                "A seed set inside the function makes everything random after it the same.")  # fmt: skip
+
+
+# --- transforms -------------------------------------------------------------------------------------------------------
+
+
+@check("make_transform", points=1)
+def test_every_photo_becomes_a_square(observed, expected):
+    """Photos of every size become squares of the size asked for, 224 if none is."""
+    seen, size = observed.photos_of_many_sizes, expected.photos_of_many_sizes["size"]
+    for name in ("small", "wide", "tall", "large"):
+        is_image(seen[name], size, f"make_transform({size}) of a {name} photo")
+    same(seen["default shape"], [3, 224, 224], "make_transform()(photo): the shape",
+         look="The default stands in the function's first line.")  # fmt: skip
+
+
+@check("make_transform", points=1)
+def test_small_photos_are_enlarged_smoothly(observed, expected):
+    """A small photo is enlarged with bilinear interpolation."""
+    seen, right = observed.photos_of_many_sizes, expected.photos_of_many_sizes
+    look = "Neither nearest nor bicubic; the whole photo fills the square."
+    is_resized(seen["small"], right["small"], f"make_transform({right['size']}) of a 20 × 20 photo", look)
+
+
+@check("make_transform", points=0.5)
+def test_wide_and_tall_photos_fill_the_square(observed, expected):
+    """Of a wide or tall photo nothing is cut off and nothing added."""
+    seen, right = observed.photos_of_many_sizes, expected.photos_of_many_sizes
+    look = "Both sides are given to the resizing; a single number sets the shorter side only."
+    for name in ("wide", "tall"):
+        is_resized(seen[name], right[name], f"make_transform({right['size']}) of a {name} photo", look)
+
+
+@check("make_transform", points=0.5)
+def test_large_photos_are_averaged(observed, expected):
+    """A large photo is shrunk as an image, every pixel counting."""
+    seen, right = observed.photos_of_many_sizes, expected.photos_of_many_sizes
+    look = "PIL averages over all pixels as it shrinks; tensors need `antialias=True` for the same."
+    is_resized(seen["large"], right["large"], f"make_transform({right['size']}) of a photo of twice its size", look)
+
+
+@check("make_transform", points=0.5)
+def test_values_are_whole_steps(observed, expected):
+    """The photo is resized as an image: every value is a whole multiple of 1/255."""
+    seen, size = observed.photos_of_many_sizes, expected.photos_of_many_sizes["size"]
+    for name in ("small", "large"):
+        what = f"make_transform({size}) of a {name} photo"
+        is_image(seen[name], size, what)
+        steps = seen[name].array.astype(np.float64) / STEP
+        off = float(np.abs(steps - np.round(steps)).max())
+        require(off < 1e-2, what, "whole multiples of 1/255", f"values between them, by up to {off:.2f} of a step",
+                "Resize the image first, make it a float tensor afterwards.")  # fmt: skip
+
+
+@check("make_transform", points=0.5)
+def test_transform_is_not_random(observed, expected):
+    """The same photo always gives the same tensor."""
+    seen, right = observed.one_photo_again_and_again, expected.one_photo_again_and_again
+    for number, found in enumerate(seen["again"], 1):
+        is_resized(found, right["again"][0], f"one photo through one transform, time {number}",
+                   "The transform serves test images too: nothing in it is random.")  # fmt: skip
+    is_resized(seen["other"], right["other"], "another photo through the same transform",
+               "A transform keeps nothing of the photo before.")  # fmt: skip
+    random_state_left(seen["random state"], "make_transform")
+
+
+@check("make_loaders", points=1)
+def test_training_images_are_reshuffled(observed, expected):
+    """Training images come in a new order every epoch."""
+    count = expected.loaders_of_odd_sizes["train count"]
+    orders = [one["labels"] for one in whole_passes(observed.loaders_of_odd_sizes, "training", count)]
+    for number, order in enumerate(orders, 1):
+        require(order != sorted(order), f"training images in epoch {number}", "a random order", "the data set's order",
+                "`shuffle` belongs to the training loader.")  # fmt: skip
+    require(orders[0] != orders[1] != orders[2] != orders[0], "training images in three epochs", "three orders",
+            "the same order again", "The loader shuffles at each epoch; shuffling the data set once does not.")  # fmt: skip
+
+
+@check("make_loaders", points=1)
+def test_test_images_keep_their_order(observed, expected):
+    """Test images come in the data set's order, every time."""
+    count = expected.loaders_of_odd_sizes["test count"]
+    for number, one in enumerate(whole_passes(observed.loaders_of_odd_sizes, "test", count), 1):
+        same(one["labels"], list(range(count)), f"labels of the test images in pass {number}",
+             look="Only the training images are shuffled.")  # fmt: skip
+
+
+@check("make_loaders", points=1)
+def test_last_batch_is_kept(observed, expected):
+    """The last, smaller batch is kept."""
+    right = expected.loaders_of_odd_sizes
+    for name, count in (("training", right["train count"]), ("test", right["test count"])):
+        whole, rest = divmod(count, right["batch size"])
+        sizes = [right["batch size"]] * whole + [rest]
+        for one in loader_of(observed.loaders_of_odd_sizes, name):
+            same(one["sizes"], sizes, f"batch sizes of the {name} loader for {count} images",
+                 look="Images that do not fill a batch make a smaller one; `drop_last` leaves them out.")  # fmt: skip
+
+
+@check("make_loaders", points=0.5)
+def test_batch_size_by_default(observed, expected):
+    """Thirty-two images a batch when nothing is said."""
+    for name, sizes in (("training", [32, 32, 6]), ("test", [32, 8])):
+        found = [one["sizes"] for one in loader_of(observed.loaders_without_a_batch_size, name)]
+        same(found, [sizes], f"batch sizes of the {name} loader when no batch size is given",
+             look="The default stands in the function's first line, and is for both loaders.")  # fmt: skip
+
+
+@check("make_loaders", points=0.5)
+def test_loaders_leave_the_random_state(observed, expected):
+    """The random state is left to the notebook."""
+    loader_of(observed.loaders_of_odd_sizes, "training")
+    random_state_left(observed.random_state_beside_loaders, "make_loaders")
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def shapes_of(observed, expected, network: str, what: str, look: str) -> None:
+    """Requires the shapes of one of the networks."""
+    found, right = observed.shapes_of_many_networks[network], expected.shapes_of_many_networks[network]
+    are_shapes(found, right, f"parameter_shapes of {what}", look)
+
+
+@check("parameter_shapes", points=0.5)
+def test_shapes_without_buffers(observed, expected):
+    """Running statistics have no place in the list."""
+    look = "Buffers are saved with the network but not trained: `state_dict()` has both."
+    shapes_of(observed, expected, "batch norm", "a network with batch norm", look)
+
+
+@check("parameter_shapes", points=0.5)
+def test_shapes_of_frozen_weights(observed, expected):
+    """Frozen weights are listed too."""
+    shapes_of(observed, expected, "frozen", "a network whose convolution is frozen", "Frozen weights are parameters.")
+
+
+@check("parameter_shapes", points=0.5)
+def test_shapes_of_shared_weights(observed, expected):
+    """A shared weight is listed once."""
+    look = "Two layers, one tensor: one shape for each parameter tensor."
+    shapes_of(observed, expected, "shared", "a network that uses one weight in two layers", look)
+
+
+@check("parameter_shapes", points=0.5)
+def test_shapes_in_network_order(observed, expected):
+    """The order is the network's, whatever the layers are called."""
+    look = "Neither sorted nor grouped: as `net.named_parameters()` has them."
+    shapes_of(observed, expected, "backwards", "a network with a bias before its weights and a single number", look)
+
+
+@check("parameter_shapes", points=0.5)
+def test_shapes_of_any_network(observed, expected):
+    """Every network has shapes of its own."""
+    look = "Read the shapes from the network given."
+    shapes_of(observed, expected, "plain", "four layers of drawn widths", look)
+    shapes_of(observed, expected, "densenet", "a small DenseNet", look)
+
+
+def count_of(observed, expected, network: str, what: str, look: str) -> None:
+    """Requires the count of one of the networks."""
+    found, right = observed.counts_of_many_networks[network], expected.counts_of_many_networks[network]
+    is_count(found, right, f"count_parameters of {what}", look)
+
+
+@check("count_parameters", points=1)
+def test_count_without_buffers(observed, expected):
+    """Counts what is trained, not everything that is saved."""
+    look = "BatchNorm's running statistics are buffers, not parameters."
+    count_of(observed, expected, "batch norm", "a network with batch norm", look)
+
+
+@check("count_parameters", points=1)
+def test_count_without_frozen_weights(observed, expected):
+    """Frozen weights do not count."""
+    count_of(observed, expected, "frozen", "a network whose convolution is frozen", "Trainable means `requires_grad`.")
+    count_of(observed, expected, "all frozen", "a network that is all frozen", "Nothing trainable is 0, an int too.")
+
+
+@check("count_parameters", points=1)
+def test_shared_weights_count_once(observed, expected):
+    """A shared weight counts once."""
+    look = "Two layers, one tensor: the optimizer trains it once."
+    count_of(observed, expected, "shared", "a network that uses one weight in two layers", look)
+
+
+@check("count_parameters", points=1)
+def test_count_of_any_network(observed, expected):
+    """Every number of every parameter counts, in any network."""
+    count_of(observed, expected, "plain", "four layers of drawn widths", "Weights and biases, all their axes.")
+    look = "Also parameters that belong to no layer; one without dimensions is one number."
+    count_of(observed, expected, "backwards", "a network with a single number as a parameter", look)
+    count_of(observed, expected, "densenet", "a small DenseNet", "Layers inside layers count too.")
+
+
+# --- classifier -------------------------------------------------------------------------------------------------------
+
+
+def replaced(observed, expected, network: str, outputs: int, what: str) -> dict:
+    """What was seen of one network; requires a linear layer of the right shape."""
+    seen, right = observed.classifiers_of_many_networks[network], expected.classifiers_of_many_networks[network]
+    require(not isinstance(seen["returned"], Error), what, "a network with a new classifier", seen["returned"])
+    is_classifier(seen, outputs, right["classifier"]["weight"].shape[1], what)
+    return seen
+
+
+@check("replace_classifier", points=1.5)
+def test_input_width_is_read_from_the_network(observed, expected):
+    """The input width is read from the network, not remembered."""
+    replaced(observed, expected, "wide", 7, "replace_classifier(net, 7) of a small DenseNet")
+    replaced(observed, expected, "frozen", 11, "replace_classifier(net, 11) of a small network with 1,000 classes")
+    replaced(observed, expected, "twice", 5, "replace_classifier(net, 5) after another replacement")
+
+
+@check("replace_classifier", points=0.5)
+def test_ten_classes_by_default(observed, expected):
+    """Ten classes when nothing is said."""
+    replaced(observed, expected, "default", 10, "replace_classifier(net) of a network with 7 classes")
+
+
+@check("replace_classifier", points=1)
+def test_classifier_is_fresh(observed, expected):
+    """The new classifier starts from random weights of its own and is trained."""
+    for network, outputs in (("wide", 7), ("frozen", 11), ("same count", 5)):
+        what = f"replace_classifier(net, {outputs}): net.classifier.weight"
+        seen = replaced(observed, expected, network, outputs, what)
+        weight, bias = seen["classifier"]["weight"], seen["classifier"]["bias"]
+        spread = len(np.unique(weight.array)) > weight.array.size / 2
+        require(spread and np.isfinite(weight.array).all(), what, "random numbers", weight, "PyTorch's own are fine.")
+        old = seen["before"]["classifier.weight"].array
+        rows = min(len(old), outputs)
+        kept = float((weight.array[:rows] == old[:rows]).mean())
+        require(kept < 0.5, what, "new numbers", f"{kept:.0%} of them the old classifier's", "A new layer, not the old.")
+        trained = weight.requires_grad and (not isinstance(bias, Tensor) or bias.requires_grad)
+        require(trained, what, "a weight that is trained (requires_grad)", "one that is frozen",
+                "Also in a network that is frozen the new layer is to learn.")  # fmt: skip
+
+
+@check("replace_classifier", points=0.5)
+def test_classifier_has_a_bias(observed, expected):
+    """The new classifier has a bias, whatever the old one had."""
+    for network, outputs in (("without bias", 7), ("wide", 7)):
+        what = "replace_classifier(net, 7): net.classifier.bias"
+        bias = replaced(observed, expected, network, outputs, what)["classifier"]["bias"]
+        require(isinstance(bias, Tensor) and bias.shape == (7,), what, "a bias of 7 numbers", bias)
+
+
+@check("replace_classifier", points=1)
+def test_nothing_else_changes(observed, expected):
+    """Nothing else in the network changes: weights, buffers, what is frozen."""
+    for network, outputs in (("wide", 7), ("frozen", 11), ("without bias", 7)):
+        what = f"replace_classifier(net, {outputs})"
+        seen = replaced(observed, expected, network, outputs, what)
+        right = expected.classifiers_of_many_networks[network]
+        others_unchanged(seen, right, what)
+        flags = [{name: flag for name, flag in flags.items() if not name.startswith("classifier.")}
+                 for flags in (seen["trainable after"], right["trainable before"])]  # fmt: skip
+        same(*flags, f"{what}: requires_grad of the other weights", look="Freezing or thawing them is not asked for.")
+        require(seen["same network"] is True, f"{what}: what is returned", "the network given", "another")
+
+
+@check("replace_classifier", points=1)
+def test_classifier_on_the_networks_device(observed, expected):
+    """The new classifier is on the device of the old one."""
+    seen, right = observed.classifier_on_accelerator, expected.classifier_on_accelerator
+    what = "replace_classifier(net, 7) of a network on an accelerator"
+    require(not isinstance(seen["returned"], Error), what, "a network with a new classifier", seen["returned"])
+    is_classifier(seen, 7, right["classifier"]["weight"].shape[1], what)
+    for name, device in right["devices"].items():
+        look = "A new layer is made on the CPU unless told otherwise; the old layer's weight knows its device."
+        require(seen["devices"].get(name) == device, f"{what}: device of {name}", device, seen["devices"].get(name), look)
+
+
+@check("replace_classifier", points=0.5)
+def test_classifier_leaves_the_random_state(observed, expected):
+    """The random state is left to the notebook."""
+    replaced(observed, expected, "without bias", 7, "replace_classifier(net, 7)")
+    random_state_left(observed.random_state_beside_classifier, "replace_classifier")
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+@check("snapshot_weights", points=1)
+def test_snapshots_are_copies(observed, expected):
+    """Neither later training changes a snapshot, nor a snapshot the network."""
+    seen, right = observed.snapshots_through_a_training, expected.snapshots_through_a_training
+    look = "A copy shares no memory with the weight it was made from."
+    is_snapshot(seen["first after training"], right["made"], "the first snapshot after training", look)
+    is_snapshot(seen["second"], right["second"], "a second snapshot, after training",
+                "Each call reads the network as it is then.")  # fmt: skip
+    same(seen["network after a copy was cleared"], right["network after a copy was cleared"],
+         "the network's weights after the snapshot was set to zero", look=look)  # fmt: skip
+
+
+@check("snapshot_weights", points=1)
+def test_snapshots_are_on_the_cpu(observed, expected):
+    """The copies are on the CPU, wherever the network is."""
+    found, right = observed.snapshot_of_an_accelerator, expected.snapshot_of_an_accelerator
+    what = "snapshot_weights of a network on an accelerator"
+    is_snapshot(found, right, what)
+    for name, tensor in found.items():
+        require(tensor.device == "cpu", f"{what}: device of {name!r}", "cpu", tensor.device,
+                "Snapshots outlive the training: they need not fill the GPU's memory.")  # fmt: skip
+
+
+@check("snapshot_weights", points=0.5)
+def test_snapshots_are_detached(observed, expected):
+    """The copies are plain numbers: detached from the network's gradients."""
+    seen, right = observed.snapshots_of_any_names["several"], expected.snapshots_of_any_names["several"]
+    is_snapshot(seen, right, "snapshot_weights of three names")
+    for name, tensor in seen.items():
+        require(not tensor.requires_grad, f"the snapshot of {name!r}: requires_grad", "False", "True",
+                "A copy that remembers where it came from keeps the whole computation alive.")  # fmt: skip
+
+
+@check("snapshot_weights", points=0.5)
+def test_snapshots_of_the_names_given(observed, expected):
+    """Exactly the names given, whatever they are."""
+    asked = {
+        "several": "three names",
+        "one": "one name",
+        "none": "an empty list",
+        "frozen": "a frozen weight",
+        "shared": "a shared weight",
+    }
+    for name, what in asked.items():
+        seen, right = observed.snapshots_of_any_names[name], expected.snapshots_of_any_names[name]
+        is_snapshot(seen, right, f"snapshot_weights for {what}")
+
+
+@check("snapshot_weights", points=1)
+def test_unknown_names_raise_key_error(observed, expected):
+    """A name that the network does not have raises KeyError."""
+    for name, found in observed.snapshots_of_unknown_names.items():
+        what = f"snapshot_weights with an unknown name ({name})"
+        require(isinstance(found, Error) and found.type == "KeyError", what, "a KeyError", found,
+                "A misspelt name should be noticed at once; looking up a dictionary raises this by itself.")  # fmt: skip
+
+
+@check("weight_difference", points=1)
+def test_differences_are_matched_by_name(observed, expected):
+    """Weights are matched by name, whatever their order."""
+    found, right = observed.differences_of_any_names["difference"], expected.differences_of_any_names["difference"]
+    what = "weight_difference of two snapshots whose names are in different orders"
+    same(found, right, what, within=1e-6, look="The same name in both, not the same place.")
+
+
+@check("weight_difference", points=1)
+def test_difference_leaves_its_arguments(observed, expected):
+    """Neither snapshot is changed."""
+    seen, right = observed.differences_of_any_names, expected.differences_of_any_names
+    require(isinstance(seen["difference"], dict) and len(seen["difference"]) > 0, "weight_difference(before, after)",
+            "a dict of differences", seen["difference"])  # fmt: skip
+    for name, found, given in zip(("before", "after"), seen["arguments after"], right["given"], strict=True):
+        look = "The result needs memory of its own; `-=` and `sub_` write into what was given."
+        same(found, given, f"weight_difference(before, after): the argument `{name}` afterwards", look=look)
+
+
+@check("weight_difference", points=0.5)
+def test_difference_of_any_names(observed, expected):
+    """The same names and shapes, whatever they are."""
+    found, right = observed.differences_of_any_names["same order"], expected.differences_of_any_names["same order"]
+    same(found, right, "weight_difference of two snapshots of six weights, one of them unchanged", within=1e-6)
+
+
+def patch_places(given: Tensor, grid: Tensor) -> np.ndarray:
+    """Which pixels of a grid belong to patches, (H, W), for a weight of the given shape."""
+    kernels, channels, height, width = given.shape
+    count = kernels if channels == 3 else channels
+    inside = np.zeros(grid.shape[1:], bool)
+    for index in range(count):
+        row, column = divmod(index, 8)
+        top, left = row * (height + 2) + 2, column * (width + 2) + 2
+        inside[top : top + height, left : left + width] = True
+    return inside
+
+
+def same_patches(observed, expected, layer: str, look: str) -> None:
+    """Requires the grid's size and the pixels of its patches, whatever lies between them."""
+    found, right = observed.grids_of_many_layers["grids"][layer], expected.grids_of_many_layers["grids"][layer]
+    given = expected.grids_of_many_layers["given"][layer]
+    what = f"weight_grid of a {given.shape} weight"
+    is_grid(found, right, what)
+    inside = patch_places(given, right)
+    patches = [Tensor(grid.array[:, inside], grid.dtype) for grid in (found, right)]
+    same(*patches, f"{what}: the pixels of the patches", within=GRID, look=look)
+
+
+@check("weight_grid", points=1)
+def test_patches_are_scaled_together(observed, expected):
+    """All patches are scaled together, so that weak kernels look weak."""
+    look = "One smallest and one largest value for the whole picture; they become 0 and 1."
+    same_patches(observed, expected, "colour", look)
+
+
+@check("weight_grid", points=0.5)
+def test_only_the_first_kernel_in_grey(observed, expected):
+    """A deeper layer is shown by its first kernel alone, in grey."""
+    look = "Each channel of the first kernel is one grey patch; the other kernels do not matter, not even for the scale."
+    same_patches(observed, expected, "deeper", look)
+    same_patches(observed, expected, "1 x 1", look)
+
+
+@check("weight_grid", points=0.5)
+def test_grids_of_any_number(observed, expected):
+    """Any number of kernels has its place."""
+    look = "Rows of eight, the last perhaps shorter; the second axis of the weight tells colour from the rest."
+    same_patches(observed, expected, "few colour", look)
+    same_patches(observed, expected, "three kernels", look)
+
+
+@check("weight_grid", points=0.5)
+def test_two_black_pixels_between_patches(observed, expected):
+    """Two black pixels lie around every patch."""
+    for layer in ("colour", "deeper"):
+        found, right = observed.grids_of_many_layers["grids"][layer], expected.grids_of_many_layers["grids"][layer]
+        given = expected.grids_of_many_layers["given"][layer]
+        what = f"weight_grid of a {given.shape} weight"
+        is_grid(found, right, what)
+        between = ~patch_places(given, right)
+        padding = [Tensor(grid.array[:, between], grid.dtype) for grid in (found, right)]
+        same(*padding, f"{what}: the pixels between the patches", within=GRID, look="Padding is black: 0.")
+
+
+@check("weight_grid", points=0.5)
+def test_grid_leaves_the_weight(observed, expected):
+    """The weight itself is not changed."""
+    seen, right = observed.grids_of_many_layers, expected.grids_of_many_layers
+    for layer, given in right["given"].items():
+        is_grid(seen["grids"][layer], right["grids"][layer], f"weight_grid of a {given.shape} weight")
+        same(seen["given after"][layer], given, f"the {given.shape} weight after weight_grid", look="Scale a copy.")
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@check("pick_device", points=0.5)
+def test_cpu_where_there_is_no_accelerator(observed, expected):
+    """The CPU where there is no accelerator, even if PyTorch was built for one."""
+    is_device(observed.devices_of_three_machines["cpu"], ("cpu",), "pick_device() without an accelerator",
+              "Whether one is available now is another question than what PyTorch was built for.")  # fmt: skip
+
+
+@check("pick_device", points=1)
+def test_accelerator_where_there_is_one(observed, expected):
+    """The accelerator where there is one."""
+    seen = observed.devices_of_three_machines
+    look = "Ask PyTorch whether there is one; then choose it."
+    is_device(seen["cuda"], ("cuda", "cuda:0", "cpu"), "pick_device() beside an NVIDIA GPU", look)
+    is_device(seen["mps"], ("mps", "mps:0", "cpu"), "pick_device() beside an Apple GPU", look)
+    is_device(seen["cpu"], ("cpu",), "pick_device() without an accelerator", look)
+    found = f"{seen['cuda']['name']} and {seen['mps']['name']}"
+    require(found != "cpu and cpu", "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
+            "the GPU, at least of the one kind", found, look)  # fmt: skip
+
+
+def trained(seen: dict, expected: dict, name: str, what: str) -> None:
+    """Requires that training ran and that the weights have changed at all."""
+    are_figures(seen[name], what)
+    before, after = expected["start"]["classifier.weight"], seen["after" if "after" in seen else "after first"]
+    require(not np.array_equal(after["classifier.weight"].array, before.array), what, "weights that have changed",
+            "the weights of before")  # fmt: skip
+
+
+@check("train_one_epoch", points=1)
+def test_smaller_last_batch_weighs_less_in_training(observed, expected):
+    """The last, smaller batch weighs less in the epoch's figures."""
+    seen, right = observed.two_epochs_of_training, expected.two_epochs_of_training
+    look = "The last batch is one image of all; neither the number of batches nor the batch size divides the sum rightly."
+    same_figures(seen["first"], right["first"], "train_one_epoch with a single image in its last batch", look)
+
+
+@check("train_one_epoch", points=0.5)
+def test_training_mode(observed, expected):
+    """One pass in training mode, whatever the mode before."""
+    for name, sizes in (("two_epochs_of_training", "passes"), ("training_of_a_frozen_network", "passes")):
+        seen, right = getattr(observed, name)[sizes], getattr(expected, name)[sizes]
+        found = [one["images"] for one in seen]
+        same(found, [one["images"] for one in right], "train_one_epoch: images in each forward pass of the network",
+             look="Every batch goes through the network once an epoch.")  # fmt: skip
+        modes = [one["batch norm training"] and one["dropout training"] for one in seen]
+        require(all(modes), "train_one_epoch for a network that was in evaluation mode",
+                "batch norm and dropout in training mode at every batch", f"{sum(modes)} of {len(modes)} batches",
+                "After a test pass the network is in evaluation mode until someone says otherwise.")  # fmt: skip
+
+
+@check("train_one_epoch", points=1)
+def test_weights_after_two_epochs(observed, expected):
+    """After two epochs with momentum the weights are where one step a batch leads."""
+    seen, right = observed.two_epochs_of_training, expected.two_epochs_of_training
+    trained(seen, right, "first", "train_one_epoch")
+    look = "One step for each batch, with this batch's gradients alone, by the optimizer that was given."
+    same_weights(seen["after first"], right["after first"], "weights and buffers after one epoch", look)
+    same_weights(seen["after second"], right["after second"], "weights and buffers after two epochs", look)
+
+
+@check("train_one_epoch", points=0.5)
+def test_second_epoch_begins_anew(observed, expected):
+    """The figures of a second epoch are its own."""
+    seen, right = observed.two_epochs_of_training, expected.two_epochs_of_training
+    look = "Sums begin at zero at each call; and the second epoch starts from the weights of the first."
+    same_figures(seen["second"], right["second"], "train_one_epoch called a second time", look)
+
+
+@check("train_one_epoch", points=0.5)
+def test_optimizer_is_the_callers(observed, expected):
+    """The optimizer that was given does the work, with its own settings."""
+    seen, right = observed.two_epochs_of_training, expected.two_epochs_of_training
+    trained(seen, right, "first", "train_one_epoch")
+    same(seen["settings after"], right["settings before"], "settings of the optimizer after train_one_epoch",
+         look="Learning rate, momentum and weight decay are the caller's.")  # fmt: skip
+    require(seen["parameters with momentum"] == right["parameters with momentum"], "parameters moved by the optimizer",
+            f"{right['parameters with momentum']}", seen["parameters with momentum"],
+            "An optimizer made inside the function forgets its momentum at every call.")  # fmt: skip
+    require(seen["gradients allowed after"] is True, "gradients after train_one_epoch", "allowed", "switched off")
+
+
+@check("train_one_epoch", points=0.5)
+def test_frozen_weights_stay_frozen(observed, expected):
+    """Frozen weights stay frozen while the others learn."""
+    seen, right = observed.training_of_a_frozen_network, expected.training_of_a_frozen_network
+    what = "train_one_epoch with a frozen convolution"
+    are_figures(seen["figures"], what)
+    same(seen["trainable"], right["trainable"], f"{what}: requires_grad afterwards")
+    same(seen["after"]["features.conv0.weight"], right["before"]["features.conv0.weight"], f"{what}: its weight")
+    learnt = not np.array_equal(seen["after"]["classifier.weight"].array, right["before"]["classifier.weight"].array)
+    require(learnt, f"{what}: the classifier's weight", "a change", "the weight of before")
+
+
+@check("train_one_epoch", points=1.5)
+def test_training_on_an_accelerator(observed, expected):
+    """Trains on the device where the network is."""
+    seen, right = observed.train_on_accelerator, expected.train_on_accelerator
+    what = "train_one_epoch on an accelerator"
+    look = "Images and labels both come from the CPU; moving a tensor gives a new one, and nothing else is moved."
+    same_figures(seen["figures"], right["figures"], what, look)
+    same(seen["devices"], right["devices"], f"{what}: devices of the weights afterwards", look=look)
+    same_weights(seen["after"], right["after"], f"{what}: weights afterwards", look)
+
+
+@check("train_one_epoch", points=0.5)
+def test_training_leaves_the_random_state(observed, expected):
+    """The random state is left to the notebook."""
+    trained(observed.two_epochs_of_training, expected.two_epochs_of_training, "first", "train_one_epoch")
+    random_state_left(observed.random_state_beside_training, "train_one_epoch")
+
+
+@check("evaluate", points=1)
+def test_smaller_last_batch_weighs_less_in_testing(observed, expected):
+    """The last, smaller batch weighs less in the test figures."""
+    look = "The last batch is one image of all; neither the number of batches nor the batch size divides the sum rightly."
+    same_figures(observed.two_test_passes["first"], expected.two_test_passes["first"],
+                 "evaluate with a single image in its last batch", look)  # fmt: skip
+
+
+@check("evaluate", points=1)
+def test_evaluation_mode(observed, expected):
+    """In evaluation mode, and without gradients, at every batch."""
+    seen, right = observed.two_test_passes["first passes"], expected.two_test_passes["first passes"]
+    found = [one["images"] for one in seen]
+    same(found, [one["images"] for one in right], "evaluate: images in each forward pass of the network",
+         look="Every batch goes through the network.")  # fmt: skip
+    modes = [not one["batch norm training"] and not one["dropout training"] for one in seen]
+    require(all(modes), "evaluate for a network that was in training mode",
+            "batch norm and dropout in evaluation mode at every batch", f"{sum(modes)} of {len(modes)} batches",
+            "Dropout should drop nothing, batch norm use what it learnt.")  # fmt: skip
+    kept = sum(one["gradients"] for one in seen)
+    require(kept == 0, "scores inside evaluate", "no gradients", f"gradients at {kept} of {len(seen)} batches")
+
+
+@check("evaluate", points=1)
+def test_testing_changes_nothing(observed, expected):
+    """Nothing but the mode is changed: weights, buffers, gradients, random state."""
+    seen, right = observed.two_test_passes, expected.two_test_passes
+    are_figures(seen["first"], "evaluate")
+    same(seen["after"], right["before"], "weights and buffers after evaluate", look="Testing must not teach.")
+    same(seen["trainable after"], right["trainable before"], "requires_grad of the parameters after evaluate")
+    same(seen["gradients after"], right["gradients after"], "which parameters have gradients after evaluate",
+         look="Nothing goes backward here.")  # fmt: skip
+    require(seen["gradients allowed after"] is True, "gradients after evaluate", "allowed again", "switched off for good",
+            "As a context (`with …:`) the switch goes back by itself.")  # fmt: skip
+    random_state_left(observed.random_state_beside_evaluating, "evaluate")
+
+
+@check("evaluate", points=0.5)
+def test_second_test_pass_gives_the_same(observed, expected):
+    """A second pass gives the same figures."""
+    look = "Sums begin at zero at each call, and nothing here is random."
+    same_figures(observed.two_test_passes["second"], expected.two_test_passes["second"], "evaluate called again", look)
+
+
+@check("evaluate", points=1)
+def test_testing_on_an_accelerator(observed, expected):
+    """Tests on the device where the network is."""
+    seen, right = observed.evaluate_on_accelerator, expected.evaluate_on_accelerator
+    what = "evaluate on an accelerator"
+    look = "Images and labels both come from the CPU; moving a tensor gives a new one, and nothing else is moved."
+    same_figures(seen["figures"], right["figures"], what, look)
+    same(seen["devices"], right["devices"], f"{what}: devices of the weights afterwards", look=look)
+
+
+
+@check("fit", points=1)
+def test_trains_and_tests_once_an_epoch(observed, expected):
+    """Each epoch trains once on the training images, then tests what was trained on the test images."""
+    run = observed.three_epochs["both"]
+    right = reference_run(run, expected.three_epochs)
+    history_of(run)
+    same_columns(run, expected.three_epochs, ("train_loss", "test_loss"), "fit(…, epochs=3)")
+    for name in ("train_one_epoch", "evaluate"):
+        require(len(run[name]) == len(right[name]), f"fit(…, epochs=3): calls of {name}", f"{len(right[name])}",
+                len(run[name]), "Once an epoch, or never if `fit` does the work itself.")  # fmt: skip
+        for epoch, (call, wanted) in enumerate(zip(run[name], right[name], strict=True), 1):
+            what = f"fit: the call of {name} in epoch {epoch}"
+            same(call["labels"], wanted["labels"], f"{what}: labels of the images it is given",
+                 look="Training images for training, test images for testing.")  # fmt: skip
+            same(call["weights"], wanted["weights"], f"{what}: the network's classifier bias", within=WEIGHT,
+                 look="First train, then test, always the same network.")  # fmt: skip
+            same(call["loss"], wanted["loss"], f"{what}: criterion of a fixed guess", within=FIGURE,
+                 look="Pass on the criterion that was given.")  # fmt: skip
+            same(call["device"], wanted["device"], f"{what}: the device", look="Pass on the device that was given.")
+
+
+@check("fit", points=1)
+def test_history_of_three_epochs(observed, expected):
+    """Every epoch's figures are in their lists, as they came."""
+    run = observed.three_epochs["both"]
+    is_history(history_of(run), 3, "fit(…, epochs=3)")
+    same_columns(run, expected.three_epochs, FIGURES, "fit(…, epochs=3)")
+
+
+@check("fit", points=0.5)
+def test_ten_epochs_by_default(observed, expected):
+    """Ten epochs when nothing is said."""
+    is_history(history_of(observed.epochs_not_given), 10, "fit(…) without a number of epochs")
+
+
+def least_seconds(passes: list[dict], epochs: int) -> list[float]:
+    """For each epoch the time from the beginning of its training images to the end of its test images' loading."""
+    training = [one["began"] for one in passes if one["data"] == "training"]
+    test = [one["ended"] for one in passes if one["data"] == "test"]
+    if len(training) != epochs or len(test) != epochs:
+        return [0.05] * epochs  # a fit that looks into a loader besides; the pauses alone take longer than this
+    return [end - begin for begin, end in zip(training, test, strict=True)]
+
+
+@check("fit", points=1)
+def test_seconds_are_wall_time(observed, expected):
+    """The seconds are each epoch's own wall time, training and test."""
+    run = observed.three_epochs["timed"]
+    seconds = history_of(run).get("seconds")
+    what = "fit(…, epochs=2) with slow images: history['seconds']"
+    floats = isinstance(seconds, list) and len(seconds) == 2 and all(isinstance(value, float) for value in seconds)
+    require(floats, what, "a list of two floats", seconds)
+    rounded = all(abs(value * 10 - round(value * 10)) < 1e-9 for value in seconds)  # to tenths of a second
+    slack = 0.05 if rounded else 0.006
+    for epoch, (found, least) in enumerate(zip(seconds, least_seconds(run["passes"], 2), strict=True), 1):
+        require(found >= least - slack, f"{what}, epoch {epoch}", f"at least the {least:.3f} s that its images took",
+                f"{found:.3f} s", "Wall time in seconds, from before the training to after the test.")  # fmt: skip
+    total = sum(seconds)
+    require(total <= run["elapsed"] + 2 * slack, f"{what}: their sum", f"at most the {run['elapsed']:.3f} s of the call",
+            f"{total:.3f} s", "Each epoch starts its own clock.")  # fmt: skip
+
+
+@check("fit", points=0.5)
+def test_every_call_begins_a_new_history(observed, expected):
+    """Every call begins a new history."""
+    run, what = observed.three_epochs["timed"], "fit(…, epochs=2) after other calls of fit"
+    history, right = history_of(run), history_of(reference_run(run, expected.three_epochs))
+    for name in FIGURES:
+        look = "Lists made outside the function, or as defaults of its arguments, are the same at every call."
+        same(history.get(name), right[name][:2], f"{what}: history[{name!r}]", within=FIGURE, look=look)
+
+
+@check("fit", points=0.5)
+def test_fit_leaves_the_callers_things(observed, expected):
+    """The optimizer, its settings and the random state are the caller's."""
+    run = observed.three_epochs["both"]
+    right = reference_run(run, expected.three_epochs)
+    is_history(history_of(run), 3, "fit(…, epochs=3)")
+    for epoch, (call, wanted) in enumerate(zip(run["train_one_epoch"], right["train_one_epoch"], strict=False), 1):
+        require(call["optimizer given"] is True, f"fit: the optimizer in epoch {epoch}", "the one that was given",
+                "another", "A new optimizer each epoch forgets its momentum.")  # fmt: skip
+        same(call["settings"], wanted["settings"], f"fit: settings of the optimizer in epoch {epoch}", within=1e-9)
+    same(run["settings"], right["settings"], "settings of the optimizer after fit", within=1e-9)
+    random_state_left(observed.random_state_beside_fit, "fit")
+
+
+@check("fit", points=0.5)
+def test_fit_ends_with_the_last_weights(observed, expected):
+    """The network ends with the last epoch's weights."""
+    run = observed.three_epochs["both"]
+    right = reference_run(run, expected.three_epochs)
+    history_of(run)
+    look = "All epochs are trained, on the network that was given, and none of them is undone."
+    same_weights(run["weights"], right["weights"], "the network's weights after fit(…, epochs=3)", look)
+
+
+@check("fit", points=0.5)
+def test_fit_on_an_accelerator(observed, expected):
+    """Works on the device that is given."""
+    run, right = observed.three_epochs["accelerator"], expected.three_epochs
+    what = "fit on an accelerator"
+    same_columns(run, right, FIGURES, what)
+    for name in ("train_one_epoch", "evaluate"):
+        for call, wanted in zip(run[name], right["accelerator"][name], strict=False):
+            same(call["device"], wanted["device"], f"{what}: the device passed to {name}")
+
+
+# --- plots ------------------------------------------------------------------------------------------------------------
+
+
+def drawn(observed, expected, name: str = "curves_of_drawn_epochs") -> tuple[dict, dict]:
+    """The figure seen and the history that was given."""
+    return getattr(observed, name)["figure"], getattr(expected, name)["given"]
+
+
+@check("plot_history", points=1.5)
+def test_epochs_count_from_one(observed, expected):
+    """The curves stand over the epochs, counted from 1."""
+    for name in ("curves_of_drawn_epochs", "curves_of_few_epochs"):
+        seen, history = drawn(observed, expected, name)
+        for curve, (_, found) in has_curves(seen, history).items():
+            epochs = [float(epoch) for epoch in range(1, len(history[curve]) + 1)]
+            same(found["x"], epochs, f"plot_history(history): the epochs under {curve}", within=1e-6,
+                 look="Without epochs given, matplotlib counts from 0.")  # fmt: skip
+
+
+@check("plot_history", points=0.5)
+def test_curves_of_any_history(observed, expected):
+    """Any number of epochs, and each quantity on its own axes."""
+    for name in ("curves_of_drawn_epochs", "curves_of_few_epochs"):
+        has_curves(*drawn(observed, expected, name))
+
+
+@check("plot_history", points=1)
+def test_loss_comes_first(observed, expected):
+    """The loss is on the left or above, the accuracy on the right or below."""
+    seen, history = drawn(observed, expected)
+    found = has_curves(seen, history)
+    first, second = (one["place"] for one in axes_of(seen))
+    beside = first[0] + first[2] <= second[0] + 0.02
+    above = second[1] + second[3] <= first[1] + 0.02
+    require(beside or above, "plot_history(history): places of the axes", "side by side or one above the other",
+            "axes that overlap")  # fmt: skip
+    require(found["train_loss"][0] == 0, "plot_history(history): the first axes", "the losses", "the accuracies",
+            "First is left, or above.")  # fmt: skip
+
+
+@check("plot_history", points=0.5)
+def test_colours_of_any_history(observed, expected):
+    """Training is red and test green on both axes, whatever the order of the lists."""
+    colours_tell_training_from_test(*drawn(observed, expected))
+
+
+@check("plot_history", points=1)
+def test_axes_are_labelled(observed, expected):
+    """Both directions of both axes are labelled."""
+    seen, history = drawn(observed, expected)
+    has_curves(seen, history)
+    first, second = axes_of(seen)
+    for place, axes in (("first", first), ("second", second)):
+        xlabel = axes["xlabel"] or seen["xlabel of all"]
+        if axes is first and True in axes["shares x"]:  # one above the other, with the epochs written below both
+            xlabel = xlabel or second["xlabel"]
+        for direction, text in (("x", xlabel), ("y", axes["ylabel"] or seen["ylabel of all"])):
+            require(bool(text.strip()), f"plot_history(history): the {direction} label of the {place} axes", "some words",
+                    "nothing", "The epoch below; what is measured, and its unit, at the side.")  # fmt: skip
+
+
+@check("plot_history", points=1)
+def test_legend_on_each(observed, expected):
+    """A legend on each pair of axes tells training from test."""
+    seen, history = drawn(observed, expected)
+    has_curves(seen, history)
+    for place, axes in zip(("first", "second"), axes_of(seen), strict=True):
+        what = f"plot_history(history): the legend of the {place} axes"
+        entries = [entry for entry in axes["legend"] if entry["text"].strip() and not entry["text"].startswith("_")]
+        require(len({entry["text"] for entry in entries}) >= 2, what, "two entries with different words",
+                [entry["text"] for entry in axes["legend"]], "Give each curve a label, then ask for the legend.")  # fmt: skip
+        for entry in entries:
+            words = entry["text"].lower()
+            swapped = (is_red(entry["colour"]) and "test" in words and "train" not in words) or (
+                is_green(entry["colour"]) and "train" in words and "test" not in words
+            )
+            require(not swapped, what, "training beside red, test beside green", f"{entry['text']!r} beside the other")
+
+
+@check("plot_history", points=0.5)
+def test_history_is_only_read(observed, expected):
+    """The history itself is not changed."""
+    seen, right = observed.curves_of_drawn_epochs, expected.curves_of_drawn_epochs
+    require(len(axes_of(seen["figure"])) == 2, "plot_history(history)", "a figure with two axes", "another")
+    same(seen["history after"], right["given"], "the history after plot_history(history)", look="Draw it, only.")
