@@ -229,8 +229,7 @@ def _in_child(work, sandbox: str, limit: float, scratch: Path, answers: int, pid
             walls.enter(scratch, walls.default_readable(), MEMORY_BYTES, cpu)
         else:
             walls.limit_resources(MEMORY_BYTES, cpu)
-        os.chdir(scratch)
-        _link_data(scratch)
+        _settle_in(scratch)
     except Exception as error:
         _write_all(answers, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
         os._exit(status)
@@ -251,8 +250,10 @@ def _keep_only(answers: int) -> None:
     os.closerange(4, 4096)
 
 
-def _link_data(scratch: Path) -> None:
-    """The tiny data as `data/` in the working folder, where the released notebook has it."""
+def _settle_in(scratch: Path) -> None:
+    """Works, and keeps temporary files, in the scratch folder; the tiny data lie there as `data/`, as in a release."""
+    os.chdir(scratch)
+    os.environ["TMPDIR"] = os.environ["HOME"] = tempfile.tempdir = str(scratch)
     with contextlib.suppress(OSError):
         (scratch / "data").symlink_to(Path(__file__).parent / "data")
 

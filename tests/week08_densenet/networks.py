@@ -122,13 +122,21 @@ def in_order(data: Dataset, batch_size: int) -> DataLoader:
 
 
 def settings(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
-    """Learning rate, momentum and weight decay of each group of parameters."""
-    return [{key: float(group[key]) for key in ("lr", "momentum", "weight_decay")} for group in optimizer.param_groups]
+    """Learning rate, momentum and weight decay of each group of parameters, where the optimizer has them."""
+    names = ("lr", "momentum", "weight_decay")
+    return [{name: float(group[name]) for name in names if name in group} for group in optimizer.param_groups]
 
 
 def state(net: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of every weight and buffer of `net`."""
     return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
+
+
+def copied(weights):
+    """A snapshot as it is now, whatever shares its memory; what is no dict as it is."""
+    if not isinstance(weights, dict):
+        return weights
+    return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in weights.items()}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from autograder.recording import Error
 from .networks import (
     SmallNet,
     TiedNet,
+    copied,
     favouring,
     in_order,
     numbered,
@@ -114,13 +115,13 @@ def plain_net(draw) -> nn.Module:
 
 
 class BackwardsNet(nn.Module):
-    """A bias that comes before its weight, and a scale without dimensions."""
+    """A bias that comes before its weight, and a scale of a single number."""
 
     def __init__(self, width: int):
         super().__init__()
         self.last = nn.Linear(width, 2, bias=False)
         self.bias = nn.Parameter(torch.zeros(width))
-        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.scale = nn.Parameter(torch.ones(1))
         self.first = nn.Conv2d(3, width, 3)
 
 
@@ -219,16 +220,18 @@ def snapshots_through_a_training(student, draw):
     """Snapshots of a small DenseNet before and after its weights change, and after a copy was changed."""
     net = seeded(draw, tiny_densenet, classes=7, start=draw.choice([4, 6, 10]))
     first = student.snapshot_weights(net, LECTURE_NAMES)
-    made = copy.deepcopy(first)
+    trainable = [parameter.requires_grad for parameter in net.parameters()]
+    made = copied(first)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(0.5).add_(0.25)
     second = student.snapshot_weights(net, list(LECTURE_NAMES))
-    after = copy.deepcopy(first), copy.deepcopy(second)
+    after = copied(first), copied(second)
     attempt(lambda: [tensor.detach().zero_() for tensor in second.values()])
     weights = state(net)
     return {
         "made": made,
+        "trainable": trainable,
         "first after training": after[0],
         "second": after[1],
         "network after a copy was cleared": {name: weights[name] for name in LECTURE_NAMES},
@@ -267,7 +270,10 @@ def snapshots_of_unknown_names(student, draw):
 def snapshot_of_an_accelerator(student, draw):
     """A network that is on an accelerator."""
     net = seeded(draw, SmallNet, width=5).to(ACCELERATOR)
-    return attempt(lambda: student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"]))
+    return {
+        "snapshot": attempt(lambda: student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])),
+        "devices of the network": sorted({str(weight.device) for weight in net.parameters()}),
+    }
 
 
 @probe("weight_difference")
@@ -275,7 +281,7 @@ def differences_of_any_names(student, draw):
     """Names in different orders, weights of one shape under different names, one that has not changed."""
     rows, columns = draw.randint(2, 5), draw.randint(6, 9)
     before = {name: torch.randn(rows, columns) for name in ("b.weight", "a.weight", "c.weight")}
-    before |= {"kernel": torch.randn(rows, 3, 2, 5), "scale": torch.tensor(1.5), "still": torch.randn(columns)}
+    before |= {"kernel": torch.randn(rows, 3, 2, 5), "still": torch.randn(columns)}
     after = {name: before[name] + torch.randn(before[name].shape) for name in sorted(before)}
     after["still"] = before["still"].clone()
     given = copy.deepcopy(before), copy.deepcopy(after)

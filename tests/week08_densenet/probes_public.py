@@ -25,6 +25,7 @@ from autograder.probing import attempt, printed, probe, timing
 from .networks import (
     Pictures,
     SmallNet,
+    copied,
     densenet121,
     favouring,
     in_order,
@@ -157,7 +158,7 @@ def snapshot_before_a_step(student, draw):
     """A snapshot of two weights as it is made, and the same snapshot after a training step."""
     net = seeded(draw, SmallNet)
     snapshot = student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])
-    made = copy.deepcopy(snapshot)
+    made = copied(snapshot)
     train_by_hand(net)
     return {"made": made, "after training": snapshot}
 
@@ -259,7 +260,7 @@ class Rehearsal:
 
     def __init__(self, draw, classes: int, batch_size: int, pauses: tuple[float, float] = (0.0, 0.0)):
         self.net = favouring(seeded(draw, SmallNet, classes=classes), label=0)
-        self.batch_size, self.pauses = batch_size, pauses
+        self.batch_size, self.pauses, self.start = batch_size, pauses, 0.0
         train_labels = [label % classes for label in range(2 * batch_size)] + [0]
         test_labels = [0] * batch_size + [classes - 1]
         self.train_pictures = seeded(draw, pictures, train_labels)
@@ -285,9 +286,9 @@ class Rehearsal:
                 self._loader(self.train_pictures, self._on_pass("training", self.pauses[0], seen["passes"], text)),
                 self._loader(self.test_pictures, self._on_pass("test", self.pauses[1], seen["passes"], text)),
             ]
-            start = time.perf_counter()
+            self.start = time.perf_counter()
             history = attempt(lambda: student.fit(net, *loaders, CRITERION, optimizer, device, *epochs))
-            elapsed = time.perf_counter() - start
+            elapsed = time.perf_counter() - self.start
         return seen | {
             "history": plain_history(history),
             "lines": text.lines,
@@ -301,10 +302,12 @@ class Rehearsal:
 
     def _on_pass(self, name: str, pause: float, passes: list, text):
         def on_pass() -> None:
-            began = time.perf_counter()
-            time.sleep(pause)
-            times = {"began": timing(began), "ended": timing(time.perf_counter())}
-            passes.append({"data": name, "lines": text.lines} | times)
+            one = {"data": name, "lines": text.lines}
+            passes.append(one)
+            if pause:
+                began = time.perf_counter()
+                time.sleep(pause)
+                one |= {"began": timing(began - self.start), "ended": timing(time.perf_counter() - self.start)}
 
         return on_pass
 

@@ -33,7 +33,6 @@ from .test_public import (
     same_columns,
     same_figures,
     same_weights,
-    whole_passes,
 )
 
 
@@ -111,8 +110,7 @@ def test_transform_is_not_random(observed, expected):
 @check("make_loaders", points=1)
 def test_training_images_are_reshuffled(observed, expected):
     """Training images come in a new order every epoch."""
-    count = expected.loaders_of_odd_sizes["train count"]
-    orders = [one["labels"] for one in whole_passes(observed.loaders_of_odd_sizes, "training", count)]
+    orders = [one["labels"] for one in loader_of(observed.loaders_of_odd_sizes, "training")]
     for number, order in enumerate(orders, 1):
         require(order != sorted(order), f"training images in epoch {number}", "a random order", "the data set's order",
                 "`shuffle` belongs to the training loader.")  # fmt: skip
@@ -123,10 +121,11 @@ def test_training_images_are_reshuffled(observed, expected):
 @check("make_loaders", points=1)
 def test_test_images_keep_their_order(observed, expected):
     """Test images come in the data set's order, every time."""
-    count = expected.loaders_of_odd_sizes["test count"]
-    for number, one in enumerate(whole_passes(observed.loaders_of_odd_sizes, "test", count), 1):
-        same(one["labels"], list(range(count)), f"labels of the test images in pass {number}",
-             look="Only the training images are shuffled.")  # fmt: skip
+    for number, one in enumerate(loader_of(observed.loaders_of_odd_sizes, "test"), 1):
+        labels = one["labels"]
+        require(len(labels) > 1, f"the test images in pass {number}", "images", labels)
+        require(labels == list(range(len(labels))), f"test images in pass {number}, by their place in the data set",
+                "0, 1, 2, …", labels, "Only the training images are shuffled.")  # fmt: skip
 
 
 @check("make_loaders", points=1)
@@ -232,7 +231,7 @@ def test_shared_weights_count_once(observed, expected):
 def test_count_of_any_network(observed, expected):
     """Every number of every parameter counts, in any network."""
     count_of(observed, expected, "plain", "four layers of drawn widths", "Weights and biases, all their axes.")
-    look = "Also parameters that belong to no layer; one without dimensions is one number."
+    look = "Also parameters that belong to no layer."
     count_of(observed, expected, "backwards", "a network with a single number as a parameter", look)
     count_of(observed, expected, "densenet", "a small DenseNet", "Layers inside layers count too.")
 
@@ -340,22 +339,28 @@ def test_snapshots_are_copies(observed, expected):
 @check("snapshot_weights", points=1)
 def test_snapshots_are_on_the_cpu(observed, expected):
     """The copies are on the CPU, wherever the network is."""
-    found, right = observed.snapshot_of_an_accelerator, expected.snapshot_of_an_accelerator
+    seen, right = observed.snapshot_of_an_accelerator, expected.snapshot_of_an_accelerator
     what = "snapshot_weights of a network on an accelerator"
-    is_snapshot(found, right, what)
+    found = seen["snapshot"]
+    is_snapshot(found, right["snapshot"], what)
     for name, tensor in found.items():
         require(tensor.device == "cpu", f"{what}: device of {name!r}", "cpu", tensor.device,
                 "Snapshots outlive the training: they need not fill the GPU's memory.")  # fmt: skip
+    same(seen["devices of the network"], right["devices of the network"], f"{what}: devices of the network afterwards",
+         look="Move the copies; moving a network moves the network itself.")  # fmt: skip
 
 
 @check("snapshot_weights", points=0.5)
 def test_snapshots_are_detached(observed, expected):
-    """The copies are plain numbers: detached from the network's gradients."""
+    """The copies are detached, the network's own weights go on learning."""
     seen, right = observed.snapshots_of_any_names["several"], expected.snapshots_of_any_names["several"]
     is_snapshot(seen, right, "snapshot_weights of three names")
     for name, tensor in seen.items():
         require(not tensor.requires_grad, f"the snapshot of {name!r}: requires_grad", "False", "True",
                 "A copy that remembers where it came from keeps the whole computation alive.")  # fmt: skip
+    same(observed.snapshots_through_a_training["trainable"], expected.snapshots_through_a_training["trainable"],
+         "requires_grad of the network's own parameters after snapshot_weights",
+         look="Only the copies are detached; an underscore at a method's end means in place.")  # fmt: skip
 
 
 @check("snapshot_weights", points=0.5)
@@ -405,7 +410,7 @@ def test_difference_leaves_its_arguments(observed, expected):
 def test_difference_of_any_names(observed, expected):
     """The same names and shapes, whatever they are."""
     found, right = observed.differences_of_any_names["same order"], expected.differences_of_any_names["same order"]
-    same(found, right, "weight_difference of two snapshots of six weights, one of them unchanged", within=1e-6)
+    same(found, right, "weight_difference of two snapshots of five weights, one of them unchanged", within=1e-6)
 
 
 def patch_places(given: Tensor, grid: Tensor) -> np.ndarray:
@@ -650,8 +655,10 @@ def test_trains_and_tests_once_an_epoch(observed, expected):
     """Each epoch trains once on the training images, then tests what was trained on the test images."""
     run = observed.three_epochs["both"]
     right = reference_run(run, expected.three_epochs)
-    history_of(run)
     same_columns(run, expected.three_epochs, ("train_loss", "test_loss"), "fit(…, epochs=3)")
+    passes = sum(one["data"] == "training" for one in run["passes"])
+    require(passes >= 3, "fit(…, epochs=3): passes over the training loader", "3", passes,
+            "The loader brings the images in a new order each time; batches that are kept stay as they are.")  # fmt: skip
     for name in ("train_one_epoch", "evaluate"):
         require(len(run[name]) == len(right[name]), f"fit(…, epochs=3): calls of {name}", f"{len(right[name])}",
                 len(run[name]), "Once an epoch, or never if `fit` does the work itself.")  # fmt: skip
@@ -773,9 +780,14 @@ def test_epochs_count_from_one(observed, expected):
 
 @check("plot_history", points=0.5)
 def test_curves_of_any_history(observed, expected):
-    """Any number of epochs, and each quantity on its own axes."""
+    """Any number of epochs, each quantity on its own axes, and none of the history's other lists."""
     for name in ("curves_of_drawn_epochs", "curves_of_few_epochs"):
-        has_curves(*drawn(observed, expected, name))
+        seen, history = drawn(observed, expected, name)
+        has_curves(seen, history)
+        curves = [curve["y"] for axes in axes_of(seen) for curve in axes["curves"]]
+        for other in history.keys() - FIGURES:
+            require(history[other] not in curves, "plot_history(history): the curves", "losses and accuracies only",
+                    f"also {other!r}", "What has another unit makes the curves beside it flat.")  # fmt: skip
 
 
 @check("plot_history", points=1)

@@ -25,11 +25,11 @@ def is_image(found, size: int, what: str) -> None:
 
 
 def is_resized(found, expected: Tensor, what: str, look: str) -> None:
-    """Requires every pixel within 1/255 of the expected one."""
+    """Requires every pixel within 1/255 of the expected one; half a step is left for pixels that are whole steps."""
     is_image(found, expected.shape[1], what)
     gaps = Tensor(found.array - expected.array, found.dtype)
     what = f"{what}: differences from PIL's bilinear resize (up to 1/255 is right)"
-    same(gaps, Tensor(np.zeros_like(gaps.array), gaps.dtype), what, within=STEP + 1e-6, look=look)
+    same(gaps, Tensor(np.zeros_like(gaps.array), gaps.dtype), what, within=1.5 * STEP, look=look)
 
 
 @check("make_transform", points=1)
@@ -382,6 +382,8 @@ def prints_each_epoch(run: dict, epochs: int, what: str) -> None:
     """Requires a new line between the beginnings of two training passes, and after the last."""
     history_of(run)
     counts = [one["lines"] for one in run["passes"] if one["data"] == "training"] + [run["lines"]]
+    if len(counts) <= epochs:  # the images were kept from the first epoch: when an epoch began, there is no telling
+        counts = list(range(run["lines"] + 1))
     ended = sum(after > before for before, after in zip(counts, counts[1:], strict=False))
     require(ended >= epochs, f"{what}: lines printed", "at least one line as each epoch ends",
             f"a new line after {ended} of {epochs} epochs", "The printing belongs into the loop over epochs.")  # fmt: skip
