@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from autograder.course import CourseError
-from autograder.notebook import Cell, Code, Statement, needed, parse_cell
+from autograder.notebook import Cell, Code, Statement, choose, needed, parse
 
 Solution = TypeVar("Solution", bound=Callable)
+CELL = 1001  # a catalogue's code stands in a cell of its own, behind all cells of the notebook
 
 
 def mistake(*, of: str, caught_by: str | tuple[str, ...]) -> Callable[[Solution], Solution]:
@@ -61,21 +62,26 @@ def alternatives(module):  # TEMPORARY
 
 @dataclass(frozen=True)
 class Entry:
-    """A mistake (with `caught_by` and a hint) or an alternative (without), and the code that it needs."""
+    """A mistake (with `caught_by` and a hint) or an alternative (without), and the statements that it needs."""
 
     name: str
     of: str
-    code: str
+    statements: tuple[Statement, ...]
     hint: str = ""
     caught_by: tuple[str, ...] = ()
 
-    def cells(self, reference: list[Cell]) -> list[Cell]:
+    @property
+    def text(self) -> str:
+        """Its code, as a student could have written it."""
+        return "\n\n\n".join(statement.text for statement in self.statements)
+
+    def code(self, reference: list[Statement], functions: list[str]) -> Code:
         """It as a submission: the reference, then this in place of the reference's function."""
-        last = reference[-1].number
-        return [*reference, Cell(last + 1, self.code), Cell(last + 2, f"{self.of} = {self.name}")]
+        alias, _ = parse([Cell(CELL + 1, f"{self.of} = {self.name}")])
+        return choose([*reference, *self.statements, *alias], {}, functions)
 
 
-def read_catalogue(path: Path, reference: list[Cell]) -> list[Entry]:
+def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
     """The entries of a mistakes.py or an alternatives.py, in the order of its text; none when there is no such file.
 
     Raises:
@@ -84,10 +90,9 @@ def read_catalogue(path: Path, reference: list[Cell]) -> list[Entry]:
     """
     if not path.is_file():
         return []
-    code = Code()
-    statements = parse_cell(Cell(1, path.read_text(encoding="utf-8")), code)
-    if code.notes:
-        raise CourseError(f"{path}: {code.notes[1]}")
+    statements, notes = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
+    if notes:
+        raise CourseError(f"{path}: {notes[CELL]}")
     _refuse_clashes(path, statements, reference)
     marks = {id(statement): _take_mark(path, statement) for statement in statements}
     return [_entry(path, s, marks[id(s)], statements) for s in statements if marks[id(s)] is not None]
@@ -101,6 +106,7 @@ def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
         if name in ("mistake", "alternative"):
             node.decorator_list.remove(decorator)
             statement.reads.discard(name)
+            statement.text = ast.unparse(node)
             try:
                 return name, {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
             except ValueError:
@@ -110,17 +116,16 @@ def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
 
 def _entry(path: Path, statement: Statement, mark: tuple[str, dict], statements: list[Statement]) -> Entry:
     kind, settings = mark
-    node = statement.node
-    hint = " ".join((ast.get_docstring(node) or "").split())
+    name = statement.node.name
+    hint = " ".join((ast.get_docstring(statement.node) or "").split()) if kind == "mistake" else ""
     caught_by = settings.get("caught_by", ())
     caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
     if kind == "mistake" and not (hint and caught_by):
-        raise CourseError(f"{path}: the mistake {node.name} needs a docstring (its hint) and caught_by (its check)")
-    code = "\n\n".join(ast.unparse(part.node) for part in needed(statements, [node.name]))
-    return Entry(node.name, settings.get("of", ""), code, hint if kind == "mistake" else "", caught_by)
+        raise CourseError(f"{path}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
+    return Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
 
 
-def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Cell]) -> None:
+def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Statement]) -> None:
     """A second definition hides the first without a word, here or in the reference that the entry is added to."""
     imports = (ast.Import, ast.ImportFrom)
     own: set[str] = set()
@@ -131,13 +136,12 @@ def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Cel
                 f"{path}: {', '.join(sorted(names & own))} defined more than once: give each its own name"
             )
         own |= names
-    theirs = [s for cell in reference for s in parse_cell(cell, Code())]
-    bound = {name: ast.unparse(s.node) for s in theirs for name in s.binds}
+    bound = {name: s.text for s in reference for name in s.binds}
     for statement in statements:
-        for name in statement.binds & set(bound):
-            if not isinstance(statement.node, imports) or not _same_import(name, statement, theirs):
+        for name in statement.binds & set(bound) - {"*"}:
+            if not isinstance(statement.node, imports) or not _same_import(name, statement, reference):
                 raise CourseError(
-                    f"{path}: the name {name} is also bound by the notebook ({bound[name][:60]!r}): rename it here"
+                    f"{path}: the notebook also binds the name {name} ({bound[name][:60]!r}): rename it here"
                 )
 
 

@@ -45,7 +45,7 @@ def demo(module: Module, folder: Path, console: Console, **engine) -> int:
 def build_class(module: Module, folder: Path) -> list[str]:
     """Writes a notebook for every student of the class into nbgrader's tree, and gives their names."""
     cells = source.read_source(module.source)
-    reference = source.reference_cells(cells)
+    reference = source.reference_statements(cells)
     mistakes = read_catalogue(module.tests / "mistakes.py", reference)
     alternatives = read_catalogue(module.tests / "alternatives.py", reference)
     functions = source.functions(cells)
@@ -74,7 +74,7 @@ def _notebook(module: Module, cells: list[SourceCell], entries: dict[str, Entry]
     for cell in cells:
         function = cell.about.get("function")
         if function in entries:
-            texts.append(f"{entries[function].code}\n\n\n{function} = {entries[function].name}")
+            texts.append(f"{entries[function].text}\n\n\n{function} = {entries[function].name}")
         else:
             texts.append(cell.stub if not function or function in stubs else cell.solution)
     return nbformat.writes(make_notebook(module, cells, texts))

@@ -1,6 +1,6 @@
 """Grading one module's submissions: everything goes the same way, the reference first.
 
-`Grader` holds the workers, the checks and the reference's recordings; `grade` takes code cells and gives verdicts.
+`Grader` holds the workers, the checks and the reference's recordings; `grade` takes code and gives verdicts.
 """
 
 import threading
@@ -14,7 +14,7 @@ from autograder.checks import Check
 from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KnownMistake, diagnose, known_mistake
 from autograder.judge import PASSED, Judged, Verdict, collect, judge
-from autograder.notebook import Cell
+from autograder.notebook import Code, choose
 from autograder.observer import PUBLIC_SEED, Observer, Recording
 
 PUBLIC, HIDDEN = True, False
@@ -63,7 +63,8 @@ class Grader:
         self.cells = source.read_source(module.source)
         self.exercises = source.exercises(self.cells)
         self.functions = source.functions(self.cells)
-        self.reference = source.reference_cells(self.cells)
+        self.statements = source.reference_statements(self.cells)
+        self.reference = choose(self.statements, {}, self.functions)
         self.checks = _in_order(collect(module.tests), self.functions, module)
         store = Course(module.root).store
         self.observers = {
@@ -87,12 +88,16 @@ class Grader:
     @property
     def mistakes(self) -> list[Entry]:
         if self._entries is None:
-            self._entries = read_catalogue(self.module.tests / "mistakes.py", self.reference)
+            self._entries = read_catalogue(self.module.tests / "mistakes.py", self.statements)
         return self._entries
 
     @property
     def alternatives(self) -> list[Entry]:
-        return read_catalogue(self.module.tests / "alternatives.py", self.reference)
+        return read_catalogue(self.module.tests / "alternatives.py", self.statements)
+
+    def code(self, entry: Entry) -> Code:
+        """A mistake or an alternative as a submission."""
+        return entry.code(self.statements, self.functions)
 
     @property
     def expected(self) -> dict[bool, Recording]:
@@ -113,28 +118,26 @@ class Grader:
                 self._expected = recordings
         return self._expected
 
-    def read(self, data: bytes) -> list[Cell]:
-        """The code cells of a notebook; raises `Unreadable`."""
+    def read(self, data: bytes) -> Code:
+        """The code of a notebook; raises `Unreadable`."""
         return self.observers[PUBLIC].read(data)
 
-    def observe(
-        self, cells: list[Cell], function: str | None = None, seed: int | None = None, **how
-    ) -> dict[bool, Recording]:
-        """The recordings of `cells` under all probes, or those about one function; `how` as in `Observer.observe`."""
+    def observe(self, code: Code, function: str | None = None, seed: int | None = None, **how) -> dict[bool, Recording]:
+        """The recordings of `code` under all probes, or those about one function; `how` as in `Observer.observe`."""
         seeds = {PUBLIC: PUBLIC_SEED, HIDDEN: self.seed if seed is None else seed}
         return {
-            public: observer.observe(cells, seeds[public], function, **how)
+            public: observer.observe(code, seeds[public], function, **how)
             for public, observer in self.observers.items()
         }
 
-    def grade(self, cells: list[Cell], function: str | None = None, hints: bool = True) -> Graded:
-        """Grades the code in `cells`: all of it, or only the checks of one function; with `hints`, names the mistakes.
+    def grade(self, code: Code, function: str | None = None, hints: bool = True) -> Graded:
+        """Grades `code`: all of it, or only the checks of one function; with `hints`, names the mistakes.
 
         Raises:
             GraderFault: it could not be observed; that is "not graded", never a zero.
         """
         expected = self.expected
-        recordings = self.observe(cells, function)
+        recordings = self.observe(code, function)
         checks = [check for check in self.checks if function in (None, check.function)]
         judged = judge(checks, recordings, expected)
         verdicts = self._name_mistakes(judged, recordings) if hints else [j.verdict for j in judged]
@@ -164,7 +167,7 @@ class Grader:
         list(pool.map(self._known_mistake, [entry for entry in self.mistakes if entry.of in functions]))
 
     def _known_mistake(self, entry: Entry) -> KnownMistake:
-        recordings = self.observe(entry.cells(self.reference), entry.of)
+        recordings = self.observe(self.code(entry), entry.of)
         return known_mistake(entry.name, entry.of, entry.hint, recordings, self.expected)
 
 

@@ -2,7 +2,7 @@
 
 `read_cells` takes the code cells out of a file that nobody trusts; `select` finds, by name, the statements that the
 contract's functions depend on. Cells that only train, plot, mount a drive or ask for input are never needed by a
-function, so they never run. Both are called inside the sandbox: a notebook may be made to harm its reader.
+function, so they never run. A submission is read inside the sandbox: it may be made to harm its reader.
 """
 
 import ast
@@ -10,7 +10,7 @@ import json
 import re
 import symtable
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PYTHON_CELL_MAGICS = {"time", "timeit", "capture", "prun", "python", "python3"}
 MAX_NOTEBOOK_BYTES = 100 * 2**20
@@ -30,23 +30,31 @@ class Cell:
 
 @dataclass
 class Statement:
-    """A top-level statement and what it has to do with global names."""
+    """A top-level statement, where it stands, and what it has to do with global names."""
 
     cell: int
+    line: int
+    text: str
     node: ast.stmt
     reads: set[str]
     binds: set[str]
     changes: set[str]
+    writes: set[str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Code:
-    """The statements the functions need, in notebook order, and a note for every cell that is not plain code."""
+    """A submission as the grader sees it: the statements that the functions need, as text, in the notebook's order.
 
-    statements: list[Statement] = field(default_factory=list)
-    sources: dict[int, str] = field(default_factory=dict)
-    stubs: dict[str, int] = field(default_factory=dict)
-    notes: dict[int, str] = field(default_factory=dict)
+    Args:
+        pieces: (cell, line, text) of each statement.
+        stubs: the functions that are not written yet, and the cells of their stubs.
+        notes: what happened to the cells that are not in it.
+    """
+
+    pieces: tuple[tuple[int, int, str], ...]
+    stubs: dict[str, int]
+    notes: dict[int, str]
 
 
 # --- reading the file -------------------------------------------------------------------------------------------------
@@ -107,18 +115,34 @@ def _source(cell: dict) -> str:
 
 def select(cells: Iterable[Cell], functions: Iterable[str]) -> Code:
     """The statements that `functions` need: their definitions, and whatever binds or changes a global they read."""
-    code = Code()
-    statements = [statement for cell in cells for statement in parse_cell(cell, code)]
-    code.statements = needed(statements, functions)
-    _find_stubs(code, set(functions))
-    _note_unused(code, statements)
-    return code
+    return choose(*parse(cells), functions)
+
+
+def parse(cells: Iterable[Cell]) -> tuple[list[Statement], dict[int, str]]:
+    """The top-level statements of all cells, and a note for each cell that does not run."""
+    notes: dict[int, str] = {}
+    return [statement for cell in cells for statement in _parse_cell(cell, notes)], notes
+
+
+def choose(statements: list[Statement], notes: dict[int, str], functions: Iterable[str]) -> Code:
+    """The code that `functions` need, out of what `parse` gave."""
+    functions = set(functions)
+    chosen = needed(statements, functions)
+    stubs: dict[str, int] = {}
+    for statement in chosen:
+        for name in statement.binds & functions:  # the last definition wins, as in a notebook run from top to bottom
+            stubs.pop(name, None)
+            if is_stub(statement.node):
+                stubs[name] = statement.cell
+    unused = {statement.cell for statement in statements} - {statement.cell for statement in chosen}
+    unused_notes = {cell: "was not run: no graded function needs it" for cell in unused}
+    return Code(tuple((s.cell, s.line, s.text) for s in chosen), stubs, unused_notes | notes)
 
 
 def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]:
     """Those of `statements` that bind or change one of `names`, or a global that these read, and so on; in order."""
     imported = {name for s in statements if isinstance(s.node, (ast.Import, ast.ImportFrom)) for name in s.binds}
-    writers = _global_writers(statements)
+    writers = {name: s.writes for s in statements if s.writes for name in s.binds}
     wanted, chosen = set(names), set()
     growing = True
     while growing:
@@ -131,31 +155,42 @@ def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]
     return [statements[index] for index in sorted(chosen)]
 
 
-def parse_cell(cell: Cell, code: Code) -> list[Statement]:
-    """The cell's top-level statements; what does not run leaves a note in `code` instead."""
-    source = _plain_python(cell, code)
-    code.sources[cell.number] = source
+def _parse_cell(cell: Cell, notes: dict[int, str]) -> list[Statement]:
+    source = _plain_python(cell, notes)
     try:
         tree = ast.parse(source, f"cell {cell.number}")
-        return [_statement(cell.number, node) for node in tree.body]
+        return [_statement(cell.number, node, text) for node, text in zip(tree.body, _texts(source, tree), strict=True)]
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         shown = (error.text or "").strip()[:80]
-        code.notes[cell.number] = f"does not run: {error.msg}{line}" + (f": {shown}" if shown else "")
+        notes[cell.number] = f"does not run: {error.msg}{line}" + (f": {shown}" if shown else "")
     except (RecursionError, MemoryError, ValueError) as error:
-        code.notes[cell.number] = f"could not be read ({type(error).__name__}): it is nested too deeply"
+        notes[cell.number] = f"could not be read ({type(error).__name__}): it is nested too deeply"
     return []
 
 
-def _plain_python(cell: Cell, code: Code) -> str:
+def _texts(source: str, tree: ast.Module) -> list[str]:
+    """Each statement's own text: whole lines, or its part of a line that it shares with another."""
+    spans = [(_first_line(node), node.end_lineno) for node in tree.body]
+    lines = source.split("\n")
+    if any(this[1] >= following[0] for this, following in zip(spans, spans[1:], strict=False)):
+        return [ast.get_source_segment(source, node) or ast.unparse(node) for node in tree.body]
+    return ["\n".join(lines[first - 1 : last]) for first, last in spans]
+
+
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _plain_python(cell: Cell, notes: dict[int, str]) -> str:
     """The cell without IPython's magics; line numbers stay as they are."""
-    first = re.match(r"\s*%%(\w+)[^\n]*", cell.source)
+    first = re.match(r"\s*%%(\w+)", cell.source)
     source = cell.source
     if first:
         if first[1] not in PYTHON_CELL_MAGICS:
-            code.notes[cell.number] = f"was not run: it is a %%{first[1]} cell"
+            notes[cell.number] = f"was not run: it is a %%{first[1]} cell"
             return ""
-        source = source[: first.start()] + "#" + source[first.start() + 1 :]
+        source = source.replace("%%", "# ", 1)
     if not re.search(r"^\s*[%!?]|=\s*[%!]|\?\s*$|^\s*[,;/]", source, re.MULTILINE):
         return source
     from IPython.core.inputtransformer2 import TransformerManager  # slow to import, and few cells need it
@@ -165,16 +200,17 @@ def _plain_python(cell: Cell, code: Code) -> str:
     except SyntaxError:
         return source
     if "get_ipython()" in changed and "get_ipython()" not in source:
-        code.notes[cell.number] = "has lines for the notebook or the shell (% or !): those lines were not run"
+        notes[cell.number] = "has lines for the notebook or the shell (% or !): those lines were not run"
     return changed
 
 
-def _statement(cell: int, node: ast.stmt) -> Statement:
+def _statement(cell: int, node: ast.stmt, text: str) -> Statement:
     table = symtable.symtable(ast.unparse(node), f"cell {cell}", "exec")
     binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
-    if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
-        binds.add("*")
-    return Statement(cell, node, _global_reads(table), binds, _changed_in_place(node))
+    if isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*"):
+        binds.add("*")  # needed by everything
+    writes = {name for part in ast.walk(node) if isinstance(part, ast.Global) for name in part.names}
+    return Statement(cell, _first_line(node), text, node, _global_reads(table), binds, _changed_in_place(node), writes)
 
 
 def _global_reads(table: symtable.SymbolTable) -> set[str]:
@@ -209,17 +245,6 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _global_writers(statements: list[Statement]) -> dict[str, set[str]]:
-    """For every function with a `global` statement, the names that a call of it may bind."""
-    writers: dict[str, set[str]] = {}
-    for statement in statements:
-        for part in ast.walk(statement.node):
-            if isinstance(part, ast.Global):
-                for name in statement.binds:
-                    writers.setdefault(name, set()).update(part.names)
-    return writers
-
-
 def _touches(statement: Statement, wanted: set[str], imported: set[str], writers: dict[str, set[str]]) -> bool:
     if "*" in statement.binds or statement.binds & wanted or statement.changes & wanted:
         return True
@@ -229,14 +254,6 @@ def _touches(statement: Statement, wanted: set[str], imported: set[str], writers
         if name.endswith("()") and writers.get(name[:-2], set()) & wanted:  # `set_up()`, which binds a global
             return True
     return False
-
-
-def _find_stubs(code: Code, functions: set[str]) -> None:
-    for statement in code.statements:
-        for name in statement.binds & functions:
-            code.stubs.pop(name, None)
-            if is_stub(statement.node):
-                code.stubs[name] = statement.cell
 
 
 def is_stub(node: ast.stmt) -> bool:
@@ -253,9 +270,3 @@ def _says_nothing(node: ast.stmt) -> bool:
         raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
     return isinstance(node, ast.Pass)
-
-
-def _note_unused(code: Code, statements: list[Statement]) -> None:
-    used = {statement.cell for statement in code.statements}
-    for cell in sorted({statement.cell for statement in statements} - used):
-        code.notes.setdefault(cell, "was not run: no graded function needs it")

@@ -3,6 +3,8 @@
 Nothing here knows an expected value, and nothing here is trusted by the process that reads the bytes.
 """
 
+import __future__
+
 import hashlib
 import linecache
 import random
@@ -17,25 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from autograder.notebook import Cell, Code, select
+from autograder.notebook import Code
 from autograder.probing import Missing, Probe, Student, plain_error
 from autograder.recording import Error, encode
 
 STATEMENT_SECONDS = 10
 
 
-def observe(job: dict, probes: list[Probe], send: Callable[[bytes], None]) -> None:
-    """Runs the code of `job["cells"]` and the probes named in `job["probes"]`; sends a frame for the code and for each.
+def observe(job: dict, code: Code, probes: list[Probe], send: Callable[[bytes], None]) -> None:
+    """Runs `code` and the probes named in `job["probes"]`; sends one encoded value for the code and one for each probe.
 
     Args:
-        job: `cells` (number and source of each code cell), `functions` (the contract's), `probes`, `seed`,
-            `threads` (torch's).
-        send: takes one encoded value; `frame` puts its length before it.
+        job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's).
     """
     torch.set_num_threads(job["threads"])
-    code = select([Cell(number, source) for number, source in job["cells"]], job["functions"])
-    student = run(code, job["functions"])
-    send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(code.notes.items())]}))
+    student, notes = run(code, job["functions"])
+    send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(notes.items())]}))
     for probe in probes:
         if probe.name in job["probes"]:
             send(_answer(probe, student, job["seed"]))
@@ -49,41 +48,50 @@ def frame(blob: bytes) -> bytes:
 # --- the student's code -----------------------------------------------------------------------------------------------
 
 
-def run(code: Code, functions: list[str]) -> Student:
-    """Runs the chosen statements one by one in a module of their own; one that raises does not stop the next."""
+def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
+    """Runs the statements one by one in a module of their own, and gives the functions and what happened to the cells.
+
+    A statement that raises does not stop the next one.
+    """
     module = ModuleType("__main__")
-    module.__dict__.update(display=_ignore, get_ipython=_ignore, input=_no_input)
+    namespace = module.__dict__
+    namespace.update(display=_ignore, get_ipython=_ignore, input=_no_input)
     sys.modules["__main__"] = module
-    for number, source in code.sources.items():
-        linecache.cache[f"cell {number}"] = (len(source), None, source.splitlines(keepends=True), f"cell {number}")
-    future = any("from __future__ import annotations" in source for source in code.sources.values())
+    _show_lines(code)
+    notes = dict(code.notes)
+    future = any("from __future__ import annotations" in text for _, _, text in code.pieces)
     found: dict[str, Any] = {}
-    for statement in code.statements:
-        _run_statement(statement, module.__dict__, code, future)
-        found.update({name: module.__dict__[name] for name in functions if callable(module.__dict__.get(name))})
-    module.__dict__.update(found)
-    return Student(
-        module.__dict__, {name: _why_missing(name, code) for name in functions if _absent(name, code, found)}
-    )
+    for cell, line, text in code.pieces:
+        error = _run_statement("\n" * (line - 1) + text, f"cell {cell}", namespace, future)
+        if error:
+            notes[cell] = f"raised {error}"
+        found.update({name: namespace[name] for name in functions if callable(namespace.get(name))})
+    namespace.update(found)
+    absent = [name for name in functions if name in code.stubs or name not in found]
+    return Student(namespace, {name: _why_missing(name, code, notes) for name in absent}), notes
 
 
-def _absent(name: str, code: Code, found: dict[str, Any]) -> bool:
-    return name in code.stubs or name not in found
+def _show_lines(code: Code) -> None:
+    """Lets tracebacks and `inspect` find the student's lines."""
+    cells: dict[int, list[str]] = {}
+    for cell, line, text in code.pieces:
+        lines = cells.setdefault(cell, [])
+        lines += ["\n"] * (line - 1 - len(lines)) + text.splitlines(keepends=True)
+    for cell, lines in cells.items():
+        linecache.cache[f"cell {cell}"] = (sum(map(len, lines)), None, lines, f"cell {cell}")
 
 
-def _run_statement(statement, namespace: dict, code: Code, future: bool) -> None:
-    import ast
-
-    flags = 0x1000000 if future else 0  # __future__.annotations.compiler_flag
+def _run_statement(text: str, name: str, namespace: dict, future: bool) -> Error | None:
+    flags = __future__.annotations.compiler_flag if future else 0
     signal.signal(signal.SIGALRM, _too_slow)
     signal.alarm(STATEMENT_SECONDS)
     try:
-        tree = ast.Module([statement.node], [])
-        exec(compile(tree, f"cell {statement.cell}", "exec", flags, dont_inherit=True), namespace)
+        exec(compile(text, name, "exec", flags, dont_inherit=True), namespace)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        code.notes[statement.cell] = f"raised {plain_error(error)}"
+        return plain_error(error)
     finally:
         signal.alarm(0)
+    return None
 
 
 def _too_slow(*_) -> None:
@@ -107,12 +115,10 @@ class _Ignore:
 _ignore = _Ignore()
 
 
-def _why_missing(name: str, code: Code) -> str:
+def _why_missing(name: str, code: Code, notes: dict[int, str]) -> str:
     if name in code.stubs:
         return f"`{name}` is not written yet: cell {code.stubs[name]} still holds the stub."
-    broken = [
-        f"cell {n} {note}" for n, note in sorted(code.notes.items()) if note.startswith(("does not run", "raised"))
-    ]
+    broken = [f"cell {n} {note}" for n, note in sorted(notes.items()) if note.startswith(("does not run", "raised"))]
     why = f" ({'; '.join(broken)})" if broken else ""
     return f"`{name}` is not defined in the notebook{why}."
 

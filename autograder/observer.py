@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autograder.notebook import Cell, Unreadable
+from autograder.notebook import Code, Unreadable
 from autograder.recording import Error, Malformed, decode, encode
 from autograder.worker import receive_message, send_message
 
@@ -130,68 +130,53 @@ class Observer:
             self._server.wait()
             self._server = None
 
-    def read(self, data: bytes) -> list[Cell]:
-        """The code cells of a notebook file, read behind the walls.
+    def read(self, data: bytes) -> Code:
+        """The code of a notebook file, read behind the walls.
 
         Raises:
             Unreadable: with the reason and the mend.
+            GraderFault: the sandbox or the workers failed.
         """
-        state, answer, _ = self._ask({"kind": "read"}, data)
+        state, answer, _ = self._ask({"kind": "read", "functions": self.functions}, data)
         replies = list(_frames(answer))
         if state != "finished" or len(replies) != 1:
             raise Unreadable(f"could not be read: reading it {state}")
-        reply = replies[0]
-        if "broken" in reply:
-            raise GraderFault(reply["broken"])
-        if "unreadable" in reply:
-            raise Unreadable(str(reply["unreadable"]))
-        return [Cell(int(number), str(source)) for number, source in reply["cells"]]
+        if "broken" in replies[0]:
+            raise GraderFault(f"the sandbox could not be built: {replies[0]['broken']}")
+        if "unreadable" in replies[0]:
+            raise Unreadable(str(replies[0]["unreadable"])[:500])
+        return _plain_code(replies[0])
 
     def observe(
-        self,
-        cells: list[Cell],
-        seed: int = PUBLIC_SEED,
-        only: str | None = None,
-        *,
-        fresh: bool = False,
-        threads: int = 1,
+        self, code: Code, seed: int = PUBLIC_SEED, only: str | None = None, *, fresh: bool = False, threads: int = 1
     ) -> Recording:
-        """Asks the code in `cells` every probe (or those about the function `only`), from the store if asked before.
+        """Asks `code` every probe (or those about the function `only`), from the store if asked before.
 
         With `fresh` the store is left alone: to see whether two runs agree.
 
         Raises:
             GraderFault: the sandbox or the workers failed; the submission was not observed.
         """
-        key = self.key(cells, seed, only)
+        key = self.key(code, seed, only)
         kept = None if fresh else self._load(key)
         if kept is not None:
             return kept
-        recording = self._observe(cells, seed, only, threads)
+        recording = self._observe(code, seed, only, threads)
         if not fresh:
             self._save(key, recording)
         return recording
 
-    def key(self, cells: list[Cell], seed: int, only: str | None) -> str:
+    def key(self, code: Code, seed: int, only: str | None) -> str:
         """The name a recording is kept under: a hash of everything that it depends on."""
-        parts = [
-            self._fingerprint,
-            [[c.number, c.source] for c in cells],
-            seed,
-            only,
-            self.functions,
-            self.sandbox,
-            self.limit,
-        ]
+        parts = [self._fingerprint, _as_json(code), seed, only, self.functions, self.sandbox, self.limit]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _observe(self, cells: list[Cell], seed: int, only: str | None, threads: int) -> Recording:
-        worker_probes = self._asked()
-        waiting = [name for name, function in worker_probes if only in (None, function)]
+    def _observe(self, code: Code, seed: int, only: str | None, threads: int) -> Recording:
+        waiting = [name for name, function in self._asked() if only in (None, function)]
         observations: dict[str, Observation] = {}
         notes: tuple = ()
         cpu = 0.0
-        body = json.dumps([[cell.number, cell.source] for cell in cells]).encode()
+        body = json.dumps(_as_json(code)).encode()
         while waiting:
             job = {"kind": "observe", "functions": self.functions, "probes": waiting, "seed": seed, "threads": threads}
             state, answer, seconds = self._ask(job, body)
@@ -200,7 +185,7 @@ class Observer:
             observations |= new
             notes = notes_now or notes
             waiting = [name for name in waiting if name not in new]
-            if waiting and (state != "finished" or not new):
+            if waiting:
                 # the probe it was at is the one that ended it; the others are asked again in a new fork
                 observations[waiting[0]] = _ended(state, self.limit)
                 waiting = waiting[1:]
@@ -391,6 +376,20 @@ def _observation(value: dict) -> Observation:
 
 def _forged() -> Observation:
     return Observation("crashed", None, Error("Forged", "the submission wrote into the grader's own answer"))
+
+
+def _as_json(code: Code) -> dict:
+    return {"pieces": code.pieces, "stubs": code.stubs, "notes": code.notes}
+
+
+def _plain_code(value: dict) -> Code:
+    """The code in a reader's answer, taken to be no more than text."""
+    try:
+        pieces = tuple((int(cell), min(max(int(line), 1), 100_000), str(text)) for cell, line, text in value["pieces"])
+        notes = {int(cell): str(note)[:500] for cell, note in value["notes"].items()}
+        return Code(pieces, {str(name): int(cell) for name, cell in value["stubs"].items()}, notes)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
 
 
 def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:

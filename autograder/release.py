@@ -21,7 +21,7 @@ from autograder.catalogue import read_catalogue
 from autograder.course import Course, CourseError, Module
 from autograder.diagnose import all_leaves, known_mistake, load_known, save_known
 from autograder.judge import collect
-from autograder.notebook import Code, needed, parse_cell
+from autograder.notebook import choose, needed
 from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
 from autograder.recording import Malformed, agree
 from autograder.source import SourceCell
@@ -163,12 +163,14 @@ def _distinct(grade_id: str, cell: SourceCell) -> str:
 
 def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
     """Writes what the public checks need in place of answers: the recordings of the reference and of the mistakes."""
-    reference = source.reference_cells(cells)
+    statements, functions = source.reference_statements(cells), source.functions(cells)
     with _public_observer(module, cells) as observer:
-        expected = {True: observer.observe(reference)}
+        expected = {True: observer.observe(choose(statements, {}, functions))}
         known = [
-            known_mistake(e.name, e.of, e.hint, {True: observer.observe(e.cells(reference), only=e.of)}, expected)
-            for e in read_catalogue(module.tests / "mistakes.py", reference)
+            known_mistake(
+                e.name, e.of, e.hint, {True: observer.observe(e.code(statements, functions), only=e.of)}, expected
+            )
+            for e in read_catalogue(module.tests / "mistakes.py", statements)
         ]
     save_recording(checks / RECORDINGS[0], _without_times(expected[True]))
     save_known(checks / RECORDINGS[1], known)
@@ -188,14 +190,10 @@ def _without_times(recording: Recording) -> Recording:
 
 def reference_module(module: Module, cells: list[SourceCell]) -> str:
     """The reference functions, and what they need, as an importable Python module."""
-    statements = [s for cell in source.reference_cells(cells) for s in parse_cell(cell, Code())]
-    texts = {cell.number: cell.source.splitlines() for cell in source.reference_cells(cells)}
     parts = []
-    for statement in needed(statements, source.functions(cells)):
-        node = statement.node
-        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
-        text = "\n".join(texts[statement.cell][first - 1 : node.end_lineno])
-        parts.append(text if isinstance(node, (ast.Import, ast.ImportFrom)) else f"\n\n{text}")
+    for statement in needed(source.reference_statements(cells), source.functions(cells)):
+        is_import = isinstance(statement.node, (ast.Import, ast.ImportFrom))
+        parts.append(statement.text if is_import else f"\n\n{statement.text}")
     made_from = f"source/{module.name}/{module.source.name}"
     title = f'"""The reference of {module.name}. Made from {made_from}: edit that file, not this one."""'
     return "\n".join([title, *parts]) + "\n"
@@ -256,7 +254,7 @@ def _check_recordings(module: Module, cells: list[SourceCell], again: str) -> li
     if missing:
         return missing
     with _public_observer(module, cells) as observer:
-        fresh = observer.observe(source.reference_cells(cells))
+        fresh = observer.observe(choose(source.reference_statements(cells), {}, source.functions(cells)))
     try:
         kept = load_recording(path)
         load_known(path.with_name(RECORDINGS[1]))

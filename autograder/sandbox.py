@@ -1,7 +1,8 @@
 """The walls around a submission, on Linux, without root and without a daemon.
 
-The process that is to run a stranger's code calls `enter`: its own user, process, network, mount and IPC namespaces, a
-private scratch folder in memory, Landlock so that only the Python installation can be read, and resource limits. The
+A worker forks for every submission in a `Nursery`, where each fork is process 1 of a process namespace of its own. The
+fork calls `enter`: a further user namespace, empty network, mount and IPC namespaces, a private scratch folder in memory,
+Landlock so that only the Python installation can be read, and resource limits. The
 calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7), landlock(7).
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 16384, 1 << 18, 2, 4
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 38, 4
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_EXECUTE, LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 0, 1 << 2, 1 << 3
 LANDLOCK_WRITE_FILE, LANDLOCK_IOCTL_DEV = 1 << 1, 1 << 15
@@ -50,37 +51,54 @@ def _can_unshare() -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            _unshare()
+            _unshare(CLONE_NEWUSER | CLONE_NEWPID)
             os._exit(0)
         except BaseException:
             os._exit(1)
     return os.waitpid(pid, 0)[1] == 0
 
 
-def new_namespaces() -> None:
-    """Leaves the caller's user, process, network, mount and IPC namespaces; the *next* fork is process 1 of the new.
+class Nursery:
+    """Where a worker makes its forks: made once, by the worker itself, in a user and process namespace of its own.
+
+    `fork` makes every child process 1 of a new process namespace. With it dies everything it started; and with the
+    worker, which is process 1 too, dies every child.
 
     Raises:
         SandboxUnavailable: with the kernel's reason.
     """
-    try:
-        _unshare()
-    except OSError as error:
-        raise SandboxUnavailable(
-            f"could not build the sandbox: {error}; `autograder doctor` says what is missing"
-        ) from error
+
+    def __init__(self) -> None:
+        try:
+            _unshare(CLONE_NEWUSER | CLONE_NEWPID)
+        except OSError as error:
+            raise SandboxUnavailable(f"{error}: `autograder doctor` says what is missing") from error
+        worker = os.fork()
+        if worker:
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) & 255)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+    def fork(self) -> int:
+        """Like `os.fork`, but the child is process 1 of a new process namespace."""
+        _call("unshare", CLONE_NEWPID)
+        child = os.fork()
+        if child:
+            _call("setns", self._own, CLONE_NEWPID)  # so that the next one can have a new namespace again
+        return child
 
 
-def _unshare() -> None:
+def _unshare(flags: int) -> None:
     uid, gid = os.getuid(), os.getgid()
-    _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID)
+    _call("unshare", flags)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
 def enter(scratch: Path, readable: Iterable[Path], memory: int, cpu_seconds: int) -> None:
-    """Closes the walls around this process; called by process 1 of the new namespaces. There is no way back.
+    """Closes the walls around this process, a child of `Nursery.fork`: its own user, mount, network and IPC namespaces,
+    limits, Landlock. There is no way back.
 
     Args:
         scratch: an existing folder; covered by a private, empty tmpfs of 64 MB, the only place that can be written.
@@ -88,7 +106,7 @@ def enter(scratch: Path, readable: Iterable[Path], memory: int, cpu_seconds: int
         memory: bytes of private memory the process may use beyond what it has now.
         cpu_seconds: CPU time after which the kernel ends it.
     """
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     for place in (str(scratch), "/dev/shm"):  # DataLoader's worker processes share tensors through /dev/shm
         _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")

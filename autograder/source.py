@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.course import CourseError
-from autograder.notebook import Cell
+from autograder.notebook import Cell, Statement, parse
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
 REGION = re.compile(
@@ -129,15 +129,19 @@ def functions(cells: list[SourceCell]) -> list[str]:
     return [name for names in exercises(cells).values() for name in names]
 
 
-def reference_cells(cells: list[SourceCell]) -> list[Cell]:
-    """The reference as a submission: its code cells with the solutions in them."""
-    return _code_cells(cell.solution for cell in cells if cell.kind == "code")
+def reference_statements(cells: list[SourceCell]) -> list[Statement]:
+    """The statements of the code cells with the solutions in them."""
+    return _statements(cell.solution for cell in cells if cell.kind == "code")
 
 
-def stub_cells(cells: list[SourceCell]) -> list[Cell]:
-    """The untouched notebook as a submission."""
-    return _code_cells(cell.stub for cell in cells if cell.kind == "code")
+def stub_statements(cells: list[SourceCell]) -> list[Statement]:
+    """The statements of the code cells that students get."""
+    return _statements(cell.stub for cell in cells if cell.kind == "code")
 
 
-def _code_cells(sources) -> list[Cell]:
-    return [Cell(number, source) for number, source in enumerate(sources, 1)]
+def _statements(sources: Iterator[str]) -> list[Statement]:
+    statements, notes = parse(Cell(number, source) for number, source in enumerate(sources, 1))
+    broken = {cell: note for cell, note in notes.items() if note.startswith("does not run")}
+    if broken:
+        raise CourseError("; ".join(f"code cell {cell} {note}" for cell, note in broken.items()))
+    return statements

@@ -12,7 +12,7 @@ from pathlib import Path
 from autograder.diagnose import KnownMistake, diagnose, load_known
 from autograder.grading import Graded, probes_of, with_hints
 from autograder.judge import PASSED, collect, judge
-from autograder.notebook import Cell
+from autograder.notebook import Cell, Code, select
 from autograder.observer import Observer, Recording, load_recording
 from autograder.report import check_table, function_group, number
 
@@ -49,10 +49,10 @@ class Bundle:
     def mistakes(self) -> list[KnownMistake]:
         return load_known(self.folder / "mistakes.safetensors")
 
-    def grade(self, cells: list[Cell], functions: list[str]) -> Graded:
+    def grade(self, code: Code, functions: list[str]) -> Graded:
         """The public verdicts on `functions`."""
         only = functions[0] if len(functions) == 1 else None
-        observed, expected = {True: self.observer.observe(cells, only=only)}, {True: self.reference}
+        observed, expected = {True: self.observer.observe(code, only=only)}, {True: self.reference}
         judged = judge([check for check in self.checks if check.function in functions], observed, expected)
         found = {}
         for function in functions:
@@ -71,7 +71,7 @@ def check(name: str | None = None) -> None:
         CheckError: an unknown name, or no `checks/` folder beside the notebook.
     """
     bundle = _bundle(Path.cwd() / "checks")
-    graded = bundle.grade(_cells(), _functions(bundle, name))
+    graded = bundle.grade(select(_cells(), bundle.functions), _functions(bundle, name))
     _show(graded, bundle.exercises)
 
 

@@ -19,7 +19,7 @@ from autograder.course import Module
 from autograder.diagnose import diagnose
 from autograder.grading import HIDDEN, PUBLIC, Graded, Grader, probes_of
 from autograder.judge import PASSED, Judged, judge
-from autograder.notebook import Code, needed, parse_cell
+from autograder.notebook import choose, needed
 from autograder.report import number
 
 
@@ -71,7 +71,8 @@ def _verify_reference(grader: Grader, finding: Finding) -> None:
 
 
 def _verify_stub(grader: Grader, finding: Finding) -> None:
-    for verdict in grader.grade(source.stub_cells(grader.cells), hints=False).verdicts:
+    stub = choose(source.stub_statements(grader.cells), {}, grader.functions)
+    for verdict in grader.grade(stub, hints=False).verdicts:
         if verdict.state != "missing":
             finding.problems.append(
                 f"the untouched stub is {verdict.state} in {verdict.check}, not missing: {verdict.message}"
@@ -80,8 +81,7 @@ def _verify_stub(grader: Grader, finding: Finding) -> None:
 
 def _dependents(grader: Grader) -> dict[str, list[str]]:
     """For each function, it and the functions whose reference calls it: those that its mistakes could reach."""
-    statements = [s for cell in grader.reference for s in parse_cell(cell, Code())]
-    reached = {name: {b for s in needed(statements, [name]) for b in s.binds} for name in grader.functions}
+    reached = {name: {b for s in needed(grader.statements, [name]) for b in s.binds} for name in grader.functions}
     return {
         name: [other for other in grader.functions if other == name or name in reached[other]]
         for name in grader.functions
@@ -89,8 +89,8 @@ def _dependents(grader: Grader) -> dict[str, list[str]]:
 
 
 def _grade_entry(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> dict[str, Graded]:
-    cells = entry.cells(grader.reference)
-    return {function: grader.grade(cells, function, hints=False) for function in dependents.get(entry.of, [])}
+    code = grader.code(entry)
+    return {function: grader.grade(code, function, hints=False) for function in dependents.get(entry.of, [])}
 
 
 def _verify_alternative(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
@@ -139,7 +139,7 @@ def _verify_hints(grader: Grader, finding: Finding) -> None:
         known = grader.known(function)
         checks = [check for check in grader.checks if check.function == function]
         for entry in (entry for entry in grader.mistakes if entry.of == function):
-            recordings = grader.observe(entry.cells(grader.reference), function)
+            recordings = grader.observe(grader.code(entry), function)
             failing = [j for j in judge(checks, recordings, grader.expected) if j.verdict.state != PASSED]
             named = diagnose(recordings, grader.expected, probes_of(failing), known)
             if failing and named is None:

@@ -23,6 +23,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from autograder import sandbox
+
+ANSWERS = 3  # the descriptor on which a fork answers
 MAX_ANSWER_BYTES = 128 * 2**20
 MEMORY_BYTES = 3 * 2**30
 
@@ -87,6 +90,7 @@ def serve(sock: socket.socket) -> None:
     from autograder.probing import import_from, probes_in
 
     setting, _ = receive_message(sock)
+    fork = sandbox.Nursery().fork if setting["sandbox"] == "full" else os.fork
     probes = probes_in(import_from(Path(setting["folder"]), setting["file"])) if setting["file"] else []
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
     while True:
@@ -95,53 +99,59 @@ def serve(sock: socket.socket) -> None:
         except EOFError:
             return
         work = functools.partial(perform, job, body, probes)
-        state, answer, seconds = supervise(work, setting["sandbox"], job["limit"])
+        state, answer, seconds = supervise(work, fork, setting["sandbox"], job["limit"])
         send_message(sock, {"state": state, "cpu": seconds}, answer)
 
 
 def perform(job: dict, body: bytes, probes: list, emit: Callable[[bytes], None]) -> None:
-    """In the fork: reads a notebook, or runs its code under the probes."""
-    from autograder import observe
-    from autograder.notebook import Unreadable, read_cells
+    """In the fork: finds the code in a notebook, or runs code under the probes."""
+    from autograder.notebook import Code
+    from autograder.observe import frame, observe
     from autograder.recording import encode
 
-    if job["kind"] == "observe":
-        job["cells"] = json.loads(body)
-        observe.observe(job, probes, lambda blob: emit(observe.frame(blob)))
+    if job["kind"] == "read":
+        emit(frame(encode(_read(body, job["functions"]))))
         return
+    content = json.loads(body)
+    notes = {int(cell): note for cell, note in content["notes"].items()}
+    observe(job, Code(content["pieces"], content["stubs"], notes), probes, lambda blob: emit(frame(blob)))
+
+
+def _read(notebook: bytes, functions: list[str]) -> dict:
+    from autograder.notebook import Unreadable, read_cells, select
+
     try:
-        emit(observe.frame(encode({"cells": [[cell.number, cell.source] for cell in read_cells(body)]})))
-    except (Unreadable, UnicodeDecodeError) as error:
-        message = str(error) if isinstance(error, Unreadable) else "is not UTF-8 text: save it again from Jupyter"
-        emit(observe.frame(encode({"unreadable": message})))
+        code = select(read_cells(notebook), functions)
+    except Unreadable as error:
+        return {"unreadable": str(error)}
+    except UnicodeDecodeError:
+        return {"unreadable": "is not UTF-8 text: save it again from Jupyter or Colab as .ipynb"}
+    return {"pieces": list(code.pieces), "stubs": code.stubs, "notes": code.notes}
 
 
 # --- supervising one fork ---------------------------------------------------------------------------------------------
 
 
-def supervise(work: Callable, sandbox: str, limit: float) -> tuple[str, bytes, float]:
+def supervise(work: Callable, fork: Callable[[], int], walls: str, limit: float) -> tuple[str, bytes, float]:
     """Runs `work` in a fork behind the walls and collects what it writes until it, and all it started, is dead.
 
     Args:
-        sandbox: "full", or "none" for limits alone.
+        work: called in the fork with the function that sends bytes back.
+        walls: "full", or "none" for limits alone.
         limit: seconds without a new answer after which it is killed; six times that is the limit for the whole.
 
     Returns:
         How it ended ("finished", "timed out", "crashed: …", "answered too much"), its bytes, its CPU seconds.
     """
     results, answers = os.pipe()
-    pids, pid_writer = os.pipe()
     before = _children_cpu()
     with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
-        child = os.fork()
+        child = fork()
         if child == 0:
-            _in_child(work, sandbox, limit, Path(scratch), answers, pid_writer)
+            _in_child(work, walls, limit, Path(scratch), answers)
         os.close(answers)
-        os.close(pid_writer)
-        with os.fdopen(pids, "rb") as reader:
-            inner = int(reader.readline() or 0)
         ending, data = _collect(results, limit)
-        status = _end(child, inner, ending)
+        status = _end(child, ending)
     os.close(results)
     if ending == "finished" and status != 0:
         ending = _crash(status)
@@ -172,12 +182,10 @@ def _collect(descriptor: int, limit: float) -> tuple[str, bytes]:
             return "answered too much", b""
 
 
-def _end(child: int, inner: int, ending: str) -> int:
-    """Waits for the fork, or kills it. With process 1 of its namespace dies everything it started."""
+def _end(child: int, ending: str) -> int:
+    """Waits for the fork, or kills it. As process 1 of its namespace it takes everything it started with it."""
     if ending != "finished" or not _exits(child, seconds=5):  # it may close its descriptor and go on
-        for pid in filter(None, (inner, child)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)  # without namespaces: what it left behind in its process group
@@ -195,46 +203,32 @@ def _exits(child: int, seconds: float) -> bool:
 
 
 def _crash(status: int) -> str:
-    if status == 128 + signal.SIGXCPU or status == -signal.SIGXCPU:
+    if status == -signal.SIGXCPU:
         return "timed out"
-    number = -status if status < 0 else status - 128
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"exit status {status}"
-    return f"crashed: {name}"
+    known = {-number: number.name for number in signal.Signals}
+    return f"crashed: {known.get(status, f'exit status {status}')}"
 
 
-def _in_child(work, sandbox: str, limit: float, scratch: Path, answers: int, pid_writer: int) -> None:
-    """The fork: never returns. With the full sandbox it forks once more, to be process 1 of the new namespace."""
-    from autograder import sandbox as walls
+def _in_child(work: Callable, walls: str, limit: float, scratch: Path, answers: int) -> None:
+    """The fork: never returns."""
     from autograder.observe import frame
     from autograder.recording import encode
 
     status = 1
     try:
         os.setsid()
-
-        if sandbox == "full":
-            walls.new_namespaces()
-            inner = os.fork()
-            if inner:
-                os.write(pid_writer, b"%d\n" % inner)
-                os.close(pid_writer)
-                os.close(answers)
-                code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
-                os._exit(code if code >= 0 else 128 - code)
-        os.close(pid_writer)
         _keep_only(answers)
-        answers = 3
         cpu = int(6 * limit) + 5
-        if sandbox == "full":
-            walls.enter(scratch, walls.default_readable(), MEMORY_BYTES, cpu)
+        if walls == "full":
+            sandbox.enter(scratch, sandbox.default_readable(), MEMORY_BYTES, cpu)
         else:
-            walls.limit_resources(MEMORY_BYTES, cpu)
+            sandbox.limit_resources(MEMORY_BYTES, cpu)
         _settle_in(scratch)
     except Exception as error:
-        _write_all(answers, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
+        _write_all(ANSWERS, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
         os._exit(status)
     try:
-        work(lambda data: _write_all(3, data))
+        work(lambda data: _write_all(ANSWERS, data))
         status = 0
     finally:
         os._exit(status)
@@ -243,11 +237,11 @@ def _in_child(work, sandbox: str, limit: float, scratch: Path, answers: int, pid
 def _keep_only(answers: int) -> None:
     """Descriptor 3 for the answers, /dev/null for 0 to 2, nothing else."""
     null = os.open(os.devnull, os.O_RDWR)
-    if answers != 3:
-        os.dup2(answers, 3)
+    if answers != ANSWERS:
+        os.dup2(answers, ANSWERS)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.closerange(4, 4096)
+    os.closerange(ANSWERS + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _settle_in(scratch: Path) -> None:

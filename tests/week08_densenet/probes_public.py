@@ -295,6 +295,7 @@ class Rehearsal:
             "elapsed": timing(elapsed),
             "weights": state(net),
             "settings": settings(optimizer),
+            "parameters with momentum": len(optimizer.state),
         }
 
     def _loader(self, data: Pictures, on_pass) -> DataLoader:

@@ -735,6 +735,8 @@ def test_fit_leaves_the_callers_things(observed, expected):
                 "another", "A new optimizer each epoch forgets its momentum.")  # fmt: skip
         same(call["settings"], wanted["settings"], f"fit: settings of the optimizer in epoch {epoch}", within=1e-9)
     same(run["settings"], right["settings"], "settings of the optimizer after fit", within=1e-9)
+    same(run["parameters with momentum"], right["parameters with momentum"], "parameters the given optimizer has moved",
+         look="The optimizer that was given takes the steps, not another.")  # fmt: skip
     random_state_left(observed.random_state_beside_fit, "fit")
 
 
