@@ -150,7 +150,9 @@ def _verify(options: argparse.Namespace) -> int:
     from autograder.verify import verify
 
     modules, engine = _chosen(options.modules), _engine(options)
-    return 0 if all([verify(module, options.seed, Console(), **engine) for module in modules]) else 1
+    console = Console()
+    console.width = max(console.width, 120)  # check names are long, and a table cut short tells nothing
+    return 0 if all([verify(module, options.seed, console, **engine) for module in modules]) else 1
 
 
 def _demo(options: argparse.Namespace) -> int:

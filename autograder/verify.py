@@ -164,17 +164,24 @@ def _print(module: Module, checks: list[Check], finding: Finding, console: Conso
     for name, side in (
         ("function", "left"),
         ("check", "left"),
+        ("", "left"),
         ("points", "right"),
         ("catches", "right"),
         ("right up to", "right"),
         ("wrong from", "right"),
     ):
-        table.add_column(name, justify=side)
+        table.add_column(name, justify=side, no_wrap=True)
     for check in checks:
         caught = str(len(finding.caught.get(check.name, [])))
-        points = number(check.points) + (" public" if check.public else "")
+        shown = "public" if check.public else "hidden"
         table.add_row(
-            check.function, check.name, points, caught, _distance(finding.right, check), _distance(finding.wrong, check)
+            check.function,
+            check.name,
+            shown,
+            number(check.points),
+            caught,
+            _distance(finding.right, check),
+            _distance(finding.wrong, check),
         )
     console.print(table)
     shares = {

@@ -77,7 +77,8 @@ def main(descriptors: list[int]) -> None:
             for other in sockets:
                 if other is not mine:
                     other.close()
-            serve(mine)
+            with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
+                serve(mine)
             os._exit(0)
     for sock in sockets:
         sock.close()
@@ -86,7 +87,10 @@ def main(descriptors: list[int]) -> None:
 
 
 def serve(sock: socket.socket) -> None:
-    """Answers jobs until the grader closes the socket. The first message says which probes this worker holds."""
+    """Answers jobs until the grader closes the socket (EOFError, OSError).
+
+    The first message says which probes this worker holds, and whether it forks behind the walls.
+    """
     from autograder.probing import import_from, probes_in
 
     setting, _ = receive_message(sock)
@@ -94,10 +98,7 @@ def serve(sock: socket.socket) -> None:
     probes = probes_in(import_from(Path(setting["folder"]), setting["file"])) if setting["file"] else []
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
     while True:
-        try:
-            job, body = receive_message(sock)
-        except EOFError:
-            return
+        job, body = receive_message(sock)
         work = functools.partial(perform, job, body, probes)
         state, answer, seconds = supervise(work, fork, setting["sandbox"], job["limit"])
         send_message(sock, {"state": state, "cpu": seconds}, answer)

@@ -30,7 +30,7 @@ def _square(image_size: int) -> transforms.Resize:
     return transforms.Resize((image_size, image_size))
 
 
-@mistake(of="make_transform", caught_by="test_transform_values_are_multiples_of_1_255")
+@mistake(of="make_transform", caught_by="test_values_are_whole_steps")
 def resizes_after_to_tensor(image_size: int = 224):
     """The image is made a float tensor first and resized afterwards, so its pixels are no longer whole steps of 1/255.
     Look at the order of the steps: what is resized should still be an image."""
@@ -44,7 +44,7 @@ def writes_224_down(image_size: int = 224):
     return transforms.Compose([_square(224), transforms.ToTensor()])
 
 
-@mistake(of="make_transform", caught_by="test_transform_default_size")
+@mistake(of="make_transform", caught_by="test_every_photo_becomes_a_square")
 def has_another_default_size(image_size: int = 32):
     """Without an argument the images come out at CIFAR-10's own 32 pixels. The network of the lecture sees 224 × 224:
     look at the default value in the function's first line."""
@@ -82,14 +82,14 @@ def crops_at_random(image_size: int = 224):
     return transforms.Compose([transforms.RandomResizedCrop(image_size), transforms.ToTensor()])
 
 
-@mistake(of="make_transform", caught_by="test_transform_of_non_square_image")
+@mistake(of="make_transform", caught_by="test_every_photo_becomes_a_square")
 def resizes_the_shorter_side(image_size: int = 224):
     """A single number given to `Resize` sets the shorter side only, so a wide image stays wide. CIFAR-10 hides this,
     being square: try a picture that is not."""
     return transforms.Compose([transforms.Resize(image_size), transforms.ToTensor()])
 
 
-@mistake(of="make_transform", caught_by="test_transform_of_non_square_image")
+@mistake(of="make_transform", caught_by="test_large_photos_are_averaged")
 def cuts_the_middle_out_of_wide_images(image_size: int = 224):
     """The shorter side is resized and the middle cut out, so the ends of a wide or tall image are lost. The whole
     image should be brought to the square."""
@@ -98,7 +98,7 @@ def cuts_the_middle_out_of_wide_images(image_size: int = 224):
     )
 
 
-@mistake(of="make_transform", caught_by="test_transform_of_non_square_image")
+@mistake(of="make_transform", caught_by="test_large_photos_are_averaged")
 def pads_wide_images(image_size: int = 224):
     """A wide or tall image keeps its proportions and gets black bars. The image itself should fill the square."""
     return transforms.Compose(
@@ -106,7 +106,7 @@ def pads_wide_images(image_size: int = 224):
     )
 
 
-@mistake(of="make_transform", caught_by="test_photo_becomes_a_tensor")
+@mistake(of="make_transform", caught_by="test_small_photos_are_enlarged_smoothly")
 def pads_small_images(image_size: int = 224):
     """`CenterCrop` cuts large images and frames small ones in black; it does not resize. The picture should fill the
     whole square."""
@@ -131,7 +131,7 @@ def shrinks_but_never_enlarges(image_size: int = 224):
     return shrink
 
 
-@mistake(of="make_transform", caught_by="test_values_are_the_photos")
+@mistake(of="make_transform", caught_by="test_small_photos_are_enlarged_smoothly")
 def takes_the_nearest_pixel(image_size: int = 224):
     """The enlarged image is made of blocks: each pixel is copied from its nearest neighbour. Bilinear interpolation is
     asked for; look at the `interpolation` of the resizing step."""
@@ -139,7 +139,7 @@ def takes_the_nearest_pixel(image_size: int = 224):
     return transforms.Compose([resize, transforms.ToTensor()])
 
 
-@mistake(of="make_transform", caught_by="test_values_are_the_photos")
+@mistake(of="make_transform", caught_by="test_small_photos_are_enlarged_smoothly")
 def interpolates_with_cubics(image_size: int = 224):
     """Bicubic interpolation overshoots at edges and gives other pixels than the bilinear one that is asked for. PIL's
     own `resize` takes bicubic when it is not told otherwise."""
@@ -150,7 +150,7 @@ def interpolates_with_cubics(image_size: int = 224):
     return transform
 
 
-@mistake(of="make_transform", caught_by="test_transform_of_large_image")
+@mistake(of="make_transform", caught_by="test_large_photos_are_averaged")
 def shrinks_without_antialias(image_size: int = 224):
     """Small images are right, but a picture larger than `image_size` is sampled with gaps: most of its pixels are never
     looked at. PIL averages over them; look for the setting of `Resize` that does so for tensors."""
@@ -182,7 +182,7 @@ def gives_double_precision(image_size: int = 224):
     return transform
 
 
-@mistake(of="make_transform", caught_by="test_values_are_the_photos")
+@mistake(of="make_transform", caught_by="test_values_are_whole_steps")
 def divides_by_256(image_size: int = 224):
     """White comes out as 0.996: the bytes are divided by 256. Their largest value is 255."""
     return transforms.Compose(
@@ -227,7 +227,7 @@ def takes_the_colours_out(image_size: int = 224):
     return transforms.Compose([_square(image_size), transforms.Grayscale(3), transforms.ToTensor()])
 
 
-@mistake(of="make_transform", caught_by="test_values_are_the_photos")
+@mistake(of="make_transform", caught_by="test_values_are_whole_steps")
 def stretches_the_contrast(image_size: int = 224):
     """Each image is stretched so that its darkest value is 0 and its brightest 1, which makes dark and bright pictures
     alike. The values should be the bytes divided by 255 and nothing more."""
@@ -267,13 +267,13 @@ def shuffles_the_test_images(train_set, test_set, batch_size: int = 32):
     return _loader(train_set, batch_size, shuffle=True), _loader(test_set, batch_size, shuffle=True)
 
 
-@mistake(of="make_loaders", caught_by="test_training_images_are_shuffled")
+@mistake(of="make_loaders", caught_by="test_training_images_are_reshuffled")
 def never_shuffles(train_set, test_set, batch_size: int = 32):
     """The training images come in the same order every epoch. A `DataLoader` does not shuffle unless it is told to."""
     return _loader(train_set, batch_size), _loader(test_set, batch_size)
 
 
-@mistake(of="make_loaders", caught_by="test_training_images_are_reshuffled_every_epoch")
+@mistake(of="make_loaders", caught_by="test_training_images_are_reshuffled")
 def shuffles_only_once(train_set, test_set, batch_size: int = 32):
     """The training images are shuffled when the loader is made and keep that order in all later epochs. A new order is
     wanted each epoch: go through the loader twice and compare."""
@@ -287,14 +287,14 @@ def shuffles_the_wrong_loader(train_set, test_set, batch_size: int = 32):
     return _loader(train_set, batch_size), _loader(test_set, batch_size, shuffle=True)
 
 
-@mistake(of="make_loaders", caught_by="test_every_image_once")
+@mistake(of="make_loaders", caught_by="test_batch_size_by_default")
 def drops_the_last_training_batch(train_set, test_set, batch_size: int = 32):
     """The last, smaller batch of the training images is thrown away, so some images are missed in each epoch. Look at
     the `drop_last` of the loader."""
     return _loader(train_set, batch_size, shuffle=True, drop_last=True), _loader(test_set, batch_size)
 
 
-@mistake(of="make_loaders", caught_by="test_every_image_once")
+@mistake(of="make_loaders", caught_by="test_batch_size_by_default")
 def drops_the_last_test_batch(train_set, test_set, batch_size: int = 32):
     """The last, smaller batch of the test images is thrown away, so the accuracy is not that of the whole test set.
     Look at the `drop_last` of the loader."""
@@ -322,7 +322,7 @@ def tests_all_images_at_once(train_set, test_set, batch_size: int = 32):
     return _loader(train_set, batch_size, shuffle=True), _loader(test_set, len(test_set))
 
 
-@mistake(of="make_loaders", caught_by="test_loader_default_batch_size")
+@mistake(of="make_loaders", caught_by="test_batch_size_by_default")
 def has_another_default_batch_size(train_set, test_set, batch_size: int = 64):
     """Without an argument the batches hold 64 images; the lecture's hold 32. Look at the default value in the
     function's first line."""
@@ -373,7 +373,7 @@ def draws_from_50000_images(train_set, test_set, batch_size: int = 32):
     return _loader(train_set, batch_size, sampler=SubsetRandomSampler(range(50_000))), _loader(test_set, batch_size)
 
 
-@mistake(of="make_loaders", caught_by="test_loaders_leave_the_random_state_alone")
+@mistake(of="make_loaders", caught_by="test_loaders_leave_the_random_state")
 def seeds_for_the_loaders(train_set, test_set, batch_size: int = 32):
     """The global random state is set to a fixed seed as a side effect, so that everything drawn afterwards, the initial
     weights too, repeats itself. Whoever runs the experiment sets the seed; a loader may have a generator of its own."""
@@ -406,7 +406,7 @@ def returns_a_dictionary_of_loaders(train_set, test_set, batch_size: int = 32):
 # parameter_shapes
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_shared_weights")
 def lists_buffers_too(net):
     """The list holds more shapes than the network has parameters: `state_dict()` also gives BatchNorm's running
     statistics, which are buffers."""
@@ -472,7 +472,7 @@ def starts_from_the_last_layer(net):
     return [tuple(parameter.shape) for parameter in net.parameters()][::-1]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_in_network_order")
 def lists_each_shape_once(net):
     """Equal shapes are listed only once. Many layers have the same shape, and each of their tensors counts."""
     return list(dict.fromkeys(tuple(parameter.shape) for parameter in net.parameters()))
@@ -546,7 +546,7 @@ def counts_shared_weights_twice(net):
     )
 
 
-@mistake(of="count_parameters", caught_by="test_frozen_weights_do_not_count")
+@mistake(of="count_parameters", caught_by="test_count_without_frozen_weights")
 def counts_frozen_weights(net):
     """Frozen parameters were counted as well. Only what is trained is asked for: look at `requires_grad`."""
     return sum(parameter.numel() for parameter in net.parameters())
@@ -641,7 +641,7 @@ def counts_what_has_a_gradient(net):
     return sum(parameter.numel() for parameter in net.parameters() if parameter.grad is not None)
 
 
-@mistake(of="count_parameters", caught_by="test_size_of_densenet121")
+@mistake(of="count_parameters", caught_by="test_shared_weights_count_once")
 def writes_the_count_down(net):
     """DenseNet-121's own count is written down, whatever network is given. Count the network in the argument."""
     return 7_978_856
@@ -688,7 +688,7 @@ def writes_10_classes_down(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_default_number_of_classes")
+@mistake(of="replace_classifier", caught_by="test_ten_classes_by_default")
 def has_another_default_number_of_classes(net, num_classes: int = 1000):
     """Without an argument there are 1,000 classes, as in ImageNet. CIFAR-10 has ten: look at the default value in the
     function's first line."""
@@ -733,7 +733,7 @@ def leaves_the_bias_out(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_is_a_linear_layer")
+@mistake(of="replace_classifier", caught_by="test_input_width_is_read_from_the_network")
 def appends_a_second_layer(net, num_classes: int = 10):
     """The old classifier is kept and a second layer put behind it. It should be replaced: the thousand scores of
     ImageNet have no part in this network."""
@@ -742,7 +742,7 @@ def appends_a_second_layer(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_is_a_linear_layer")
+@mistake(of="replace_classifier", caught_by="test_input_width_is_read_from_the_network")
 def puts_a_softmax_behind(net, num_classes: int = 10):
     """The classifier now ends in log-softmax. The network should give raw scores; the loss takes their log-softmax in
     the training loop, and twice is once too often."""
@@ -750,7 +750,7 @@ def puts_a_softmax_behind(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_starts_at_random")
+@mistake(of="replace_classifier", caught_by="test_classifier_is_fresh")
 def starts_from_zeros(net, num_classes: int = 10):
     """All weights of the new layer are zero. Then no gradient passes through it in the first step; weights have to
     start at random."""
@@ -760,7 +760,7 @@ def starts_from_zeros(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_starts_at_random")
+@mistake(of="replace_classifier", caught_by="test_classifier_has_a_bias")
 def keeps_the_first_rows(net, num_classes: int = 10):
     """The new layer starts with the first rows of the old one. Those belong to other classes; a fresh layer is asked
     for."""
@@ -773,7 +773,7 @@ def keeps_the_first_rows(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_starts_at_random")
+@mistake(of="replace_classifier", caught_by="test_classifier_is_fresh")
 def keeps_a_classifier_that_fits(net, num_classes: int = 10):
     """When the old layer already has the right number of outputs it is kept. A fresh one is asked for in any case: the
     old weights may have been trained for other classes."""
@@ -782,7 +782,7 @@ def keeps_a_classifier_that_fits(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_is_on_the_device_of_the_old_one")
+@mistake(of="replace_classifier", caught_by="test_classifier_on_the_networks_device")
 def leaves_the_classifier_on_the_cpu(net, num_classes: int = 10):
     """New layers are made on the CPU. If the network already sits on a GPU, its last layer does not, and the first
     batch fails."""
@@ -790,7 +790,7 @@ def leaves_the_classifier_on_the_cpu(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_other_weights_stay")
+@mistake(of="replace_classifier", caught_by="test_nothing_else_changes")
 def freezes_the_features(net, num_classes: int = 10):
     """All other weights were frozen, as in transfer learning. This network starts from random weights and all of it
     has to train: nothing but the classifier should change."""
@@ -837,7 +837,7 @@ def takes_the_old_outputs_as_inputs(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_leaves_the_random_state_alone")
+@mistake(of="replace_classifier", caught_by="test_classifier_leaves_the_random_state")
 def seeds_for_the_classifier(net, num_classes: int = 10):
     """The global random state is set to a fixed seed as a side effect: every new classifier starts with the same
     weights, and so does all that is drawn later. Whoever runs the experiment sets the seed."""
@@ -897,7 +897,7 @@ def keeps_the_parameters_themselves(net, names):
     return {name: weights[name] for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_snapshot_is_detached")
+@mistake(of="snapshot_weights", caught_by="test_snapshots_are_detached")
 def clones_without_detaching(net, names):
     """The copies still belong to the graph (`requires_grad` is on). A snapshot is for looking at: it should not be
     differentiated, nor keep the graph alive."""
@@ -905,7 +905,7 @@ def clones_without_detaching(net, names):
     return {name: weights[name].cpu().clone() for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_snapshot_is_on_the_cpu")
+@mistake(of="snapshot_weights", caught_by="test_snapshots_are_on_the_cpu")
 def leaves_the_copies_on_the_gpu(net, names):
     """The copies stay on the network's device. On a GPU they take memory there, and cannot be drawn; they should be on
     the CPU."""
@@ -913,7 +913,7 @@ def leaves_the_copies_on_the_gpu(net, names):
     return {name: weights[name].detach().clone() for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_snapshot_leaves_the_network_alone")
+@mistake(of="snapshot_weights", caught_by="test_snapshots_are_on_the_cpu")
 def moves_the_network_to_the_cpu(net, names):
     """The whole network was moved to the CPU to copy a few weights, and stays there. The next batch on the GPU then
     fails: move the copies, not the network."""
@@ -921,7 +921,7 @@ def moves_the_network_to_the_cpu(net, names):
     return {name: weights[name].detach().clone() for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_snapshot_leaves_the_network_alone")
+@mistake(of="snapshot_weights", caught_by="test_snapshots_are_detached")
 def detaches_the_network_in_place(net, names):
     """The underscore in `detach_` means "in place": the network's own parameters no longer require gradients, and
     these layers are not trained any more."""
@@ -929,14 +929,14 @@ def detaches_the_network_in_place(net, names):
     return {name: weights[name].detach_().cpu().clone() for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_unknown_name_raises_key_error")
+@mistake(of="snapshot_weights", caught_by="test_unknown_names_raise_key_error")
 def skips_unknown_names(net, names):
     """A name that the network does not have is passed over in silence, and a typing error is noticed only when the
     weight is missing later. It should raise KeyError."""
     return {name: _copied(weight) for name, weight in _named(net).items() if name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_unknown_name_raises_key_error")
+@mistake(of="snapshot_weights", caught_by="test_unknown_names_raise_key_error")
 def gets_none_for_unknown_names(net, names):
     """A name that the network does not have gives None, and the error comes one step later as an AttributeError that
     does not tell the name. It should be a KeyError."""
@@ -970,7 +970,7 @@ def shortens_the_names(net, names):
     return {name.split(".")[-1]: _copied(weights[name]) for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_snapshot_has_the_weights")
+@mistake(of="snapshot_weights", caught_by="test_unknown_names_raise_key_error")
 def matches_parts_of_names(net, names):
     """A weight is taken when the given name occurs anywhere in its own, so `conv1.weight` finds dozens, and a name that
     is not there raises no KeyError. The whole name should agree."""
@@ -999,7 +999,7 @@ def rounds_to_half_precision(net, names):
     return {name: _copied(weights[name]).half() for name in names}
 
 
-@mistake(of="snapshot_weights", caught_by="test_snapshot_outlives_a_step")
+@mistake(of="snapshot_weights", caught_by="test_snapshots_of_the_names_given")
 def shares_one_dictionary(net, names, snapshot={}):  # noqa: B006
     """A default value `{}` is made once, when the function is defined, and shared by all calls: the second snapshot
     overwrites the first, and their difference is zero. Make the dictionary inside the function."""
@@ -1019,7 +1019,7 @@ def subtracts_before_from_after(before, after):
     return {name: after[name] - before[name] for name in before}
 
 
-@mistake(of="weight_difference", caught_by="test_difference_changes_neither_argument")
+@mistake(of="weight_difference", caught_by="test_difference_leaves_its_arguments")
 def subtracts_in_place(before, after):
     """The subtraction is done in place, so the dictionary `before` holds the differences afterwards and the weights
     before the training are lost. Both arguments should stay as they were."""
@@ -1028,14 +1028,14 @@ def subtracts_in_place(before, after):
     return before
 
 
-@mistake(of="weight_difference", caught_by="test_difference_changes_neither_argument")
+@mistake(of="weight_difference", caught_by="test_difference_leaves_its_arguments")
 def negates_after_in_place(before, after):
     """A method with an underscore at its end works in place: the weights in `after` are overwritten. Both arguments
     should stay as they were."""
     return {name: after[name].neg_().add_(before[name]) for name in before}
 
 
-@mistake(of="weight_difference", caught_by="test_difference_changes_neither_argument")
+@mistake(of="weight_difference", caught_by="test_difference_leaves_its_arguments")
 def pops_the_weights(before, after):
     """`pop` takes each weight out of the dictionary `after`, which is empty in the end. Both arguments should stay as
     they were."""
@@ -1086,7 +1086,7 @@ def rounds_the_difference(before, after):
     return {name: ((before[name] - after[name]) * 1000).round() / 1000 for name in before}
 
 
-@mistake(of="weight_difference", caught_by="test_before_minus_after")
+@mistake(of="weight_difference", caught_by="test_difference_of_any_names")
 def leaves_out_unchanged_weights(before, after):
     """Weights that did not change are left out. A difference of zero is an answer too: the result should have the same
     names."""
@@ -1101,7 +1101,7 @@ def averages_the_difference(before, after):
     return {name: (before[name] - after[name]).mean() for name in before}
 
 
-@mistake(of="weight_difference", caught_by="test_difference_matches_by_name")
+@mistake(of="weight_difference", caught_by="test_differences_are_matched_by_name")
 def matches_by_position(before, after):
     """The first weight of one dictionary is subtracted from the first of the other, whatever their names. The two may
     list them in another order: match by name."""
@@ -1293,7 +1293,7 @@ def averages_each_kernel(weight):
     return _kernel_grid(weight if weight.shape[1] == 3 else weight.mean(dim=1, keepdim=True))
 
 
-@mistake(of="weight_grid", caught_by="test_grid_does_not_change_the_weight")
+@mistake(of="weight_grid", caught_by="test_grid_leaves_the_weight")
 def scales_the_weight_itself(weight):
     """The scaling is done in place, so the weight that was handed in is changed, and with it the network or the
     snapshot that it belongs to. Scale a copy."""
@@ -1692,7 +1692,7 @@ def lets_the_learning_rate_decay(net, loader, criterion, optimizer, device):
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
 def averages_the_training_losses_of_batches(net, loader, criterion, optimizer, device):
     """The batch losses are averaged as if all batches were equally large. The last one is usually smaller, and its
     images count for more than the others."""
@@ -1700,7 +1700,7 @@ def averages_the_training_losses_of_batches(net, loader, criterion, optimizer, d
     return sum(loss for loss, _, _ in seen) / len(seen), _figures(seen)[1]
 
 
-@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
 def averages_the_training_accuracies_of_batches(net, loader, criterion, optimizer, device):
     """The accuracies of the batches are averaged as if all were equally large. The last one is usually smaller: count
     the right answers and the images."""
@@ -1786,7 +1786,7 @@ def takes_32_images_a_training_batch(net, loader, criterion, optimizer, device):
     return sum(32 * loss for loss, _, _ in seen) / images, _total_right(seen) / images
 
 
-@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
 def takes_all_training_batches_for_full(net, loader, criterion, optimizer, device):
     """Every batch is counted with the loader's `batch_size`, but the last one is usually smaller. The labels of a batch
     tell how many images it has."""
@@ -1845,7 +1845,7 @@ def returns_after_the_first_training_batch(net, loader, criterion, optimizer, de
     return _figures(_trained(net, [next(iter(loader))], criterion, optimizer, device))
 
 
-@mistake(of="train_one_epoch", caught_by="test_weights_after_an_epoch")
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
 def skips_the_small_training_batch(net, loader, criterion, optimizer, device):
     """The last batch is skipped when it is smaller than the others. Its images are to be learned and counted like all
     the rest."""
@@ -1853,7 +1853,7 @@ def skips_the_small_training_batch(net, loader, criterion, optimizer, device):
     return _figures(_trained(net, full, criterion, optimizer, device))
 
 
-@mistake(of="train_one_epoch", caught_by="test_every_batch_is_seen_once")
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
 def takes_the_first_batch_again_and_again(net, loader, criterion, optimizer, device):
     """`next(iter(loader))` starts the loader afresh each time, so it gives a first batch again and again, and some
     images are never seen. Go through the loader once, with a single iterator."""
@@ -1861,7 +1861,7 @@ def takes_the_first_batch_again_and_again(net, loader, criterion, optimizer, dev
     return _figures(_trained(net, firsts, criterion, optimizer, device))
 
 
-@mistake(of="train_one_epoch", caught_by="test_every_batch_is_seen_once")
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
 def goes_through_the_loader_twice(net, loader, criterion, optimizer, device):
     """The network trains on all batches twice. One call is one epoch: each image once."""
     seen = _trained(net, loader, criterion, optimizer, device)
@@ -1878,7 +1878,7 @@ def measures_after_the_training(net, loader, criterion, optimizer, device):
         return _figures(_run(net, _on(device, loader), criterion))
 
 
-@mistake(of="train_one_epoch", caught_by="test_one_forward_pass_a_batch")
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
 def asks_the_network_twice(net, loader, criterion, optimizer, device):
     """Each batch goes through the network a second time to count the right answers. That takes longer, updates
     BatchNorm's statistics twice, and the answers are not those that the loss was computed from."""
@@ -1906,7 +1906,7 @@ def finds_the_image_instead_of_the_class(net, loader, criterion, optimizer, devi
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_other_numbers_of_classes")
+@mistake(of="train_one_epoch", caught_by="test_frozen_weights_stay_frozen")
 def expects_ten_classes(net, loader, criterion, optimizer, device):
     """The labels are compared in ten columns, one a class. A network with another number of classes has another number
     of scores, and the shapes no longer agree."""
@@ -1922,7 +1922,7 @@ def expects_ten_classes(net, loader, criterion, optimizer, device):
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_second_epoch_starts_from_zero")
+@mistake(of="train_one_epoch", caught_by="test_second_epoch_begins_anew")
 def carries_counts_into_the_next_epoch(net, loader, criterion, optimizer, device, seen=[]):  # noqa: B006
     """The sums live longer than one call (here in a default value, which is made only once; a global does the same), so
     the second epoch's figures contain the first's. Start them at zero inside the function."""
@@ -1930,7 +1930,7 @@ def carries_counts_into_the_next_epoch(net, loader, criterion, optimizer, device
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_leaves_the_random_state_alone")
+@mistake(of="train_one_epoch", caught_by="test_training_leaves_the_random_state")
 def seeds_every_epoch(net, loader, criterion, optimizer, device):
     """The random state is set to the same seed in every call, so that each epoch shuffles the images alike and draws
     the same dropout. Whoever runs the experiment sets the seed, once."""
@@ -1947,7 +1947,7 @@ def divides_the_images_by_255(net, loader, criterion, optimizer, device):
     return _figures(_run(net, dimmed, criterion, _stepping(optimizer)))
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_in_full_precision")
+@mistake(of="train_one_epoch", caught_by="test_weights_after_an_epoch")
 def trains_in_half_precision(net, loader, criterion, optimizer, device):
     """The network computes in 16 bits (autocast), from some recipe for speed, and the figures are off in the third
     digit. The lecture's training is in float32."""
@@ -1962,7 +1962,7 @@ def trains_in_half_precision(net, loader, criterion, optimizer, device):
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_on_another_device")
+@mistake(of="train_one_epoch", caught_by="test_training_on_an_accelerator")
 def leaves_training_labels_behind(net, loader, criterion, optimizer, device):
     """The images are brought to the device and the labels are not. On the CPU that goes unnoticed; on a GPU the loss
     cannot be computed."""
@@ -1971,7 +1971,7 @@ def leaves_training_labels_behind(net, loader, criterion, optimizer, device):
     return _figures(_run(net, batches, criterion, _stepping(optimizer)))
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_on_another_device")
+@mistake(of="train_one_epoch", caught_by="test_training_on_an_accelerator")
 def discards_the_moved_images(net, loader, criterion, optimizer, device):
     """`.to(device)` does not move a tensor, it returns one that is there; the result was thrown away. A network is
     moved in place, a tensor is not."""
@@ -1986,7 +1986,7 @@ def discards_the_moved_images(net, loader, criterion, optimizer, device):
     return _figures(_run(net, batches(), criterion, _stepping(optimizer)))
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_on_another_device")
+@mistake(of="train_one_epoch", caught_by="test_frozen_weights_stay_frozen")
 def hard_codes_cuda_in_training(net, loader, criterion, optimizer, device):
     """`.cuda()` is written down, so the function works on NVIDIA's GPUs only and fails on the CPU. Go by the argument
     `device`."""
@@ -1995,7 +1995,7 @@ def hard_codes_cuda_in_training(net, loader, criterion, optimizer, device):
     return _figures(_run(net, batches, criterion, _stepping(optimizer)))
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_on_another_device")
+@mistake(of="train_one_epoch", caught_by="test_training_on_an_accelerator")
 def compares_training_answers_across_devices(net, loader, criterion, optimizer, device):
     """The predictions are on the device and are compared with the labels that came from the loader, on the CPU. A GPU
     refuses to compare the two."""
@@ -2009,7 +2009,7 @@ def compares_training_answers_across_devices(net, loader, criterion, optimizer, 
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_training_on_another_device")
+@mistake(of="train_one_epoch", caught_by="test_training_on_an_accelerator")
 def counts_training_answers_in_numpy(net, loader, criterion, optimizer, device):
     """The predictions are turned into a numpy array where they are. numpy cannot read a GPU's memory: bring them to the
     CPU first, or count with PyTorch."""
@@ -2081,7 +2081,7 @@ def keeps_gradients_in_evaluation(net, loader, criterion, device):
     return _figures(_run(net, _on(device, loader), criterion))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_leaves_gradients_on")
+@mistake(of="evaluate", caught_by="test_testing_changes_nothing")
 def turns_gradients_off_for_good(net, loader, criterion, device):
     """Gradients are turned off for the whole program and never on again, so the next training epoch fails. The
     setting should end with the function."""
@@ -2089,7 +2089,7 @@ def turns_gradients_off_for_good(net, loader, criterion, device):
     return _figures(_tested(net, loader, criterion, device))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_changes_nothing")
+@mistake(of="evaluate", caught_by="test_testing_changes_nothing")
 def freezes_the_network(net, loader, criterion, device):
     """All parameters are frozen to save the gradients, and stay so: the next epoch trains nothing. There is a way to go
     without gradients that leaves the network alone."""
@@ -2097,7 +2097,7 @@ def freezes_the_network(net, loader, criterion, device):
     return _figures(_tested(net, loader, criterion, device))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_changes_nothing")
+@mistake(of="evaluate", caught_by="test_no_gradients_in_testing")
 def trains_on_the_test_images(net, loader, criterion, device):
     """There is a backward pass and a step in the evaluation, so the network learns the images it is tested on. Testing
     changes no weights."""
@@ -2106,7 +2106,7 @@ def trains_on_the_test_images(net, loader, criterion, device):
     return _figures(_run(net, _on(device, loader), criterion, step))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_on_another_device")
+@mistake(of="evaluate", caught_by="test_testing_on_an_accelerator")
 def evaluates_on_the_cpu(net, loader, criterion, device):
     """The network was moved to the CPU for testing and stays there, so the next epoch's batches meet it on the wrong
     device. Go by the argument `device`."""
@@ -2134,7 +2134,7 @@ def normalises_over_the_test_batch(net, loader, criterion, device):
     return _figures(_tested(net, loader, criterion, device, scoring=lambda scores: F.log_softmax(scores, dim=0)))
 
 
-@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
 def averages_the_test_losses_of_batches(net, loader, criterion, device):
     """The batch losses are averaged as if all batches were equally large. The last one is usually smaller, and its
     images count for more than the others."""
@@ -2142,7 +2142,7 @@ def averages_the_test_losses_of_batches(net, loader, criterion, device):
     return sum(loss for loss, _, _ in seen) / len(seen), _figures(seen)[1]
 
 
-@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
 def averages_the_test_accuracies_of_batches(net, loader, criterion, device):
     """The accuracies of the batches are averaged as if all were equally large. The last one is usually smaller: count
     the right answers and the images."""
@@ -2174,7 +2174,7 @@ def divides_the_test_figures_by_10000(net, loader, criterion, device):
     return _total_loss(seen) / 10_000, _total_right(seen) / 10_000
 
 
-@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
 def takes_all_test_batches_for_full(net, loader, criterion, device):
     """Every batch is counted with the loader's `batch_size`, but the last one is usually smaller. The labels of a batch
     tell how many images it has."""
@@ -2227,7 +2227,7 @@ def averages_over_the_classes(net, loader, criterion, device):
     return loss_sum / len(truth), float(np.mean([(answers[truth == k] == k).mean() for k in np.unique(truth)]))
 
 
-@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
 def finds_the_test_image_instead_of_the_class(net, loader, criterion, device):
     """The largest score was looked for along axis 0: that names an image for each class, not a class for each image."""
     net.eval()
@@ -2261,7 +2261,7 @@ def returns_after_the_first_test_batch(net, loader, criterion, device):
     return _figures(_tested(net, [next(iter(loader))], criterion, device))
 
 
-@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+@mistake(of="evaluate", caught_by="test_evaluation_mode")
 def skips_the_small_test_batch(net, loader, criterion, device):
     """The last batch is skipped when it is smaller than the others. Its images belong to the test set like all the
     rest."""
@@ -2295,7 +2295,7 @@ def returns_the_test_accuracy_only(net, loader, criterion, device):
     return _figures(_tested(net, loader, criterion, device))[1]
 
 
-@mistake(of="evaluate", caught_by="test_second_evaluation_starts_from_zero")
+@mistake(of="evaluate", caught_by="test_second_test_pass_begins_anew")
 def carries_counts_into_the_next_test(net, loader, criterion, device, seen=[]):  # noqa: B006
     """The sums live longer than one call (here in a default value, which is made only once; a global does the same), so
     the second evaluation contains the first. Start them at zero inside the function."""
@@ -2303,7 +2303,7 @@ def carries_counts_into_the_next_test(net, loader, criterion, device, seen=[]): 
     return _figures(seen)
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_on_another_device")
+@mistake(of="evaluate", caught_by="test_testing_on_an_accelerator")
 def leaves_test_labels_behind(net, loader, criterion, device):
     """The images are brought to the device and the labels are not. On the CPU that goes unnoticed; on a GPU the loss
     cannot be computed."""
@@ -2312,7 +2312,7 @@ def leaves_test_labels_behind(net, loader, criterion, device):
         return _figures(_run(net, ((images.to(device), labels) for images, labels in loader), criterion))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_on_another_device")
+@mistake(of="evaluate", caught_by="test_testing_on_an_accelerator")
 def leaves_test_images_behind(net, loader, criterion, device):
     """The batches stay on the CPU, where the loader makes them; the argument `device` is not used. On a GPU the first
     layer refuses them."""
@@ -2321,7 +2321,7 @@ def leaves_test_images_behind(net, loader, criterion, device):
         return _figures(_run(net, loader, criterion))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_on_another_device")
+@mistake(of="evaluate", caught_by="test_no_gradients_in_testing")
 def hard_codes_cuda_in_evaluation(net, loader, criterion, device):
     """`.cuda()` is written down, so the function works on NVIDIA's GPUs only and fails on the CPU. Go by the argument
     `device`."""
@@ -2330,7 +2330,7 @@ def hard_codes_cuda_in_evaluation(net, loader, criterion, device):
         return _figures(_run(net, ((images.cuda(), labels.cuda()) for images, labels in loader), criterion))
 
 
-@mistake(of="evaluate", caught_by="test_evaluation_on_another_device")
+@mistake(of="evaluate", caught_by="test_testing_on_an_accelerator")
 def compares_test_answers_across_devices(net, loader, criterion, device):
     """The predictions were brought to the CPU and are compared with labels that are on the device. A GPU refuses to
     compare the two."""
@@ -2420,7 +2420,7 @@ def tests_in_training_mode(net, train_loader, test_loader, criterion, optimizer,
     return history
 
 
-@mistake(of="fit", caught_by="test_fit_shuffles_every_epoch")
+@mistake(of="fit", caught_by="test_trains_and_tests_once_an_epoch")
 def keeps_the_batches_of_the_first_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The batches are put into a list before the loop over the epochs, so every epoch sees them in the same order (and
     the memory holds the whole data set). Go through the loader anew each epoch."""
@@ -2432,7 +2432,7 @@ def keeps_the_batches_of_the_first_epoch(net, train_loader, test_loader, criteri
     return history
 
 
-@mistake(of="fit", caught_by="test_fit_uses_the_optimizer_given")
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
 def builds_the_optimizer_every_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The optimizer is built again in every epoch and forgets what it has gathered: momentum, and Adam's means. Use the
     one that is given, for all epochs."""
@@ -2445,7 +2445,7 @@ def builds_the_optimizer_every_epoch(net, train_loader, test_loader, criterion, 
     return history
 
 
-@mistake(of="fit", caught_by="test_fit_uses_the_optimizer_given")
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
 def builds_its_own_optimizer(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The lecture's Adam is built inside the function and the optimizer that is given is not used. Its kind and its
     settings are the caller's choice."""
@@ -2457,7 +2457,7 @@ def builds_its_own_optimizer(net, train_loader, test_loader, criterion, optimize
     return history
 
 
-@mistake(of="fit", caught_by="test_fit_leaves_the_optimizer_alone")
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
 def lowers_the_learning_rate(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """A scheduler lowers the learning rate after every epoch. The lecture's is constant, and the optimizer's settings
     are the caller's choice."""
@@ -2494,7 +2494,7 @@ def leaves_the_last_epoch_out(net, train_loader, test_loader, criterion, optimiz
     return history
 
 
-@mistake(of="fit", caught_by="test_default_number_of_epochs")
+@mistake(of="fit", caught_by="test_ten_epochs_by_default")
 def has_another_default_number_of_epochs(net, train_loader, test_loader, criterion, optimizer, device, epochs=1):
     """Without an argument the network trains for one epoch; the lecture's ten are asked for. Look at the default value
     in the function's first line."""
@@ -2506,7 +2506,7 @@ def has_another_default_number_of_epochs(net, train_loader, test_loader, criteri
     return history
 
 
-@mistake(of="fit", caught_by="test_one_training_pass_an_epoch")
+@mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
 def trains_twice_an_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The training function is called twice in each epoch, once for the loss and once for the accuracy, and each call
     trains. Call it once and unpack both figures."""
@@ -2519,7 +2519,7 @@ def trains_twice_an_epoch(net, train_loader, test_loader, criterion, optimizer, 
     return history
 
 
-@mistake(of="fit", caught_by="test_history_has_the_figures")
+@mistake(of="fit", caught_by="test_trains_and_tests_once_an_epoch")
 def tests_before_training(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """Each epoch tests first and trains afterwards, so the test figures are one epoch late and the last epoch's weights
     are never tested."""
@@ -2531,7 +2531,7 @@ def tests_before_training(net, train_loader, test_loader, criterion, optimizer, 
     return history
 
 
-@mistake(of="fit", caught_by="test_history_has_the_figures")
+@mistake(of="fit", caught_by="test_trains_and_tests_once_an_epoch")
 def tests_on_the_training_images(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The test figures come from the training images: the wrong loader is given to the evaluation. They look too good
     to be true."""
@@ -2543,7 +2543,7 @@ def tests_on_the_training_images(net, train_loader, test_loader, criterion, opti
     return history
 
 
-@mistake(of="fit", caught_by="test_weights_after_fit")
+@mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
 def trains_on_both_loaders(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The test figures come from the training function, so the network also learns the test images. Only the evaluation
     may see them."""
@@ -2574,7 +2574,7 @@ def tests_after_the_last_epoch_only(net, train_loader, test_loader, criterion, o
     return history
 
 
-@mistake(of="fit", caught_by="test_weights_after_fit")
+@mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
 def trains_a_copy(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """A copy of the network is given to the training, while the optimizer holds the weights of the original: the copy
     gets gradients and the original is never moved. Train the network itself."""
@@ -2586,7 +2586,7 @@ def trains_a_copy(net, train_loader, test_loader, criterion, optimizer, device, 
     return history
 
 
-@mistake(of="fit", caught_by="test_weights_after_fit")
+@mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
 def ends_with_the_best_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """In the end the weights of the epoch with the lowest test loss are loaded back. The last epoch's weights are asked
     for; and a choice by the test images makes their figures too good."""
@@ -2602,7 +2602,7 @@ def ends_with_the_best_epoch(net, train_loader, test_loader, criterion, optimize
     return history
 
 
-@mistake(of="fit", caught_by="test_history_has_five_lists")
+@mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
 def stops_early(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The training stops as soon as the test loss rises. All epochs are asked for; the test accuracy of the lecture
     falls and rises again."""
@@ -2616,7 +2616,7 @@ def stops_early(net, train_loader, test_loader, criterion, optimizer, device, ep
     return history
 
 
-@mistake(of="fit", caught_by="test_seconds")
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
 def never_restarts_the_clock(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The clock starts before the loop over the epochs, so `seconds` grows from epoch to epoch. The time of each epoch
     is asked for."""
@@ -2627,7 +2627,7 @@ def never_restarts_the_clock(net, train_loader, test_loader, criterion, optimize
     return history
 
 
-@mistake(of="fit", caught_by="test_seconds")
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
 def times_the_training_only(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The clock is read before the test pass. The time of an epoch is that of training and test together."""
     history = _empty_history()
@@ -2639,7 +2639,7 @@ def times_the_training_only(net, train_loader, test_loader, criterion, optimizer
     return history
 
 
-@mistake(of="fit", caught_by="test_seconds")
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
 def measures_minutes(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The times were divided by 60 and are minutes. Seconds are asked for, as the name in the history says."""
     history = _empty_history()
@@ -2650,7 +2650,7 @@ def measures_minutes(net, train_loader, test_loader, criterion, optimizer, devic
     return history
 
 
-@mistake(of="fit", caught_by="test_seconds")
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
 def measures_the_processor_time(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """`process_time` counts what the CPU worked, on all its cores, and not the waiting for disk or GPU. The time on the
     wall clock is asked for."""
@@ -2797,7 +2797,7 @@ def shares_one_list(net, train_loader, test_loader, criterion, optimizer, device
 _history_of_all_runs = _empty_history()
 
 
-@mistake(of="fit", caught_by="test_second_fit_starts_a_new_history")
+@mistake(of="fit", caught_by="test_history_has_five_lists")
 def continues_the_last_history(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The history is made outside the function, once, and a second run is appended to the first. Make a new one in each
     call."""
@@ -2849,7 +2849,7 @@ def prints_only_in_the_end(net, train_loader, test_loader, criterion, optimizer,
     return history
 
 
-@mistake(of="fit", caught_by="test_fit_on_another_device")
+@mistake(of="fit", caught_by="test_fit_on_an_accelerator")
 def picks_the_device_itself(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The device is chosen again inside the function and the one given is not used. The network is on the device that
     the caller chose, and the batches have to meet it there."""
@@ -2861,7 +2861,7 @@ def picks_the_device_itself(net, train_loader, test_loader, criterion, optimizer
     return history
 
 
-@mistake(of="fit", caught_by="test_fit_leaves_the_random_state_alone")
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
 def seeds_in_fit(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The random state is set to a fixed seed as a side effect, and every epoch shuffles the images alike. Whoever runs
     the experiment sets the seed, once."""
@@ -2897,7 +2897,7 @@ def _both(axes, history: dict, epochs: Iterable[int] | None = None, colours=("re
         _curves(one, epochs, history["train_" + key], history["test_" + key], key, colours)
 
 
-@mistake(of="plot_history", caught_by="test_curves_are_the_histories")
+@mistake(of="plot_history", caught_by="test_loss_comes_first")
 def puts_the_accuracy_first(history):
     """The accuracy is on the left and the loss on the right. They should be the other way round: loss first."""
     figure, axes = plt.subplots(1, 2)
@@ -2921,7 +2921,7 @@ def leaves_the_default_colours(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_curves_are_the_histories")
+@mistake(of="plot_history", caught_by="test_epochs_count_from_one")
 def counts_epochs_from_0(history):
     """The first epoch stands at 0: without numbers for the horizontal axis, matplotlib counts as Python does. Epochs
     are counted from 1."""
@@ -3006,7 +3006,7 @@ def draws_everything_into_one_axes(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_figure_with_two_axes")
+@mistake(of="plot_history", caught_by="test_loss_comes_first")
 def lays_the_axes_over_each_other(history):
     """The accuracy has its own scale but is drawn over the loss (`twinx`), and four curves cross in one picture. Two
     axes side by side, or one above the other, are asked for."""
@@ -3024,7 +3024,7 @@ def makes_two_figures(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_curves_are_the_histories")
+@mistake(of="plot_history", caught_by="test_curves_of_any_history")
 def draws_the_seconds_too(history):
     """Everything in the history is drawn, the seconds too, and beside them the loss is a flat line. Draw loss and
     accuracy only."""
@@ -3057,7 +3057,7 @@ def labels_the_last_axes_only(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_legends")
+@mistake(of="plot_history", caught_by="test_legend_on_each")
 def leaves_the_legends_out(history):
     """There are no legends: the curves have labels, but nobody shows them. Which curve is the test?"""
     figure, axes = plt.subplots(1, 2)
@@ -3067,7 +3067,7 @@ def leaves_the_legends_out(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_legends")
+@mistake(of="plot_history", caught_by="test_legend_on_each")
 def gives_the_last_axes_a_legend_only(history):
     """Only the second picture has a legend: `plt.legend` speaks of the axes drawn last. Each needs its own."""
     figure, axes = plt.subplots(1, 2)
@@ -3076,7 +3076,7 @@ def gives_the_last_axes_a_legend_only(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_legends")
+@mistake(of="plot_history", caught_by="test_legend_on_each")
 def shows_empty_legends(history):
     """The legends are empty boxes: the curves were drawn without labels, and a legend lists labels."""
     figure, axes = plt.subplots(1, 2)
@@ -3088,7 +3088,7 @@ def shows_empty_legends(history):
     return figure
 
 
-@mistake(of="plot_history", caught_by="test_legends")
+@mistake(of="plot_history", caught_by="test_legend_on_each")
 def mixes_up_the_legend(history):
     """The legend calls the red curve the test and the green one the training. The names are in another order than the
     curves were drawn in."""
@@ -3120,13 +3120,3 @@ def returns_figure_and_axes(history):
     figure, axes = plt.subplots(1, 2)
     _both(axes, history)
     return figure, axes
-
-
-@mistake(of="plot_history", caught_by="test_second_plot_is_a_new_figure")
-def draws_over_the_last_figure(history):
-    """Each call draws into the same figure (`plt.figure` with a fixed name or number), so a second history is drawn
-    over the first. Begin a new figure in each call."""
-    figure = plt.figure("history")
-    axes = figure.get_axes() or [figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)]
-    _both(axes, history)
-    return figure

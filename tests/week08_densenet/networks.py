@@ -127,6 +127,13 @@ def settings(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
     return [{name: float(group[name]) for name in names if name in group} for group in optimizer.param_groups]
 
 
+def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
+    """A list that grows by one entry at each step of the optimizer."""
+    steps: list[int] = []
+    optimizer.register_step_post_hook(lambda *_: steps.append(len(steps) + 1))
+    return steps
+
+
 def state(net: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of every weight and buffer of `net`."""
     return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}

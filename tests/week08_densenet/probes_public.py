@@ -34,6 +34,7 @@ from .networks import (
     seeded,
     settings,
     state,
+    steps_counted,
     tiny_densenet,
 )
 
@@ -233,9 +234,9 @@ def one_epoch(student, draw):
     net = favouring(seeded(draw, SmallNet, classes=4), label=1)
     loader = in_order(seeded(draw, pictures, [1, 1, 0, 3, 1, 2, 2, 0]), 4)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
-    before = state(net)
+    before, steps = state(net), steps_counted(optimizer)
     figures = attempt(lambda: student.train_one_epoch(net, loader, CRITERION, optimizer, CPU))
-    return {"figures": figures, "before": before, "after": state(net)}
+    return {"figures": figures, "before": before, "after": state(net), "steps": len(steps)}
 
 
 @probe("evaluate")

@@ -341,8 +341,9 @@ def test_snapshots_are_on_the_cpu(observed, expected):
     """The copies are on the CPU, wherever the network is."""
     seen, right = observed.snapshot_of_an_accelerator, expected.snapshot_of_an_accelerator
     what = "snapshot_weights of a network on an accelerator"
-    found = seen["snapshot"]
+    found, beside = seen["snapshot"], observed.snapshots_through_a_training["made"]
     is_snapshot(found, right["snapshot"], what)
+    is_snapshot(beside, expected.snapshots_through_a_training["made"], "snapshot_weights of a network on the CPU")
     for name, tensor in found.items():
         require(tensor.device == "cpu", f"{what}: device of {name!r}", "cpu", tensor.device,
                 "Snapshots outlive the training: they need not fill the GPU's memory.")  # fmt: skip
@@ -354,11 +355,12 @@ def test_snapshots_are_on_the_cpu(observed, expected):
 def test_snapshots_are_detached(observed, expected):
     """The copies are detached, the network's own weights go on learning."""
     seen, right = observed.snapshots_of_any_names["several"], expected.snapshots_of_any_names["several"]
+    trainable = observed.snapshots_through_a_training["trainable"]
     is_snapshot(seen, right, "snapshot_weights of three names")
     for name, tensor in seen.items():
         require(not tensor.requires_grad, f"the snapshot of {name!r}: requires_grad", "False", "True",
                 "A copy that remembers where it came from keeps the whole computation alive.")  # fmt: skip
-    same(observed.snapshots_through_a_training["trainable"], expected.snapshots_through_a_training["trainable"],
+    same(trainable, expected.snapshots_through_a_training["trainable"],
          "requires_grad of the network's own parameters after snapshot_weights",
          look="Only the copies are detached; an underscore at a method's end means in place.")  # fmt: skip
 
@@ -633,10 +635,11 @@ def test_testing_changes_nothing(observed, expected):
 
 
 @check("evaluate", points=0.5)
-def test_second_test_pass_gives_the_same(observed, expected):
-    """A second pass gives the same figures."""
+def test_second_test_pass_begins_anew(observed, expected):
+    """The figures of a second pass, over other images, are its own."""
     look = "Sums begin at zero at each call, and nothing here is random."
-    same_figures(observed.two_test_passes["second"], expected.two_test_passes["second"], "evaluate called again", look)
+    same_figures(observed.two_test_passes["second"], expected.two_test_passes["second"],
+                 "evaluate called again with other images", look)  # fmt: skip
 
 
 @check("evaluate", points=1)
