@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
+
 
 class CourseError(Exception):
     """Something in the course or on the command line has to be mended; the message names it and the mend."""
+
+
+class GraderFault(RuntimeError):
+    """The grader failed, not the submission: it is "not graded", never a zero."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Module:
     def tests(self) -> Path:
         """The module's probes, checks, known mistakes and alternatives."""
         return self.root / "tests" / self.name
+
+    @property
+    def public_files(self) -> list[Path]:
+        """The files of `tests/<name>/` that students get: the public probes, their checks, and what these import."""
+        return [path for path in sorted(self.tests.glob("*.py")) if path.stem not in KEPT_TO_THE_COURSE]
 
     @property
     def release(self) -> Path:

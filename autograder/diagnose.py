@@ -3,6 +3,8 @@
 There is no detection code for any mistake: whoever answers the probes as a known mistake does, reads that one's hint.
 """
 
+import gzip
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from autograder.observer import MAX_RECORDING_BYTES, Recording, write_whole
 from autograder.recording import Malformed, Other, agree, decode, encode, leaves
 
 ABSENT = Other("nothing")
+KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class KnownMistake:
     of: str
     hint: str
     changed: Mapping[tuple, Any]
+
+    def under(self, probes: set[tuple[bool, str]]) -> dict[tuple, Any]:
+        """What it changes in the answers to `probes`."""
+        return {place: leaf for place, leaf in self.changed.items() if place[:2] in probes}
 
 
 def known_mistake(
@@ -51,11 +58,24 @@ def diagnose(
     differing = _differing(ours, all_leaves(expected, probes))
     best, most = None, 0
     for mistake in known:
-        changed = {place: leaf for place, leaf in mistake.changed.items() if place[:2] in probes}
+        changed = mistake.under(probes)
         explained = len(changed.keys() & differing)
-        if explained > most and all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items()):
+        if explained > most and _agrees(changed, ours):
             best, most = mistake, explained
     return best
+
+
+def consistent(
+    observed: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]], known: Iterable[KnownMistake]
+) -> list[KnownMistake]:
+    """Those of `known` of which everything that they change under `probes` is changed in the same way in `observed`."""
+    probes = set(probes)
+    ours = all_leaves(observed, probes)
+    return [mistake for mistake in known if _agrees(mistake.under(probes), ours)]
+
+
+def _agrees(changed: Mapping, ours: Mapping) -> bool:
+    return all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items())
 
 
 def _differing(left: Mapping, right: Mapping) -> set[tuple]:
@@ -83,12 +103,12 @@ def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool
 
 
 def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
-    """Writes names, hints and what the mistakes change in the public answers, no code, as one safetensors file."""
+    """Writes names, hints and what the mistakes change in the public answers, no code, as one compressed safetensors file."""
     content = [
         [m.name, m.of, m.hint, [[probe, text, leaf] for (public, probe, text), leaf in m.changed.items() if public]]
         for m in known
     ]
-    write_whole(path, encode(content, max_bytes=MAX_RECORDING_BYTES))
+    write_whole(path, gzip.compress(encode(content, max_bytes=MAX_RECORDING_BYTES), mtime=0))
 
 
 def load_known(path: Path) -> list[KnownMistake]:
@@ -98,10 +118,10 @@ def load_known(path: Path) -> list[KnownMistake]:
         Malformed: the file is damaged.
     """
     try:
-        kept = decode(path.read_bytes(), max_bytes=MAX_RECORDING_BYTES)
+        kept = decode(gzip.decompress(path.read_bytes()), max_bytes=MAX_RECORDING_BYTES)
         return [
             KnownMistake(name, of, hint, {(True, probe, text): leaf for probe, text, leaf in changed})
             for name, of, hint, changed in kept
         ]
-    except (TypeError, ValueError) as error:
+    except (EOFError, OSError, TypeError, ValueError, zlib.error) as error:
         raise Malformed(f"{path.name} is damaged ({error}): get the assignment's folder again") from None

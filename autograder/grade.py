@@ -57,7 +57,7 @@ def grade_class(
             for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
                 results.append(result)
                 progress.advance(bar)
-            results = _with_hints(grader, submissions, results, pool, progress)
+            results = _with_hints(grader, submissions, results, progress)
     for result in results:
         write_result(result, grader.exercises, out)
     write_grades_csv(out)
@@ -81,32 +81,37 @@ def _grade_one(grader: Grader, submission: Submission, hints: bool = False) -> R
     about = {
         "student": submission.student,
         "module": grader.module.name,
-        "note": submission.note,
+        "note": clean(submission.note),
         "maximum": sum(check.points for check in grader.checks),
         "seed": grader.seed,
     }
     if submission.problem:
         return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)
     try:
-        data = submission.path.read_bytes()
-        graded = grader.grade(grader.read(data), hints=hints)
+        data = submission.read()
+        code = grader.read(data)
     except (Unreadable, OSError) as error:
         return Result(status=REFUSED, reason=clean(f"{submission.path} {error}"), **about)
     except GraderFault as error:
+        return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
+    try:
+        graded = grader.grade(code, hints=hints)
+    except CourseError:
+        raise
+    except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
 
 
 def _with_hints(
-    grader: Grader, submissions: list[Submission], results: list[Result], pool: ThreadPoolExecutor, progress: Progress
+    grader: Grader, submissions: list[Submission], results: list[Result], progress: Progress
 ) -> list[Result]:
-    """The results again, with the mistakes named; the known mistakes are recorded first, by all workers at once."""
-    failing = {verdict.function for result in results for verdict in _failed(result)}
-    if not failing:
-        return results
-    bar = progress.add_task("naming the mistakes", total=None)
-    grader.prepare(failing, pool)
-    named = [_grade_one(grader, s, hints=True) if _failed(r) else r for s, r in zip(submissions, results, strict=True)]
+    """The results again, with the mistakes named; recordings are read from the store, no student code runs again."""
+    bar = progress.add_task("naming the mistakes", total=len(results))
+    named = []
+    for submission, result in zip(submissions, results, strict=True):
+        named.append(_grade_one(grader, submission, hints=True) if _failed(result) else result)
+        progress.advance(bar)
     progress.remove_task(bar)
     return [_keep_cached(new, old) for new, old in zip(named, results, strict=True)]
 
@@ -169,7 +174,7 @@ def print_table(outcome: ClassResult, console: Console) -> None:
         table.add_row(*map(Text, _row(result)))
     console.print(table)
     for result in outcome.failures:
-        console.print(Text(f"{result.student}: {result.status}: {result.reason}", style="red"))
+        console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"))
 
 
 def _row(result: Result) -> tuple[str, str, str, str]:

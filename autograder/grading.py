@@ -3,17 +3,19 @@
 `Grader` holds the workers, the checks and the reference's recordings; `grade` takes code and gives verdicts.
 """
 
+import hashlib
+import json
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from autograder import source
 from autograder.catalogue import Entry, read_catalogue
 from autograder.checks import Check
 from autograder.course import Course, CourseError, Module
-from autograder.diagnose import KnownMistake, diagnose, known_mistake
-from autograder.judge import PASSED, Judged, Verdict, collect, judge
+from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
+from autograder.judge import PASSED, Judged, Verdict, clean, collect, judge
 from autograder.notebook import Code, choose
 from autograder.observer import PUBLIC_SEED, Observer, Recording
 
@@ -73,6 +75,7 @@ class Grader:
         }
         self._expected: dict[bool, Recording] = {}
         self._known: dict[str, list[KnownMistake]] = {}
+        self._hidden: dict[str, KnownMistake] = {}
         self._entries: list[Entry] | None = None
         self._lock = threading.RLock()
 
@@ -141,7 +144,8 @@ class Grader:
         checks = [check for check in self.checks if function in (None, check.function)]
         judged = judge(checks, recordings, expected)
         verdicts = self._name_mistakes(judged, recordings) if hints else [j.verdict for j in judged]
-        notes = next((r.notes for r in recordings.values() if r.notes), ())
+        # of the public process alone: in the other one the submission could write hidden probes into them
+        notes = tuple((clean(cell), clean(note)) for cell, note in recordings[PUBLIC].notes)
         return Graded(tuple(verdicts), notes, tuple(judged), all(r.cached for r in recordings.values()))
 
     def _name_mistakes(self, judged: list[Judged], recordings: dict[bool, Recording]) -> list[Verdict]:
@@ -149,26 +153,57 @@ class Grader:
         return with_hints([j.verdict for j in judged], found)
 
     def _diagnose(self, function: str, judged: list[Judged], recordings: dict[bool, Recording]) -> KnownMistake | None:
-        failing = [j for j in judged if j.verdict.function == function and j.verdict.state not in (PASSED, "missing")]
+        mine = [j for j in judged if j.verdict.function == function]
+        failing = [j for j in mine if j.verdict.state not in (PASSED, "missing")]
         if not failing:
             return None
-        return diagnose(recordings, self.expected, probes_of(failing), self.known(function))
+        public = [(public, probe) for public, probe in probes_of(mine) if public]
+        candidates = consistent(recordings, public, self.known(function))
+        probes = probes_of(failing)
+        if any(not public for public, _ in probes):
+            candidates = [self.with_hidden(mistake) for mistake in candidates]
+        return diagnose(recordings, self.expected, probes, candidates)
 
     def known(self, function: str) -> list[KnownMistake]:
-        """The known mistakes of `function` with their recordings, made once."""
+        """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
         with self._lock:
             if function not in self._known:
-                self._known[function] = [self._known_mistake(entry) for entry in self.mistakes if entry.of == function]
+                self._known[function] = [m for m in self._released if m.of == function] or [
+                    self._observed(entry, PUBLIC) for entry in self.mistakes if entry.of == function
+                ]
         return self._known[function]
 
-    def prepare(self, functions: Iterable[str], pool: Executor) -> None:
-        """Records the known mistakes of `functions` with all workers at once, so that `known` only reads them."""
-        functions = set(functions)
-        list(pool.map(self._known_mistake, [entry for entry in self.mistakes if entry.of in functions]))
+    def with_hidden(self, mistake: KnownMistake) -> KnownMistake:
+        """The same mistake with what it changes under the hidden probes too, made once for a class's seed."""
+        with self._lock:
+            if mistake.name not in self._hidden:
+                entry = next(entry for entry in self.mistakes if entry.name == mistake.name)
+                changed = {**mistake.changed, **self._observed(entry, HIDDEN).changed}
+                self._hidden[mistake.name] = replace(mistake, changed=changed)
+        return self._hidden[mistake.name]
 
-    def _known_mistake(self, entry: Entry) -> KnownMistake:
-        recordings = self.observe(self.code(entry), entry.of)
-        return known_mistake(entry.name, entry.of, entry.hint, recordings, self.expected)
+    @cached_property
+    def _released(self) -> list[KnownMistake]:
+        """The mistakes as the release recorded them; none when it was made from other files than these."""
+        checks = self.module.release / "checks"
+        try:
+            about = json.loads((checks / "module.json").read_text(encoding="utf-8"))
+            return load_known(checks / KNOWN) if about["made_from"] == made_from(self.module) else []
+        except (OSError, ValueError, KeyError):
+            return []
+
+    def _observed(self, entry: Entry, public: bool) -> KnownMistake:
+        seed = PUBLIC_SEED if public else self.seed
+        recording = self.observers[public].observe(self.code(entry), seed, entry.of)
+        return known_mistake(entry.name, entry.of, entry.hint, {public: recording}, self.expected)
+
+
+def made_from(module: Module) -> str:
+    """A hash of all that a release's recordings of the mistakes are made from."""
+    digest = hashlib.sha256()
+    for path in [module.source, module.tests / "mistakes.py", *module.public_files]:
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
 
 
 def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:

@@ -69,7 +69,8 @@ def read_cells(data: bytes) -> list[Cell]:
     notebook = _parse(data)
     cells = notebook.get("cells")
     if cells is None and isinstance(notebook.get("worksheets"), list):  # format 3
-        cells = [cell for sheet in notebook["worksheets"] for cell in sheet.get("cells", [])]
+        sheets = [sheet.get("cells") for sheet in notebook["worksheets"] if isinstance(sheet, dict)]
+        cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
     if not isinstance(cells, list):
         raise Unreadable("holds JSON, but no notebook cells: save it again from Jupyter or Colab as .ipynb")
     sources = [_source(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
@@ -107,7 +108,12 @@ def _text(data: bytes) -> str:
 def _source(cell: dict) -> str:
     source = cell.get("source", cell.get("input", ""))
     lines = source if isinstance(source, list) else [source]
-    return "".join(line for line in lines if isinstance(line, str)).replace("\r\n", "\n").replace("\0", "")
+    return (
+        "".join(line for line in lines if isinstance(line, str))
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .replace("\0", "")
+    )
 
 
 # --- choosing the statements ------------------------------------------------------------------------------------------
@@ -174,8 +180,13 @@ def _texts(source: str, tree: ast.Module) -> list[str]:
     spans = [(_first_line(node), node.end_lineno) for node in tree.body]
     lines = source.split("\n")
     if any(this[1] >= following[0] for this, following in zip(spans, spans[1:], strict=False)):
-        return [ast.get_source_segment(source, node) or ast.unparse(node) for node in tree.body]
+        return [_segment(source, node) or ast.unparse(node) for node in tree.body]
     return ["\n".join(lines[first - 1 : last]) for first, last in spans]
+
+
+def _segment(source: str, node: ast.stmt) -> str | None:
+    """The statement's part of the source; with decorators there is none, for they stand before it."""
+    return None if getattr(node, "decorator_list", []) else ast.get_source_segment(source, node)
 
 
 def _first_line(node: ast.stmt) -> int:
@@ -197,7 +208,7 @@ def _plain_python(cell: Cell, notes: dict[int, str]) -> str:
 
     try:
         changed = TransformerManager().transform_cell(source)
-    except SyntaxError:
+    except (SyntaxError, RuntimeError):  # RuntimeError: more magics than IPython takes in one cell
         return source
     if "get_ipython()" in changed and "get_ipython()" not in source:
         notes[cell.number] = "has lines for the notebook or the shell (% or !): those lines were not run"

@@ -63,7 +63,7 @@ def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
     found: dict[str, Any] = {}
     for cell, line, text in code.pieces:
         error = _run_statement("\n" * (line - 1) + text, f"cell {cell}", namespace, future)
-        if error:
+        if error and not notes.get(cell, "").startswith("raised"):  # the first is the cause of the others
             notes[cell] = f"raised {error}"
         found.update({name: namespace[name] for name in functions if callable(namespace.get(name))})
     namespace.update(found)

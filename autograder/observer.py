@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autograder.course import GraderFault
 from autograder.notebook import Code, Unreadable
-from autograder.recording import Error, Malformed, decode, encode
-from autograder.worker import receive_message, send_message
+from autograder.recording import MAX_DEPTH, Error, Malformed, decode, encode
+from autograder.worker import MEMORY_BYTES, receive_message, send_message
 
-ENGINE_FILES = ("notebook.py", "observe.py", "probing.py", "recording.py", "device.py")
+ENGINE_FILES = ("notebook.py", "observe.py", "probing.py", "recording.py", "device.py", "worker.py", "sandbox.py")
 MAX_RECORDING_BYTES = 256 * 2**20
+KEPT_DEPTH = MAX_DEPTH + 4  # a recording on disk holds the values that were sent some levels deeper
 PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
 
 
@@ -138,11 +140,9 @@ class Observer:
             GraderFault: the sandbox or the workers failed.
         """
         state, answer, _ = self._ask({"kind": "read", "functions": self.functions}, data)
-        replies = list(_frames(answer))
+        replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
             raise Unreadable(f"could not be read: reading it {state}")
-        if "broken" in replies[0]:
-            raise GraderFault(f"the sandbox could not be built: {replies[0]['broken']}")
         if "unreadable" in replies[0]:
             raise Unreadable(str(replies[0]["unreadable"])[:500])
         return _plain_code(replies[0])
@@ -185,7 +185,10 @@ class Observer:
             observations |= new
             notes = notes_now or notes
             waiting = [name for name in waiting if name not in new]
-            if waiting:
+            if notes_now is None:  # its code did not get as far as the first probe, and would not the next time
+                observations |= {name: _ended(state, self.limit) for name in waiting}
+                waiting = []
+            elif waiting:
                 # the probe it was at is the one that ended it; the others are asked again in a new fork
                 observations[waiting[0]] = _ended(state, self.limit)
                 waiting = waiting[1:]
@@ -195,8 +198,10 @@ class Observer:
         if not self.probes:
             self.start()
             worker = self._idle.get()
-            self.probes = worker.probes()
-            self._idle.put(worker)
+            try:
+                self.probes = worker.probes()
+            finally:
+                self._idle.put(worker)
         return self.probes
 
     def _ask(self, job: dict, body: bytes) -> tuple[str, bytes, float]:
@@ -231,10 +236,6 @@ class Observer:
             save_recording(self.store / f"{key}.safetensors", recording)
 
 
-class GraderFault(RuntimeError):
-    """The grader failed, not the submission: it is "not graded", never a zero."""
-
-
 # --- recordings on disk -----------------------------------------------------------------------------------------------
 
 
@@ -242,7 +243,7 @@ def save_recording(path: Path, recording: Recording) -> None:
     """Writes a recording as one safetensors file, whole or not at all."""
     observations = [[name, o.state, o.value, o.error, o.seconds] for name, o in recording.observations.items()]
     content = {"observations": observations, "notes": list(recording.notes), "cpu": recording.cpu}
-    write_whole(path, encode(content, max_bytes=MAX_RECORDING_BYTES))
+    write_whole(path, encode(content, MAX_RECORDING_BYTES, KEPT_DEPTH))
 
 
 def load_recording(path: Path) -> Recording:
@@ -251,7 +252,7 @@ def load_recording(path: Path) -> Recording:
     Raises:
         Malformed: the file is damaged.
     """
-    kept = decode(path.read_bytes(), max_bytes=MAX_RECORDING_BYTES)
+    kept = decode(path.read_bytes(), MAX_RECORDING_BYTES, KEPT_DEPTH)
     try:
         observations = {name: Observation(*fields) for name, *fields in kept["observations"]}
         return Recording(observations, tuple(map(tuple, kept["notes"])), kept["cpu"], cached=True)
@@ -262,10 +263,12 @@ def load_recording(path: Path) -> Recording:
 def write_whole(path: Path, data: bytes | str) -> None:
     """Writes a file so that nobody ever reads half of it: beside it first, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())  # or the power's failing could leave an empty file under the name
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -348,13 +351,26 @@ def _frames(answer: bytes) -> Iterator[dict]:
         place += 4 + size
 
 
-def _read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple]:
-    """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged."""
+def _replies(answer: bytes) -> list[dict]:
+    """The values that follow the first, which says that the walls stand; nothing of the submission runs before it.
+
+    Raises:
+        GraderFault: the walls do not stand.
+    """
+    replies = list(_frames(answer))
+    if replies and "broken" in replies[0]:
+        raise GraderFault(f"the sandbox could not be built: {replies[0]['broken']}")
+    return replies[1:]
+
+
+def _read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple | None]:
+    """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged.
+
+    The notes on the cells come first; None when they did not come.
+    """
     observations: dict[str, Observation] = {}
-    notes: tuple = ()
-    for value in _frames(answer):
-        if "broken" in value:
-            raise GraderFault(f"the sandbox could not be built: {value['broken']}")
+    notes: tuple | None = None
+    for value in _replies(answer):
         if value.get("probe") == "" and not observations:
             notes = _plain_notes(value.get("notes"))
             continue
@@ -402,6 +418,8 @@ def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:
 def _ended(state: str, limit: float) -> Observation:
     if state == "timed out":
         return Observation("timed out", None, Error("Timeout", f"it ran longer than {limit:g} s and was stopped"))
+    if state == "used too much memory":
+        return Observation("out of memory", None, Error("OutOfMemory", f"it used more than {MEMORY_BYTES:,} bytes"))
     if state == "crashed: SIGKILL":
         return Observation(
             "out of memory", None, Error("OutOfMemory", "the system stopped it, most often for its memory")
@@ -418,7 +436,7 @@ def _fingerprint(folder: Path, file: str) -> str:
     digest = hashlib.sha256(file.encode())
     here = Path(__file__).parent
     own = [folder / f"{file}.py", *sorted(folder.glob("[!_]*.py"))] if file else []
-    probes = [path for path in own if not path.name.startswith(("test_", "mistakes", "alternatives", "probes_"))]
+    probes = [path for path in own if not path.name.startswith(("test_", "mistakes", "alternatives"))]
     for path in [here / name for name in ENGINE_FILES] + own[:1] + probes:
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())

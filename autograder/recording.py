@@ -78,14 +78,14 @@ class Timing(float):
 # --- encoding, beside the student's code ------------------------------------------------------------------------------
 
 
-def encode(value: Any, max_bytes: int = MAX_BYTES) -> bytes:
+def encode(value: Any, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> bytes:
     """`value` as bytes; what `decode` gave can be encoded again.
 
     Raises:
         ValueError: deeper than 16 levels, more than 20,000 items in a container, or over `max_bytes`.
     """
     arrays: dict[str, np.ndarray] = {}
-    tree = json.dumps(_encode(value, arrays, MAX_DEPTH))
+    tree = json.dumps(_encode(value, arrays, max_depth))
     blob = save(arrays, metadata={"tree": tree})
     if len(blob) > max_bytes:
         raise ValueError(f"the result takes {len(blob):,} bytes; at most {max_bytes:,} are recorded")
@@ -169,7 +169,7 @@ def _short(value: Any) -> str:
 # --- decoding, where the judging is done ------------------------------------------------------------------------------
 
 
-def decode(blob: bytes, max_bytes: int = MAX_BYTES) -> Any:
+def decode(blob: bytes, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Any:
     """The value in `blob`.
 
     Raises:
@@ -180,7 +180,7 @@ def decode(blob: bytes, max_bytes: int = MAX_BYTES) -> Any:
     try:
         arrays = load(blob)
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
-        return _decode(json.loads(header["__metadata__"]["tree"]), arrays, MAX_DEPTH)
+        return _decode(json.loads(header["__metadata__"]["tree"]), arrays, max_depth)
     except Malformed:
         raise
     except Exception as error:  # whatever a forged blob provokes in the parsers means the same
@@ -193,6 +193,8 @@ def _decode(node: Any, arrays: dict, depth: int) -> Any:
     if node is None or isinstance(node, (bool, int, float, str)):
         return node
     kind, body = next(iter(node.items()))
+    if kind in ("list", "tuple", "dict") and len(body) > MAX_ITEMS:
+        raise Malformed(f"{len(body):,} items, more than {MAX_ITEMS:,}")
     if kind == "list":
         return [_decode(item, arrays, depth - 1) for item in body]
     if kind == "tuple":
@@ -200,9 +202,10 @@ def _decode(node: Any, arrays: dict, depth: int) -> Any:
     if kind == "dict":
         return {_hashable(_decode(k, arrays, depth - 1)): _decode(v, arrays, depth - 1) for k, v in body}
     if kind == "tensor":
-        return Tensor(arrays[body], str(node["dtype"]), str(node["device"]), bool(node["grad"]))
+        # pop: an array that a forged tree refers to a thousand times would be copied as often
+        return Tensor(arrays.pop(body), str(node["dtype"]), str(node["device"]), bool(node["grad"]))
     if kind == "ndarray":
-        return Tensor(arrays[body], str(node["dtype"]), kind="ndarray")
+        return Tensor(arrays.pop(body), str(node["dtype"]), kind="ndarray")
     if kind == "timing":
         return Timing(body)
     if kind == "error":

@@ -18,8 +18,9 @@ import nbformat
 
 from autograder import source
 from autograder.catalogue import read_catalogue
-from autograder.course import Course, CourseError, Module
-from autograder.diagnose import all_leaves, known_mistake, load_known, save_known
+from autograder.course import KEPT_TO_THE_COURSE, Course, CourseError, Module
+from autograder.diagnose import KNOWN, all_leaves, known_mistake, load_known, save_known
+from autograder.grading import made_from
 from autograder.judge import collect
 from autograder.notebook import choose, needed
 from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
@@ -27,8 +28,7 @@ from autograder.recording import Malformed, agree
 from autograder.source import SourceCell
 
 PACKAGED_DATA = Path(__file__).parent / "data"
-KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
-RECORDINGS = ("reference.safetensors", "mistakes.safetensors")
+RECORDINGS = ("reference.safetensors", KNOWN)
 ABSOLUTE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|Users|root|tmp|work|workspace|mnt|media|private|opt|var)/[\w.-]+|\b[A-Z]:\\\\?\w+"
 )
@@ -80,29 +80,16 @@ def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
     for path in sorted(PACKAGED_DATA.rglob("*")):
         if path.is_file():
             files[f"data/{path.relative_to(PACKAGED_DATA)}"] = path.read_bytes()
-    for path in sorted(module.tests.glob("*.py")):
-        if path.stem not in KEPT_TO_THE_COURSE:
-            files[f"checks/{path.name}"] = path.read_bytes()
+    for path in module.public_files:
+        files[f"checks/{path.name}"] = path.read_bytes()
     about = {
         "module": module.name,
         "notebook": module.notebook,
         "exercises": source.exercises(cells),
-        "made_from": _made_from(module),
+        "made_from": made_from(module),
     }
     files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
     return files
-
-
-def _made_from(module: Module) -> str:
-    """A hash of all that the recordings of a release are made from."""
-    digest = hashlib.sha256()
-    names = [
-        "mistakes.py",
-        *(path.name for path in sorted(module.tests.glob("*.py")) if path.stem not in KEPT_TO_THE_COURSE),
-    ]
-    for path in [module.source, *(module.tests / name for name in names)]:
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
 
 
 def notebook_text(module: Module, cells: list[SourceCell], solved: bool) -> str:
@@ -212,8 +199,12 @@ def _executed(module: Module, cells: list[SourceCell], student: Path) -> str:
             NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
         except CellExecutionError as error:
             raise CourseError(f"{module.source.name}: the solved notebook does not run:\n{error}") from None
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells, 1):
         cell.metadata.pop("execution", None)
+        if "✗" in "".join(str(output) for output in cell.get("outputs", [])):
+            raise CourseError(
+                f"{module.source.name}, cell {number}: a check fails in the solved notebook; run `autograder verify`"
+            )
     notebook.metadata["autograder"] = {"source_sha256": hashlib.sha256(module.source.read_bytes()).hexdigest()}
     notebook.metadata["language_info"] = {"name": "python"}
     return nbformat.writes(notebook) + "\n"
@@ -322,9 +313,8 @@ def _leaks_in(path: Path, secrets: dict[str, str]) -> list[str]:
 def _secret_lines(module: Module, cells: list[SourceCell]) -> dict[str, str]:
     """Every line of 12 characters or more that stands in a solution or a hidden file and nowhere students may look."""
     public = {_squeezed(line) for cell in cells for line in cell.stub.splitlines()}
-    for path in module.tests.glob("*.py"):
-        if path.stem not in KEPT_TO_THE_COURSE:
-            public |= {_squeezed(line) for line in path.read_text(encoding="utf-8").splitlines()}
+    for path in module.public_files:
+        public |= {_squeezed(line) for line in path.read_text(encoding="utf-8").splitlines()}
     secrets = {_squeezed(line): "a line of the solution" for cell in cells for line in cell.solution_lines()}
     for name in KEPT_TO_THE_COURSE:
         path = module.tests / f"{name}.py"

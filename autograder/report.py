@@ -122,7 +122,9 @@ def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[di
 def function_group(function: str, verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
     """One function's verdicts with its points, its hint, and what to say once for the whole function."""
     mine = [verdict for verdict in verdicts if verdict.function == function]
-    missing = next((v.message for v in mine if v.state == "missing"), "")
+    # what a hidden probe says never reaches the student, and this too a submission can say itself
+    texts = [(v.message if v.public else f"`{function}` is missing.") for v in mine if v.state == "missing"]
+    missing = next(iter(texts), "")
     return {
         "name": function,
         "verdicts": mine,

@@ -7,9 +7,11 @@ calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them
 """
 
 import ctypes
+import errno
 import os
 import resource
 import signal
+import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +20,28 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 16384, 1 << 18, 2, 4
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+MS_BIND, MNT_DETACH = 4096, 2
+MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, 0x8000, 1
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SECCOMP_ALLOW, SECCOMP_ERRNO = 22, 2, 0x7FFF0000, 0x00050000
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+X32_CALLS = 0x40000000  # from here on x86-64 has its calls a second time
+# memfd_create, shmget, semget, msgget; ptrace, process_vm_readv, process_vm_writev; unshare, setns, mount, umount2,
+# pivot_root, chroot; bpf, userfaultfd, perf_event_open, add_key, request_key, keyctl, open_by_handle_at; and with one
+# number everywhere io_uring_setup, open_tree, move_mount, fsopen, fsconfig, fsmount, mount_setattr, memfd_secret
+_EVERYWHERE = [425, 428, 429, 430, 431, 432, 442, 447]
+FORBIDDEN = {
+    "x86_64": [319, 29, 64, 68, 101, 310, 311, 272, 308, 165, 166, 155, 161, 321, 323, 298, 248, 249, 250, 304],
+    "aarch64": [279, 194, 190, 186, 117, 270, 271, 97, 268, 40, 39, 41, 51, 280, 282, 241, 217, 218, 219, 265],
+}
+FORBIDDEN = {machine: numbers + _EVERYWHERE for machine, numbers in FORBIDDEN.items()}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_EXECUTE, LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 0, 1 << 2, 1 << 3
 LANDLOCK_WRITE_FILE, LANDLOCK_IOCTL_DEV = 1 << 1, 1 << 15
 O_PATH = 0o10000000
 
 SCRATCH_MEGABYTES = 64
+MAX_TASKS = 256  # processes and threads; the kernel's own limit does not hold root, so the worker counts too
 
 
 class SandboxUnavailable(RuntimeError):
@@ -35,6 +53,8 @@ def missing_walls() -> list[str]:
     if sys.platform != "linux":
         return [f"the sandbox needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"]
     lacks = []
+    if os.uname().machine not in FORBIDDEN:
+        lacks.append(f"the seccomp filter knows {' and '.join(FORBIDDEN)}, this is {os.uname().machine}: use one of these")
     if _landlock_abi() < 1:
         lacks.append(
             "Landlock is not enabled in this kernel: Linux 5.13 or newer with `landlock` in the lsm= boot line"
@@ -108,11 +128,59 @@ def enter(scratch: Path, readable: Iterable[Path], memory: int, cpu_seconds: int
     """
     _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    for place in (str(scratch), "/dev/shm"):  # DataLoader's worker processes share tensors through /dev/shm
-        _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
     limit_resources(memory, cpu_seconds)
+    writable = [scratch, Path("/dev/shm")]  # DataLoader's worker processes share tensors through /dev/shm
+    _leave_only(readable, writable)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _landlock(readable, writable=[scratch, Path("/dev/shm")])
+    _landlock(readable, writable)
+    _forbid_calls()
+
+
+def _leave_only(readable: Iterable[Path], writable: list[Path]) -> None:
+    """Puts a tree with `readable` alone, read-only, and empty `writable` folders in the place of the machine's files.
+
+    Landlock keeps files from being opened; here they do not exist: no chmod, no stat, no socket of a service.
+    """
+    root = writable[0]  # mounted over; its own empty folder is made again in the new tree
+    _mount("tmpfs", str(root), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
+    for place in readable:
+        here = root / place.relative_to("/")
+        here.parent.mkdir(parents=True, exist_ok=True)
+        if here.exists() or here.is_symlink():
+            continue
+        if place.is_symlink():  # as /lib is one to usr/lib
+            here.symlink_to(os.readlink(place))
+            continue
+        here.mkdir() if place.is_dir() else here.touch()
+        _mount(str(place), str(here), None, MS_BIND | MS_REC)
+    for place in writable:
+        (root / place.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    read_only = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY)
+    path = str(root).encode()
+    _call("syscall", MOUNT_SETATTR, -1, path, AT_RECURSIVE, ctypes.byref(read_only), ctypes.c_size_t(32))
+    os.chdir(root)
+    _call("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")  # the old root is now on top of the new one
+    _call("umount2", b".", MNT_DETACH)
+    os.chdir("/")
+    for place in writable:
+        _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
+
+
+def _forbid_calls() -> None:
+    """A seccomp filter that refuses (EPERM) the calls in FORBIDDEN: memory that no limit counts, other processes'
+    memory, namespaces and mounts, and parts of the kernel that no submission needs; see seccomp(2)."""
+    machine = os.uname().machine
+    audit, numbers = AUDIT_ARCH[machine], FORBIDDEN[machine]
+    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # BPF: load a word, jump if =, jump if ≥, return
+    # the last two lines allow and refuse; a jump says how many lines it leaves out
+    code = [(load, 0, 0, 4), (equal, 0, len(numbers) + 3, audit), (load, 0, 0, 0)]
+    code += [(at_least, len(numbers) + 1, 0, X32_CALLS)]
+    code += [(equal, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+    code += [(give, 0, 0, SECCOMP_ALLOW), (give, 0, 0, SECCOMP_ERRNO | errno.EPERM)]
+    packed = b"".join(struct.pack("HBBI", *line) for line in code)
+    lines = ctypes.create_string_buffer(packed)
+    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(lines))
+    _call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), program, 0, 0)
 
 
 def limit_resources(memory: int, cpu_seconds: int) -> None:
@@ -122,7 +190,7 @@ def limit_resources(memory: int, cpu_seconds: int) -> None:
         "RLIMIT_DATA": pages * resource.getpagesize() + memory,
         "RLIMIT_CPU": cpu_seconds,
         "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
-        "RLIMIT_NPROC": 256 if sys.platform == "linux" else None,
+        "RLIMIT_NPROC": MAX_TASKS if sys.platform == "linux" else None,
         "RLIMIT_CORE": 0,
     }
     for name, value in limits.items():

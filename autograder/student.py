@@ -9,7 +9,7 @@ import functools
 import json
 from pathlib import Path
 
-from autograder.diagnose import KnownMistake, diagnose, load_known
+from autograder.diagnose import KNOWN, KnownMistake, diagnose, load_known
 from autograder.grading import Graded, probes_of, with_hints
 from autograder.judge import PASSED, collect, judge
 from autograder.notebook import Cell, Code, select
@@ -47,7 +47,7 @@ class Bundle:
 
     @functools.cached_property
     def mistakes(self) -> list[KnownMistake]:
-        return load_known(self.folder / "mistakes.safetensors")
+        return load_known(self.folder / KNOWN)
 
     def grade(self, code: Code, functions: list[str]) -> Graded:
         """The public verdicts on `functions`."""

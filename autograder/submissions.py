@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autograder.course import CourseError, Module
+from autograder.notebook import MAX_NOTEBOOK_BYTES, Unreadable
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,13 @@ class Submission:
 
         Raises:
             OSError: it cannot be read.
+            Unreadable: it is larger than a notebook may be.
         """
-        return self.path.read_bytes()
+        with self.path.open("rb") as file:
+            data = file.read(MAX_NOTEBOOK_BYTES + 1)  # no more: a file of holes can claim any size
+        if len(data) > MAX_NOTEBOOK_BYTES:
+            raise Unreadable("is too large: clear the outputs (Edit, Clear All Outputs) and save it again")
+        return data
 
 
 def find_submissions(module: Module, paths: list[Path]) -> list[Submission]:
@@ -49,7 +55,8 @@ def find_submissions(module: Module, paths: list[Path]) -> list[Submission]:
                 f"{path} holds no submission: expected <student>/{module.name}/{module.notebook}, or .ipynb files"
             )
         found += here
-    return sorted(_refuse_doubles(found), key=lambda submission: submission.student)
+    once = {submission.path.absolute(): submission for submission in found}  # a file and its folder may both be named
+    return sorted(_refuse_doubles(list(once.values())), key=lambda submission: submission.student)
 
 
 def _in_folder(module: Module, folder: Path) -> list[Submission]:
@@ -64,6 +71,10 @@ def _in_folder(module: Module, folder: Path) -> list[Submission]:
 def _in_tree(module: Module, student: Path) -> Submission:
     folder = student / module.name
     path = folder / module.notebook
+    if student.is_symlink() or folder.is_symlink():
+        return Submission(
+            student.name, path, problem="lies behind a link, and links are not followed: submit the folder"
+        )
     if path.exists() or path.is_symlink():
         return _checked(Submission(student.name, path))
     others = [other for other in sorted(folder.glob("*.ipynb")) if other.is_file()]

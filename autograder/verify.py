@@ -47,7 +47,6 @@ def verify(module: Module, seed: int, console: Console, **engine) -> bool:
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
         for entry, results in zip(alternatives, graded, strict=True):
             _verify_alternative(entry, results, finding)
-        grader.prepare(grader.functions, pool)
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), grader.mistakes)
         for entry, results in zip(grader.mistakes, graded, strict=True):
             _verify_mistake(grader, entry, results, finding)
@@ -136,7 +135,7 @@ def _verify_mistake(grader: Grader, entry: Entry, results: dict[str, Graded], fi
 def _verify_hints(grader: Grader, finding: Finding) -> None:
     """Every mistake gets its own hint; two that answer every probe alike are told, since no student can be told apart."""
     for function in grader.functions:
-        known = grader.known(function)
+        known = [grader.with_hidden(mistake) for mistake in grader.known(function)]
         checks = [check for check in grader.checks if check.function == function]
         for entry in (entry for entry in grader.mistakes if entry.of == function):
             recordings = grader.observe(grader.code(entry), function)

@@ -11,6 +11,7 @@ A job on the socket is a JSON header and a body; the answer is a JSON header (ho
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import select
@@ -28,6 +29,7 @@ from autograder import sandbox
 ANSWERS = 3  # the descriptor on which a fork answers
 MAX_ANSWER_BYTES = 128 * 2**20
 MEMORY_BYTES = 3 * 2**30
+WATCH_SECONDS = 0.1
 
 
 def send_message(sock: socket.socket, header: dict, body: bytes = b"") -> None:
@@ -69,6 +71,8 @@ def main(descriptors: list[int]) -> None:
     import autograder.observe  # noqa: F401
 
     torch.set_num_threads(1)
+    torch.backends.cpu.get_cpu_capability()  # torch looks at the processor once; behind the walls it could not
+    torch.rand(64).log().matmul(torch.rand(64, 64))
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
     children = []
     for mine in sockets:
@@ -96,12 +100,27 @@ def serve(sock: socket.socket) -> None:
     setting, _ = receive_message(sock)
     fork = sandbox.Nursery().fork if setting["sandbox"] == "full" else os.fork
     probes = probes_in(import_from(Path(setting["folder"]), setting["file"])) if setting["file"] else []
+    gc.collect()
+    gc.freeze()  # else a collection in a fork would walk, and so copy, all that was imported: 0.3 s
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
-    while True:
-        job, body = receive_message(sock)
-        work = functools.partial(perform, job, body, probes)
-        state, answer, seconds = supervise(work, fork, setting["sandbox"], job["limit"])
-        send_message(sock, {"state": state, "cpu": seconds}, answer)
+    while sock.recv(1, socket.MSG_PEEK):
+        # Each job is taken and answered by a process of its own: this one, of which all later submissions' processes are
+        # copies, never holds an answer (the reference's least of all) nor a submission.
+        helper = os.fork()
+        if helper == 0:
+            try:
+                _do_job(sock, probes, fork, setting["sandbox"])
+            finally:
+                os._exit(1)
+        if os.waitpid(helper, 0)[1]:
+            return
+
+
+def _do_job(sock: socket.socket, probes: list, fork: Callable[[], int], walls: str) -> None:
+    job, body = receive_message(sock)
+    state, answer, seconds = supervise(functools.partial(perform, job, body, probes), fork, walls, job["limit"])
+    send_message(sock, {"state": state, "cpu": seconds}, answer)
+    os._exit(0)
 
 
 def perform(job: dict, body: bytes, probes: list, emit: Callable[[bytes], None]) -> None:
@@ -167,12 +186,20 @@ def _children_cpu() -> float:
 
 
 def _collect(descriptor: int, limit: float) -> tuple[str, bytes]:
-    data, start, last = bytearray(), time.monotonic(), time.monotonic()
+    data = bytearray()
+    start = last = watched = time.monotonic()
     while True:
-        patience = min(last + limit, start + 6 * limit) - time.monotonic()
-        if patience <= 0:
+        now = time.monotonic()
+        if now > min(last + limit, start + 6 * limit):
             return "timed out", bytes(data)
-        if not select.select([descriptor], [], [], patience)[0]:
+        if now > watched + WATCH_SECONDS:
+            tasks, memory = _started()
+            if tasks > sandbox.MAX_TASKS:
+                return f"started more than {sandbox.MAX_TASKS} processes and threads", bytes(data)
+            if memory > MEMORY_BYTES:
+                return "used too much memory", bytes(data)
+            watched = now
+        if not select.select([descriptor], [], [], WATCH_SECONDS)[0]:
             continue
         part = os.read(descriptor, 2**20)
         if not part:
@@ -181,6 +208,27 @@ def _collect(descriptor: int, limit: float) -> tuple[str, bytes]:
         last = time.monotonic()
         if len(data) > MAX_ANSWER_BYTES:
             return "answered too much", b""
+
+
+def _started() -> tuple[int, int]:
+    """Tasks of all that this process started, and their memory beyond its own: what no limit of one process bounds.
+
+    Zeros where there is no /proc.
+    """
+    page, about, children = os.sysconf("SC_PAGE_SIZE"), {}, {}
+    try:
+        own = os.readlink("/proc/self")  # not getpid(): its number in the namespace that /proc shows
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):  # it has ended
+                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+                about[name] = int(fields[17]), int(fields[21]) * page  # num_threads, rss; see proc(5)
+                children.setdefault(fields[1], []).append(name)
+    except OSError:
+        return 0, 0
+    found = list(children.get(own, []))
+    for name in found:
+        found += children.get(name, [])
+    return sum(about[name][0] for name in found), sum(max(0, about[name][1] - about[own][1]) for name in found)
 
 
 def _end(child: int, ending: str) -> int:
@@ -225,6 +273,7 @@ def _in_child(work: Callable, walls: str, limit: float, scratch: Path, answers: 
         else:
             sandbox.limit_resources(MEMORY_BYTES, cpu)
         _settle_in(scratch)
+        _write_all(ANSWERS, frame(encode({"walls": walls})))  # all that comes after it may be the submission's
     except Exception as error:
         _write_all(ANSWERS, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
         os._exit(status)

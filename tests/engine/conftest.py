@@ -1,0 +1,71 @@
+"""A toy course and workers for it, shared by all tests: starting workers takes seconds, for they import torch."""
+
+from pathlib import Path
+
+import pytest
+import toy_course
+
+from autograder import grade, verify
+from autograder.course import Course, Module
+from autograder.grading import FILES, Grader
+from autograder.observer import Observer
+from autograder.sandbox import missing_walls
+
+FUNCTIONS = ["double", "quadruple", "mean"]
+LIMIT = 1.5  # seconds for a probe; the toy's take microseconds, a busy machine's fork well under this
+
+needs_walls = pytest.mark.skipif(bool(missing_walls()), reason="; ".join(missing_walls()))
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> Module:
+    """The toy module, in a course of its own."""
+    return Course(toy_course.write_course(tmp_path_factory.mktemp("course"))).module("toy")
+
+
+@pytest.fixture(scope="session")
+def observers(toy):
+    """Public and hidden observers of the toy with full walls; None of them keeps recordings."""
+    made = {public: Observer(toy.tests, file, FUNCTIONS, limit=LIMIT, workers=2) for public, file in FILES.items()}
+    for observer in made.values():
+        observer.start()
+    yield made
+    for observer in made.values():
+        observer.close()
+
+
+@pytest.fixture(scope="session")
+def shared_grader(observers) -> type[Grader]:
+    """A Grader that asks the shared workers in place of its own. Only for courses with the toy's probes."""
+
+    class SharedGrader(Grader):
+        def __init__(self, module, seed, **_):
+            super().__init__(module, seed)
+            store = Course(module.root).store
+            self.observers = {public: _with_store(observer, store) for public, observer in observers.items()}
+
+        def __exit__(self, *_):
+            pass
+
+    return SharedGrader
+
+
+def _with_store(observer: Observer, store: Path) -> Observer:
+    """The same workers with another store."""
+    twin = object.__new__(Observer)
+    twin.__dict__ = {**observer.__dict__, "store": store}
+    return twin
+
+
+@pytest.fixture
+def shared(monkeypatch, shared_grader) -> type[Grader]:
+    """Lets `grade` and `verify` use the shared workers."""
+    for module in (grade, verify):
+        monkeypatch.setattr(module, "Grader", shared_grader)
+    return shared_grader
+
+
+@pytest.fixture(scope="session")
+def grader(toy, shared_grader) -> Grader:
+    """A Grader of the toy under seed 7."""
+    return shared_grader(toy, 7)

@@ -1,0 +1,337 @@
+"""Runs the attack corpus on the real engine: `python corpus.py COURSE REPORT [UID]`, as that user when run by root.
+
+Makes a course in the empty folder COURSE, grades every attack of `attacks.py` there, each followed by an honest
+submission, and writes to REPORT what can be seen from outside, for `test_attacks.py` to judge.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import re
+import resource
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+
+from attacks import ATTACKS, HELPERS, PEEK, POINTS, POISON, Attack  # noqa: E402
+
+from autograder import sandbox  # noqa: E402
+
+LIMIT = 1.0
+GRADER_BYTES = 4 * 2**30
+SECRET = re.compile(r"(?<![A-Z])(?!PROBE)[A-Z]+-SECRET")
+
+FILES = {
+    "source/toy/toy.py": '''
+# %%
+import torch
+# %% role="exercise" function="double"
+def double(x):
+    ### BEGIN SOLUTION
+    return x * 2  # SOLUTION-SECRET
+    ### END SOLUTION
+# %% role="exercise" function="total"
+def total(values):
+    ### BEGIN SOLUTION
+    return float(sum(values))
+    ### END SOLUTION
+# %% role="exercise" function="label"
+def label():
+    ### BEGIN SOLUTION
+    return "EXPECTED-SECRET"
+    ### END SOLUTION
+# %% role="grade" exercise="arithmetic"
+check("arithmetic")
+''',
+    "tests/toy/__init__.py": "",
+    "tests/toy/probes_public.py": """
+import torch
+from autograder.probing import probe
+
+@probe("double")
+def doubled(student, draw):
+    return {"value": student.double(torch.arange(3.0))}
+
+@probe("total")
+def summed(student, draw):
+    return student.total([1, 2, 3])
+""",
+    "tests/toy/probes_hidden.py": """
+import torch
+from autograder.probing import probe
+
+QUESTION = "PROBE-SECRET"
+
+@probe("double")
+def hidden_double(student, draw):
+    return {"value": student.double(torch.tensor([draw.random(), 1.0]))}
+
+@probe("total")
+def hidden_total(student, draw):
+    return student.total([draw.randint(1, 99), 5])
+
+@probe("label")
+def hidden_label(student, draw):
+    return student.label()
+""",
+    "tests/toy/test_public.py": '''
+from autograder.checks import check, same
+
+@check("double", points=1)
+def test_doubles(observed, expected):
+    """Doubles."""
+    same(observed.doubled["value"], expected.doubled["value"], "double(x)", within=1e-6)
+
+@check("total", points=1)
+def test_sums(observed, expected):
+    """Sums."""
+    same(observed.summed, expected.summed, "total(values)", within=1e-6)
+''',
+    "tests/toy/test_hidden.py": '''
+from autograder.checks import check, same
+
+@check("double", points=1)
+def test_doubles_other_numbers(observed, expected):
+    """Doubles other numbers."""
+    same(observed.hidden_double["value"], expected.hidden_double["value"], "CHECK-SECRET", within=1e-6)
+
+@check("total", points=1)
+def test_sums_other_numbers(observed, expected):
+    """Sums other numbers."""
+    same(observed.hidden_total, expected.hidden_total, "total(values)", within=1e-6)
+
+@check("label", points=1)
+def test_label(observed, expected):
+    """Has the label."""
+    same(observed.hidden_label, expected.hidden_label, "label()")
+''',
+    "tests/toy/mistakes.py": '''
+from autograder.catalogue import mistake
+
+@mistake(of="double", caught_by="test_doubles")
+def adds_two(x):
+    """It adds two."""
+    return x + 2
+''',
+    "tests/toy/alternatives.py": "",
+    "gradebook.db": "GRADEBOOK-SECRET",
+    "grades/seed": "1",
+}
+TOTAL = "def total(values): return float(sum(values))\n"
+HONEST = 'def double(x):\n    "OTHER-SECRET {number}"\n    return x + x\n' + TOTAL
+
+
+def notebook(*cells: str) -> bytes:
+    """A notebook file with these code cells."""
+    made = [
+        {"cell_type": "code", "metadata": {}, "source": cell, "outputs": [], "execution_count": None} for cell in cells
+    ]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made}).encode()
+
+
+def make_course(root: Path) -> None:
+    """Writes the toy course, with another student's submission in it."""
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    write_submission(root, "other", notebook(HONEST.replace("{number}", "0")))
+
+
+def write_submission(root: Path, student: str, data: bytes) -> Path:
+    path = root / "submitted" / student / "toy" / "toy.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+class Listener:
+    """Counts what arrives on a TCP and a UDP port, a socket in a folder, and a socket without a path."""
+
+    def __init__(self, root: Path):
+        self.arrived = 0
+        self.path, self.abstract = str(root / "daemon.socket"), f"attack-{os.getpid()}"
+        tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp.bind(("127.0.0.1", 0))
+        self.port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", self.port))
+        self._kept = [tcp, socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)]
+        self._kept[1].bind(self.path)
+        self._kept[2].bind(f"\0{self.abstract}")
+        os.chmod(self.path, 0o777)
+        for sock in self._kept:
+            sock.listen()
+            threading.Thread(target=self._count, args=(sock.accept,), daemon=True).start()
+        threading.Thread(target=self._count, args=(lambda: udp.recv(100),), daemon=True).start()
+
+    def _count(self, receive) -> None:
+        while True:
+            receive()
+            self.arrived += 1
+
+
+def descendants() -> set[int]:
+    """The processes that this one started, and those that they did."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+    found, growing = {os.getpid()}, True
+    while growing:
+        new = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= new
+        growing = bool(new)
+    return found
+
+
+def left_over(before: set[int]) -> list[str]:
+    """The commands of the processes that were not there before, after a moment to end."""
+    for _ in range(20):
+        new = descendants() - before
+        if not new:
+            return []
+        time.sleep(0.05)
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:80] for pid in new]
+
+
+def tree(root: Path) -> dict[str, list]:
+    """Mode, owner, time and content of everything in the course that no grading may change."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if not name.startswith(
+            (".autograder", "grades", "report", "submitted/mallory", "submitted/honest", "tests/toy/__pycache__")
+        ):
+            about = path.lstat()
+            content = path.read_text(errors="replace") if path.is_file() else ""
+            found[name] = [about.st_mode, about.st_uid, 0 if path.is_dir() else about.st_mtime_ns, content]
+    return found
+
+
+class Corpus:
+    """A course with a running grader, and a way to attack it."""
+
+    def __init__(self, root: Path):
+        from autograder.course import Module
+        from autograder.grading import Grader
+
+        make_course(root)
+        self.root, self.out, self.count = root, root / "grades", 0
+        self.listener = Listener(root)
+        self.grader = Grader(Module(root, "toy"), seed=1, workers=1, limit=LIMIT)
+        self.grader.__enter__()
+        self.grader.expected  # noqa: B018
+        self.honest()
+        self.processes, self.files = descendants(), tree(root)
+
+    def grade(self, student: str, data: bytes):
+        from autograder.grade import _grade_one, write_result
+        from autograder.submissions import Submission
+
+        path = write_submission(self.root, student, data)
+        result = _grade_one(self.grader, Submission(student, path), hints=True)
+        write_result(result, self.grader.exercises, self.out)
+        return result
+
+    def honest(self) -> float | None:
+        """The points of an honest submission that the store does not know."""
+        self.count += 1
+        return self.grade("honest", notebook(HONEST.replace("{number}", str(self.count)))).score
+
+    def attack(self, attack: Attack) -> dict:
+        """Everything that can be seen of an attack from outside."""
+        from rich.console import Console
+
+        from autograder.grade import ClassResult, print_table, write_grades_csv
+
+        words = {
+            "ROOT": self.root,
+            "PORT": self.listener.port,
+            "PID": os.getpid(),
+            "SOCKET": self.listener.path,
+            "ABSTRACT": self.listener.abstract,
+        }
+        cell = re.sub(r"@([A-Z]+)@", lambda match: str(words[match[1]]), attack.cell)
+        start, arrived = time.monotonic(), self.listener.arrived
+        result = self.grade("mallory", notebook(HELPERS, TOTAL, cell))
+        seconds = time.monotonic() - start
+        shown = io.StringIO()
+        print_table(ClassResult([result], 0), Console(file=shown, force_terminal=False, width=200))
+        write_grades_csv(self.out)
+        verdicts = result.graded.verdicts if result.graded else ()
+        left = left_over(self.processes)
+        files = tree(self.root)
+        return {
+            "status": result.status,
+            "reason": result.reason,
+            "points": {f: sum(v.points for v in verdicts if v.function == f) for f in self.grader.functions},
+            "states": {v.check: [v.state, v.message] for v in verdicts},
+            "notes": result.graded.notes if result.graded else (),
+            "seen": sorted(set(SECRET.findall(repr(self._recordings(result))))),
+            "page": (self.out / "feedback" / "mallory.html").read_text(),
+            "terminal": shown.getvalue(),
+            "csv": (self.out / "grades.csv").read_text(),
+            "changed": [n for n in files.keys() | self.files.keys() if files.get(n) != self.files.get(n)],
+            "outside": [str(p) for d in ("/tmp", "/dev/shm", "/var/tmp") for p in Path(d).glob("attack-canary*")],
+            "left": left,
+            "arrived": self.listener.arrived - arrived,
+            "next": self.honest() if attack.goal in (POISON, PEEK) or self.count % 4 == 0 else self._skip(),
+            "seconds": seconds,
+        }
+
+    def _skip(self) -> float:
+        """Most attacks leave the next submission to the next but one: grading it takes as long as the attack."""
+        self.count += 1
+        return 4
+
+    def _recordings(self, result) -> list:
+        if not result.graded:
+            return []
+        code = self.grader.read((self.root / "submitted/mallory/toy/toy.ipynb").read_bytes())
+        return [recording.observations for recording in self.grader.observe(code).values()]
+
+
+def open_python() -> None:
+    """Lets an ordinary user read a Python that lies in root's closed home, for this process and its children alone."""
+    base = Path(sys.base_prefix)
+    closed = [folder for folder in base.parents if not folder.stat().st_mode & 0o001]
+    if closed:
+        sandbox._call("unshare", sandbox.CLONE_NEWNS)
+        sandbox._mount(None, "/", None, sandbox.MS_REC | sandbox.MS_PRIVATE)
+        kept = os.open(base, sandbox.O_PATH)
+        sandbox._mount("tmpfs", str(closed[-1]), "tmpfs", 0, "mode=755")
+        base.mkdir(parents=True)
+        sandbox._mount(f"/proc/self/fd/{kept}", str(base), None, sandbox.MS_BIND | sandbox.MS_REC)
+        os.close(kept)
+
+
+def main(root: str, report: str, uid: str = "") -> None:
+    if uid:
+        open_python()
+        os.setgroups([])
+        os.setgid(int(uid))
+        os.setuid(int(uid))
+        os.environ["HOME"] = os.environ["MPLCONFIGDIR"] = root
+    resource.setrlimit(resource.RLIMIT_DATA, (GRADER_BYTES, GRADER_BYTES))  # an attack that succeeds spares the machine
+    corpus = Corpus(Path(root))
+    chosen = os.environ.get("ATTACKS", "").split()
+    seen = {}
+    for attack in ATTACKS:
+        if attack.name in chosen or (not chosen and (attack.goal != POINTS or not uid)):
+            try:
+                seen[attack.name] = dataclasses.asdict(attack) | corpus.attack(attack)
+            except Exception as error:  # the grader's own crash is the attack's success
+                seen[attack.name] = {"crash": f"{type(error).__name__}: {error}"}
+                corpus.processes, corpus.files = descendants(), tree(corpus.root)
+            Path(report).write_text(json.dumps(seen))
+    corpus.grader.__exit__()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

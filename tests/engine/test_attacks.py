@@ -1,0 +1,73 @@
+"""The attack corpus fails, as root and as an ordinary user: `attacks.py` strikes, `corpus.py` watches, here it is judged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attacks import ATTACKS
+
+from autograder import sandbox
+
+NOBODY = 65534
+USERS = ["root", "user"] if hasattr(os, "getuid") and os.getuid() == 0 else ["user"]
+SECONDS = 15  # an attack may take: a few probes, each up to the limit
+
+needs_walls = pytest.mark.skipif(bool(sandbox.missing_walls()), reason="the sandbox cannot be built here")
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory):
+    """What was seen of every attack, by user; both users strike at the same time, each in a course of its own."""
+    started = {}
+    for user in USERS:
+        base = tmp_path_factory.mktemp("corpus")
+        course, report = base / "course", base / "course" / "report.json"
+        course.mkdir()
+        who = []
+        if user == "user" and os.getuid() == 0:
+            who = [str(NOBODY)]
+            os.chown(course, NOBODY, NOBODY)
+            for folder in (base, *base.parents[:3]):  # pytest's own folders are closed to others
+                    folder.chmod(0o755)
+        command = [sys.executable, str(Path(__file__).with_name("corpus.py")), str(course), str(report), *who]
+        started[user] = (report, subprocess.Popen(command, stderr=subprocess.PIPE))
+    found = {}
+    for user, (report, process) in started.items():
+        error = process.communicate(timeout=600)[1].decode()
+        assert process.returncode == 0, error
+        found[user] = json.loads(report.read_text())
+    return found
+
+
+@needs_walls
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack_fails(attack, user, seen):
+    if attack.name not in seen[user]:
+        pytest.skip("as root it struck already, and what it wants does not depend on the user")
+    outcome = seen[user][attack.name]
+    assert "crash" not in outcome, "the grader itself fell"
+    assert outcome["status"] == "graded", outcome["reason"]
+    assert outcome["points"]["double"] == 0, "points without an answer"
+    assert outcome["points"]["label"] == 0, "the expected value was found"
+    if attack.spares:
+        assert outcome["points"]["total"] == 2, f"an attack inside double cost total its points: {outcome['states']}"
+    assert outcome["seen"] == [], "a secret was seen"
+    assert outcome["changed"] == [] and outcome["outside"] == [], "a file was touched"
+    assert outcome["left"] == [], "a process survived"
+    assert outcome["arrived"] == 0, "a connection was made"
+    for shown in (outcome["page"], outcome["terminal"], outcome["csv"]):
+        assert "<script" not in shown and "onerror=alert(1)>" not in shown
+        assert not any(ord(c) < 32 and c != "\n" or c in "\x7f\x9b\u202e\u2066" for c in shown)
+        assert "LEAKED" not in shown and "PROBE-SECRET" not in shown, "a hidden probe was carried out"
+    assert outcome["next"] == 4, "the next submission suffered"
+    assert outcome["seconds"] < SECONDS, "it held the grader up"
+
+
+def test_the_corpus_is_of_size():
+    assert len(ATTACKS) >= 50
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
+    assert all(attack.goal and attack.mechanism and attack.cell.strip() for attack in ATTACKS)

@@ -1,0 +1,128 @@
+"""Naming the mistake: the one that explains most, both where there are two, and none where none agrees."""
+
+import pytest
+from conftest import FUNCTIONS, needs_walls
+from toy_course import solved
+
+from autograder.diagnose import KnownMistake, diagnose, load_known, save_known
+from autograder.notebook import read_cells, select
+from autograder.observer import Observation, Recording
+from autograder.recording import Error, Malformed
+
+RIGHT = {"totals": {"plain": 10, "frozen": 20}, "sizes": [1.0, 2.0]}
+
+
+def recording(**answers: object) -> dict[bool, Recording]:
+    """Public recordings by probe: a value, or an exception for a probe that raised."""
+    return {
+        True: Recording(
+            {
+                name: Observation("raised", None, value) if isinstance(value, Error) else Observation("returned", value)
+                for name, value in answers.items()
+            }
+        )
+    }
+
+
+def mistake(name: str, **answers: object) -> KnownMistake:
+    from autograder.diagnose import known_mistake
+
+    return known_mistake(name, "f", f"hint of {name}", recording(**(RIGHT | answers)), recording(**RIGHT))
+
+
+def named(known: list[KnownMistake], probes: tuple[str, ...] = ("totals", "sizes"), **answers: object) -> str:
+    found = diagnose(recording(**(RIGHT | answers)), recording(**RIGHT), [(True, name) for name in probes], known)
+    return found.name if found else ""
+
+
+KNOWN = [
+    mistake("one", totals={"plain": 10, "frozen": 99}),
+    mistake("both", totals={"plain": 77, "frozen": 99}),
+    mistake("keys", totals={"plain": 10}),
+    mistake("raises", totals=Error("KeyError", "'x'", "cell 1")),
+    mistake("sizes", sizes=[1.0, 3.0]),
+    mistake("everything", totals={"plain": 77, "frozen": 99}, sizes=[9.0, 9.0]),
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "name"),
+    [
+        ({"totals": {"plain": 10, "frozen": 99}}, "one"),
+        ({"totals": {"plain": 77, "frozen": 99}}, "both"),  # "one" agrees too, and explains less
+        ({"totals": {"plain": 10}}, "keys"),
+        ({"totals": Error("KeyError", "'x'", "cell 7")}, "raises"),
+        ({"sizes": [1.0, 3.000001]}, "sizes"),
+        ({"totals": {"plain": 77, "frozen": 99}, "sizes": [9.0, 9.0]}, "everything"),
+        ({"totals": {"plain": 77, "frozen": 99}, "sizes": [1.0, 3.0]}, "both"),  # with another mistake beside it
+        ({"totals": {"plain": 11, "frozen": 20}}, ""),
+        ({"totals": {"plain": 10, "frozen": 98}}, ""),
+        ({"totals": Error("KeyError", "'y'")}, ""),
+        ({"totals": Error("ValueError", "'x'")}, ""),
+        ({"totals": 10}, ""),
+        ({"sizes": [1.0, 3.1]}, ""),
+        ({"sizes": [1.0]}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_mistake_that_explains_most_is_named(answers, name):
+    assert named(KNOWN, **answers) == name
+    assert named(KNOWN[::-1], **answers) == name
+
+
+def test_only_the_probes_that_failing_checks_looked_at_count():
+    answers = {"totals": {"plain": 10, "frozen": 99}, "sizes": [1.0, 3.0]}
+    assert named(KNOWN, ("sizes",), **answers) == "sizes"
+    assert named(KNOWN, ("totals",), **answers) == "one"
+    assert named(KNOWN, (), **answers) == ""
+
+
+def test_what_is_known_survives_the_way_into_a_release(tmp_path):
+    path = tmp_path / "mistakes"
+    save_known(path, KNOWN)
+    assert load_known(path) == KNOWN
+    data = path.read_bytes()
+    for damaged in (b"", data[:-20], b"\0" * 50, data[:30] + b"x" + data[31:]):
+        path.write_bytes(damaged)
+        with pytest.raises(Malformed, match="is damaged"):
+            load_known(path)
+
+
+# --- in a class -------------------------------------------------------------------------------------------------------
+
+
+def hints(grader, **changed: str) -> dict[str, str]:
+    """The mistake named for each function that loses points; empty where none is."""
+    graded = grader.grade(select(read_cells(solved(**changed)), FUNCTIONS))
+    return {v.function: v.mistake for v in graded.verdicts if v.points < v.maximum}
+
+
+@needs_walls
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, {}),
+        ({"double": "def double(x):\n    return x ** 2"}, {"double": ""}),  # raises another error for a text
+        ({"double": "def double(x):\n    return x.__mul__(x)"}, {"double": ""}),
+        ({"double": "import operator\ndef double(x): return operator.mul(x, x)"}, {"double": "squares"}),
+        ({"double": "def double(n): return int(2 * n)"}, {"double": "forgets_fractions"}),
+        ({"double": "double = lambda x: x + 2"}, {"double": ""}),
+        ({"quadruple": "quadruple = lambda x: double(x)"}, {"quadruple": "doubles_once"}),
+        (
+            {"double": "def double(x): return x * x", "mean": "def mean(n): return float(sum(n))"},
+            {"double": "squares", "mean": "forgets_to_divide"},
+        ),
+        ({"double": "def double(x): return x * x", "mean": "mean = max"}, {"double": "squares", "mean": ""}),
+        ({"double": "def double(x):\n    pass"}, {"double": ""}),  # the stub is missing, not mistaken
+    ],
+)
+def test_a_submission_gets_the_hints_of_its_mistakes(grader, changed, named):
+    assert hints(grader, **changed) == named
+
+
+@needs_walls
+def test_every_known_mistake_gets_its_own_hint(grader):
+    for entry in grader.mistakes:
+        failing = [v for v in grader.grade(grader.code(entry)).verdicts if v.points < v.maximum]
+        assert {v.function for v in failing} == {entry.of}, entry.name
+        assert {(v.mistake, v.hint) for v in failing} == {(entry.name, entry.hint)}

@@ -1,0 +1,292 @@
+"""From a submitted file to the code that its functions need: damaged files, and what is taken out of sound ones."""
+
+import json
+import random
+
+import pytest
+from toy_course import notebook
+
+from autograder.notebook import Cell, Code, Unreadable, read_cells, select
+
+# --- reading the file -------------------------------------------------------------------------------------------------
+
+
+def as_json(**content) -> bytes:
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b" \n\t", "is empty"),
+        (bytes(5000), "is empty"),
+        (b"PK\x03\x04 and so on", "zip file"),
+        (b"\x89PNG\r\n\x1a\n", "damaged or cut off"),
+        (b"\xff\xfe\x00", "damaged or cut off"),
+        (b"<!DOCTYPE html>", "damaged or cut off"),
+        (b"def f(): return 1", "damaged or cut off"),
+        (notebook("x = 1")[:40], "damaged or cut off"),
+        (notebook("x = 1") + b"}", "damaged or cut off"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"9" * 5000, "is not a notebook"),
+        (b"null", "not a notebook"),
+        (b"[]", "not a notebook"),
+        (b'"cells"', "not a notebook"),
+        (b"{}", "no notebook cells"),
+        (as_json(cells=None), "no notebook cells"),
+        (as_json(cells={"source": "x"}), "no notebook cells"),
+        (as_json(worksheets=3), "no notebook cells"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_no_notebook_is_named_with_the_mend(data, message):
+    with pytest.raises(Unreadable, match=message) as error:
+        read_cells(data)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 250
+
+
+def test_a_notebook_full_of_outputs_is_too_large(monkeypatch):
+    monkeypatch.setattr("autograder.notebook.MAX_NOTEBOOK_BYTES", 1000)
+    with pytest.raises(Unreadable, match="clear the outputs"):
+        read_cells(notebook("x" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("cell", "source"),
+    [
+        ({"source": "a = 1\nb = 2"}, "a = 1\nb = 2"),
+        ({"source": ["a = 1\n", "b = 2"]}, "a = 1\nb = 2"),
+        ({"source": "a = 1\r\nb = 2\rc = 3"}, "a = 1\nb = 2\nc = 3"),
+        ({"source": ["a = 1\n", 3, None, "b = 2"]}, "a = 1\nb = 2"),
+        ({"source": "a = 1\0"}, "a = 1"),
+        ({"source": None}, ""),
+        ({"source": {"a": 1}}, ""),
+        ({}, ""),
+        ({"source": "a = 1", "metadata": "lost", "outputs": 5}, "a = 1"),
+    ],
+)
+def test_a_cells_source_in_any_form(cell, source):
+    assert read_cells(as_json(cells=[{"cell_type": "code", **cell}])) == [Cell(1, source)]
+
+
+def test_what_is_no_code_cell_is_left_out():
+    cells = [None, 3, [], "x", {}, {"cell_type": "markdown", "source": "# x"}, {"cell_type": ["code"]}]
+    assert read_cells(as_json(cells=[*cells, {"cell_type": "code", "source": "x"}, *cells])) == [Cell(1, "x")]
+
+
+@pytest.mark.parametrize("sheet", [None, 3, "x", [], {}, {"cells": None}, {"cells": 3}])
+def test_a_notebook_of_format_3(sheet):
+    code = {"cell_type": "code", "input": ["a = 1\n", "b = 2"], "language": "python"}
+    good = {"cells": [{"cell_type": "heading", "source": "x"}, code]}
+    assert read_cells(as_json(nbformat=3, worksheets=[sheet, good])) == [Cell(1, "a = 1\nb = 2")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_of_editors(encoding):
+    data = json.dumps({"cells": [{"cell_type": "code", "source": "x = 'é'"}]}, ensure_ascii=False)
+    assert read_cells(data.encode(encoding)) == [Cell(1, "x = 'é'")]
+
+
+def test_a_damaged_notebook_is_read_or_unreadable():
+    """Cuts, flips and insertions at places drawn from a seed; nothing but Unreadable may come out."""
+    whole = notebook("%time x = 1\n!ls", "def f(n):\n    return [x, n]", "del x; y = 2")
+    draw = random.Random(2)
+    unreadable = 0
+    for _ in range(1500):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            place = draw.randrange(len(data))
+            if draw.random() < 0.5:
+                data[place] = draw.randrange(256)
+            else:
+                del data[place : place + draw.randint(1, 9)]
+        try:
+            assert isinstance(select(read_cells(bytes(data)), ["f"]), Code)
+        except Unreadable:
+            unreadable += 1
+    assert 300 < unreadable < 1500
+
+
+# --- choosing the statements ------------------------------------------------------------------------------------------
+
+
+def chosen(*sources: str) -> Code:
+    return select([Cell(number, source) for number, source in enumerate(sources, 1)], ["f", "g"])
+
+
+def run(code: Code) -> dict:
+    """Runs the statements as the sandbox does: one by one, each at its line."""
+    namespace: dict = {}
+    for cell, line, text in code.pieces:
+        exec(compile("\n" * (line - 1) + text, f"cell {cell}", "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ["def f(): return 1", "def f(): return 3"],
+        ["def f(): return 3", "def f(:"],
+        ["def f(): return 3", "f(", "'open"],
+        ["def f(): return helper()", "def helper(): return 3"],
+        ["def f(): return [first(n) for n in '3'][0]", "def first(n): return second(n)", "second = int"],
+        ["def f(): return Net().size", "class Base: size = 3", "class Net(Base): pass"],
+        ["class f:\n    def __new__(cls): return 3"],
+        ["f = lambda: size", "size = 3"],
+        ["size = 1", "def f(): return size", "size = 3"],
+        ["size = 3", "def f(n=size): return n"],
+        ["size = 1", "size += 1", "size = size + 1", "def f(): return size"],
+        ["a, (b, *c) = 1, (2, 3)", "def f(): return c[0]"],
+        ["sizes: dict = {}", "sizes['a'] = 3", "def f(): return sizes['a']"],
+        ["sizes = []", "sizes.append(3)", "def f(): return sizes[0]"],
+        ["sizes = [0]", "for n in range(4):\n    sizes[0] = n", "def f(): return sizes[0]"],
+        ["if True:\n    size = 3\nelse:\n    size = 1", "def f(): return size"],
+        ["size = 3", "def other(size): size = 1", "def f(): return size"],
+        ["def set_up():\n    global size\n    size = 3", "set_up()", "def f(): return size"],
+        ["from math import *", "def f(): return int(sqrt(9))"],
+        ["import math as m, os.path", "def f(): return int(m.sqrt(9)) if os.path else 0"],
+        ["import functools", "@functools.cache\ndef f(): return 3"],
+        ["def thrice(g): return lambda: 3 * g()", "@thrice\ndef f(): return 1"],
+        ["size = 0; thrice = lambda g: lambda: 3 * g()\n@thrice\ndef f(): return 1"],
+        ["import math; size = 3; other = 4\ndef f(): return size"],
+        ["def f(): return 1", "f = (lambda g: lambda: 3 * g())(f)"],
+        ["class Net: pass", "Net.size = 3", "def f(): return Net.size"],
+        ["class Net: pass", "def size(self): return 3\nNet.size = size", "def f(): return Net().size()"],
+        ["class Net: pass", "setattr(Net, 'size', 3)", "def f(): return Net.size"],
+        ["import types", "types.size = 3", "def f(): return types.size"],
+        ["def f(): return f.size", "f.size = 3"],
+        ["try:\n    import no_such_package as p\nexcept ImportError:\n    p = 3", "def f(): return p"],
+        ["with open('/dev/null') as file:\n    size = 3", "def f(): return size"],
+        ["size = 1", "del size", "size = 3", "def f(): return size"],
+        ["%%time\ndef f(): return 3"],
+        ["\n%%capture out\ndef f(): return 3"],
+        ["%matplotlib inline\n!pip install torch\nsize = 3", "def f(): return size"],
+        ["!pip install \\\n   torch\nsize = 3", "def f(): return size"],
+        ["?print\nsize?\nsize = 3\ndef f(): return size"],
+        ["text = '''\n!3\n%4\n'''", "def f(): return int(text[2])"],
+        ["from google.colab import drive\ndrive.mount('/content/drive')\ndef f(): return 3"],
+        ["name = input('who? ')\nprint(name)", "def f(): return 3"],
+        ["def train(): raise SystemError", "train()", "for epoch in range(10):\n    train()", "def f(): return 3"],
+        ["net = no_such_function()\nnet.fit()", "def f(net=None): return 3"],
+        ["raise SystemExit", "assert False", "def f(): return 3"],
+        ["def f(): return 3", "if __name__ == '__main__':\n    raise SystemExit"],
+        ["await something()", "return 5", "def f(): return 3"],
+        ["x = 'é'; size = 3\ndef f(): return size  # ü"],
+        ["def f():\n\treturn 3"],
+        ["    ", "# only a comment", "'only a string'", "def f(): return 3"],
+        ["match 3:\n    case size: pass", "def f(): return size"],
+        ["if (size := 3): pass", "def f(): return size"],
+    ],
+    ids=lambda sources: " | ".join(sources)[:60],
+)
+def test_the_last_definition_is_taken_with_what_it_needs(sources):
+    code = chosen(*sources)
+    assert run(code)["f"]() == 3
+    assert code.stubs == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "drive.mount('/content/drive')",
+        "input()",
+        "history = fit(net, loader)",
+        "for epoch in range(10):\n    train(net)",
+        "%timeit f()",
+        "import torch\ntorch.manual_seed(0)",
+        "import time\ntime.sleep(1000)",
+        "assert f() == 1",
+        "check('f')",
+        "while True: pass",
+    ],
+)
+def test_what_no_function_needs_does_not_run(source):
+    code = chosen("import math", source, "def f(): return math.pi")
+    assert [cell for cell, _, _ in code.pieces] == [1, 3]
+    assert set(code.notes) <= {2}
+
+
+def test_each_cell_that_does_not_run_says_why():
+    code = chosen("%%bash\nls", "def g(:", "train()", "!ls", "(" * 1000, "-" * 100_000 + "1", "def f(): return 1")
+    assert code.notes[1] == "was not run: it is a %%bash cell"
+    assert code.notes[2] == "does not run: invalid syntax, line 1: def g(:"
+    assert code.notes[3] == "was not run: no graded function needs it"
+    assert code.notes[4] == "has lines for the notebook or the shell (% or !): those lines were not run"
+    assert code.notes[5].startswith("does not run: too many nested parentheses")
+    assert "nested too deeply" in code.notes[6]
+    assert set(code.notes) == {1, 2, 3, 4, 5, 6} and run(code)["f"]() == 1
+
+
+def test_a_cell_of_more_magics_than_ipython_takes_does_not_stop_the_others(monkeypatch):
+    monkeypatch.setattr("IPython.core.inputtransformer2.TRANSFORM_LOOP_LIMIT", 3)
+    code = chosen("!ls\n" * 5, "def f(): return 1")
+    assert run(code)["f"]() == 1 and list(code.notes) == [1]
+
+
+def test_split_merged_repeated_and_moved_cells_give_the_same_functions():
+    helper, f, g = "def helper(): return 2", "def f(): return helper() + 1", "def g(): return f()"
+    ways = [
+        [helper, f, g],
+        ["\n\n\n".join([helper, f, g])],
+        [g, f, helper],
+        [f, f, helper, g, g, helper],
+        [f, "# %%\n" + g, "", helper],
+    ]
+    for sources in ways:
+        namespace = run(chosen(*sources))
+        assert (namespace["f"](), namespace["g"]()) == (3, 3)
+
+
+def test_statements_keep_their_text_and_place():
+    code = chosen("%%time\n# first\n\nimport math\n\n@math.sin  # why not\ndef f():\n    # inside\n    return 1  # one")
+    assert code.pieces == (
+        (1, 4, "import math"),
+        (1, 6, "@math.sin  # why not\ndef f():\n    # inside\n    return 1  # one"),
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pass",
+        "...",
+        "'''What it does.'''",
+        "'''What it does.'''\n    raise NotImplementedError",
+        "raise NotImplementedError('write f')",
+        "'''Doc.'''\n    # a comment\n    pass",
+    ],
+)
+def test_a_stub_is_missing(body):
+    assert chosen("def g(): return 1", f"def f():\n    {body}").stubs == {"f": 2}
+    assert chosen(f"def f():\n    {body}", "def f(): return 1").stubs == {}
+    assert chosen("def f(): return 1", f"def f():\n    {body}").stubs == {"f": 2}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(): return None",
+        "def f(): raise ValueError",
+        "def f():\n    x = 1\n    raise NotImplementedError",
+        "def f(): print('hello')",
+        "def f():\n    def h(): pass",
+        "f = lambda: None",
+    ],
+)
+def test_what_does_something_is_no_stub(source):
+    assert chosen(source).stubs == {}
+
+
+def test_a_class_of_stubs_is_a_stub():
+    assert chosen("class f:\n    '''Doc.'''\n    def a(self): pass\n    def b(self): ...").stubs == {"f": 1}
+    assert chosen("class f:\n    def a(self): pass\n    def b(self): return 1").stubs == {}
+
+
+def test_an_absent_function_leaves_the_others():
+    code = chosen("def f(): return 1")
+    assert code.stubs == {} and set(run(code)) == {"f", "__builtins__"}
+
+
+def test_nothing_in_an_empty_notebook():
+    assert chosen() == Code((), {}, {})

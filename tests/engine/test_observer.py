@@ -1,0 +1,379 @@
+"""Observing: every way a submission can end is a state of its own, costs one probe, and touches nobody else's."""
+
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import FUNCTIONS, LIMIT, needs_walls
+from toy_course import notebook, solved, write_course
+
+from autograder.course import Course
+from autograder.notebook import Code, Unreadable, read_cells, select
+from autograder.observer import GraderFault, Observed, Observer, Unavailable, _Worker, load_recording, save_recording
+from autograder.recording import Error, Malformed, encode
+
+pytestmark = needs_walls
+
+
+def code(**changed: str) -> Code:
+    return select(read_cells(solved(**changed)), FUNCTIONS)
+
+
+def mean(body: str, before: str = "") -> Code:
+    """A right submission but for what `mean` does."""
+    return code(mean=before + "\ndef mean(numbers):\n" + "\n".join(f"    {line}" for line in body.splitlines()))
+
+
+@pytest.fixture
+def observer(observers) -> Observer:
+    return observers[True]
+
+
+@pytest.fixture
+def stored(observer, tmp_path) -> Observer:
+    """The shared workers with a store of this test's own; `asked` collects the jobs that reach a worker."""
+    twin = object.__new__(Observer)
+    twin.__dict__ = {**observer.__dict__, "store": tmp_path / "store", "asked": []}
+    twin._ask = lambda job, body: (twin.asked.append(job), observer._ask(job, body))[1]
+    return twin
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+def test_right_answers_come_back_by_probe(observer):
+    recording = observer.observe(code())
+    assert {name: o.value for name, o in recording.observations.items()} == {
+        "doubles": {"whole": 6, "fraction": 0.5},
+        "quadruples": [["x"]],
+        "means": 1.5,
+    }
+    assert [o.state for o in recording.observations.values()] == ["returned"] * 3
+    assert not recording.cached and recording.cpu > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "error"),
+    [
+        ("raise KeyError('none')", "raised", Error("KeyError", "'none'", "cell 4, line 3: raise KeyError('none')")),
+        ("1 / 0\nreturn 1.5", "raised", Error("ZeroDivisionError", "division by zero", "cell 4, line 3: 1 / 0")),
+        ("import sys\nsys.exit(0)", "raised", Error("SystemExit", "0", "cell 4, line 4: sys.exit(0)")),
+        ("raise KeyboardInterrupt", "raised", Error("KeyboardInterrupt", "", "cell 4, line 3: raise KeyboardInterrupt")),
+        ("import os\nos._exit(0)", "crashed", "ended by itself"),
+        ("import os\nos._exit(3)", "crashed", "exit status 3"),
+        ("import ctypes\nctypes.string_at(0)", "crashed", "SIGSEGV"),
+        ("import os\nos.abort()", "crashed", "SIG"),
+        ("raise type('Odd', (BaseException,), {})", "crashed", "exit status 1"),
+        ("while True: pass", "timed out", f"longer than {LIMIT:g} s"),
+        ("import time\ntime.sleep(1000)", "timed out", f"longer than {LIMIT:g} s"),
+        ("return bytearray(2**40)", "out of memory", "MemoryError"),
+        ("import torch\nreturn torch.empty(2**40)", "out of memory", "can't allocate memory"),
+    ],
+)
+def test_every_ending_is_a_state_and_costs_one_probe(observer, body, state, error):
+    observed = observer.observe(mean(body)).observations
+    assert observed["means"].state == state
+    assert observed["means"].error == error if isinstance(error, Error) else error in str(observed["means"].error)
+    assert observed["means"].value is None
+    assert observed["doubles"].value == {"whole": 6, "fraction": 0.5} and observed["quadruples"].value == [["x"]]
+
+
+def test_the_probes_behind_a_crash_are_asked_again(stored):
+    crashing = code(double="import os\ndef double(x):\n    os._exit(0)")
+    observed = stored.observe(crashing).observations
+    assert {name: o.state for name, o in observed.items()} == {
+        "doubles": "crashed",
+        "quadruples": "returned",
+        "means": "returned",
+    }
+    assert [job["probes"] for job in stored.asked] == [["doubles", "quadruples", "means"], ["quadruples", "means"]]
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"), [("__import__('os')._exit(0)", "crashed"), ("__import__('time').sleep(1000)", "timed out")]
+)
+def test_code_that_ends_while_it_is_read_is_asked_once(stored, ending, state):
+    observed = stored.observe(code(mean=f"mean = {ending}")).observations
+    assert {o.state for o in observed.values()} == {state} and len(observed) == 3
+    assert len(stored.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("def mean(numbers):\n    raise NotImplementedError('write mean')", "not written yet: cell 4 still holds"),
+        ("average = 3", "`mean` is not defined in the notebook."),
+        ("def mean(numbers:\n    return 1", "cell 4 does not run"),
+        ("mean = no_such_function", "cell 4 raised NameError: name 'no_such_function' is not defined (cell 4, line 1"),
+        ("mean = 3", "`mean` is not defined"),
+        ("import no_such_package\nmean = no_such_package.mean", "No module named 'no_such_package'"),
+        ("mean = input('which? ')", "input() has nobody to answer it here"),
+    ],
+)
+def test_a_missing_function_says_why_and_leaves_the_others(observer, cells, message):
+    observed = observer.observe(code(mean=cells)).observations
+    assert (observed["means"].state, observed["doubles"].state) == ("missing", "returned")
+    assert observed["means"].error.type == "Missing" and message in observed["means"].error.message
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        "def mean(n): return 1.5\nraise SystemExit",
+        "def mean(n): return 1.5\ndef mean_of(n): return no_such_name",
+        "def mean(n): return 1.5\nmean = no_such_function(mean)",
+        "def mean(n): return 1.5\ndel mean",
+        "def mean(n): return 1.5\nmean = 'a mean'",
+        "from __future__ import annotations\ndef mean(n: Undefined) -> Undefined: return 1.5",
+        "class mean:\n    def __new__(cls, n): return 1.5",
+        "%time\nimport functools\nmean = functools.partial(max, [1.5, 0.0])\nmean = lambda n: 1.5",
+    ],
+)
+def test_a_definition_that_ran_counts(observer, cells):
+    assert observer.observe(code(mean=cells)).observations["means"].value == 1.5
+
+
+def test_what_happened_to_the_cells_is_noted(observer):
+    cells = ["def double(x): return x + x", "%%bash\nls", "quadruple = unknown", "train()", "def f(:"]
+    notes = dict(observer.observe(select(read_cells(notebook(*cells)), FUNCTIONS)).notes)
+    assert notes == {
+        "cell 2": "was not run: it is a %%bash cell",
+        "cell 3": "raised NameError: name 'unknown' is not defined (cell 3, line 1: quadruple = unknown)",
+        "cell 4": "was not run: no graded function needs it",
+        "cell 5": "does not run: invalid syntax, line 1: def f(:",
+    }
+
+
+def test_only_the_probes_of_one_function_are_asked(observer):
+    assert list(observer.observe(code(), only="mean").observations) == ["means"]
+
+
+def test_a_check_that_needs_what_is_not_there_gets_the_reason(observer):
+    observed = Observed(observer.observe(mean("raise ValueError('no')")))
+    assert observed.doubles == {"whole": 6, "fraction": 0.5}
+    with pytest.raises(Unavailable, match="ValueError: no"):
+        _ = observed.means
+    with pytest.raises(AttributeError, match="no probe is named 'menas'; there are doubles"):
+        _ = observed.menas
+    assert observed.used == ["doubles", "means"]
+
+
+# --- forged answers ---------------------------------------------------------------------------------------------------
+
+FORGE = """
+import os, struct
+from autograder.recording import encode
+def write(**frame):
+    blob = encode(frame)
+    os.write(3, struct.pack("<I", len(blob)) + blob)
+"""
+FULL = "state='returned', value=1.5, seconds=0.0"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"write(probe='means', {FULL})\nreturn 1.5",
+        f"write(probe='doubles', {FULL})\nreturn 1.5",
+        f"write(probe='quadruples', {FULL})\nos._exit(0)",
+        f"write(probe='secret', {FULL})\nreturn 1.5",
+        "write(probe='means', state='passed', value=1.5, seconds=0.0)\nos._exit(0)",
+        "write(probe='means', state='returned', value=1.5)\nos._exit(0)",
+        "write(probe='means', state='raised', error='x', seconds=0.0)\nos._exit(0)",
+        "write(broken='not my fault')\nos._exit(0)",
+        "os.write(3, b'\\xff' * 100)\nreturn 1.5",
+        "os.write(3, bytes(100))\nreturn 1.5",
+        "os.write(3, struct.pack('<I', 4) + b'{}{}')\nreturn 1.5",
+        "import autograder.observe\nautograder.observe.encode = lambda v: b''\nreturn 1.5",
+        "import autograder.observe\nautograder.observe.encode = lambda v: encode([v])\nreturn 1.5",
+        "os.close(3)\nreturn 1.5",
+    ],
+)
+def test_forged_answers_are_not_accepted(observer, body):
+    observation = observer.observe(mean(body, before=FORGE)).observations["means"]
+    assert observation.state == "crashed" and observation.value is None and observation.error is not None
+
+
+def test_a_flood_is_cut_off(observer):
+    observed = observer.observe(mean("while True: os.write(3, bytes(2**20))", before=FORGE)).observations
+    assert observed["means"].state == "crashed"
+
+
+def test_what_is_written_before_the_first_probe_is_not_believed(observer):
+    """The walls have been reported by then: nothing that a submission writes makes it "not graded"."""
+    forged = code(mean=FORGE + "write(broken='x')\nmean = write(broken='x') or (lambda n: 1.5)")
+    observed = observer.observe(forged).observations
+    assert {o.state for o in observed.values()} == {"crashed"}
+
+
+def test_a_value_that_cannot_be_recorded_is_the_probes_error(observer):
+    for body, message in (("return list(range(30_000))", "30,000 items"), ("x = []; x.append(x); return x", "deeper")):
+        observation = observer.observe(mean(body)).observations["means"]
+        assert observation.state == "raised" and message in observation.error.message
+
+
+# --- the store --------------------------------------------------------------------------------------------------------
+
+
+def test_the_second_time_nothing_runs(stored):
+    first = stored.observe(code())
+    second = stored.observe(code())
+    assert len(stored.asked) == 1 and second == first
+    assert (first.cached, second.cached) == (False, True)
+    stored.observe(code(), fresh=True)
+    assert len(stored.asked) == 2
+
+
+def test_a_crash_is_kept_as_it_was(stored):
+    first = stored.observe(mean("import os\nos._exit(1)"))
+    assert stored.observe(mean("import os\nos._exit(1)")) == first
+
+
+def test_the_key_changes_with_all_that_a_recording_depends_on(observers, tmp_path):
+    observer = observers[False]
+    keys = [
+        observer.key(code(), 1, None),
+        observer.key(code(), 2, None),
+        observer.key(code(), 1, "mean"),
+        observer.key(mean("return 1.5"), 1, None),
+        observer.key(code(mean="def mean(n):\n    raise NotImplementedError"), 1, None),
+        observers[True].key(code(), 1, None),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert observer.key(code(), 1, None) == keys[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        ({}, False),
+        ({"probes_hidden": "x = 1"}, True),
+        ({"probes_public": "x = 1"}, True),  # which probes_hidden may import from
+        ({"networks": "x = 1"}, True),
+        ({"test_hidden": "x = 1"}, False),
+        ({"mistakes": "x = 1"}, False),
+    ],
+)
+def test_a_changed_probe_asks_again_and_a_changed_check_does_not(tmp_path, changed, differs):
+    def key(name: str, **texts: str) -> str:
+        toy = Course(write_course(tmp_path / name, **texts)).module("toy")
+        return Observer(toy.tests, "probes_hidden", FUNCTIONS).key(code(), 1, None)
+
+    assert (key("before") != key("after", **changed)) is differs
+
+
+DAMAGES = {
+    "empty": lambda data: b"",
+    "cut off": lambda data: data[: len(data) // 2],
+    "garbage": lambda data: b"\0" * len(data),
+    "of another form": lambda data: encode({"observations": [["means"]], "notes": [], "cpu": 0.0}),
+    "not a dict": lambda data: encode([1]),
+    "without notes": lambda data: encode({"observations": [], "cpu": 0.0}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_recording_is_made_again(stored, damage):
+    whole = stored.observe(code())
+    (path,) = stored.store.glob("*.safetensors")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(Malformed):
+        load_recording(path)
+    again = stored.observe(code())
+    assert not again.cached and len(stored.asked) == 2
+    assert [o.value for o in again.observations.values()] == [o.value for o in whole.observations.values()]
+    assert load_recording(path) == again
+
+
+def test_a_recording_is_written_whole_or_not_at_all(stored, tmp_path, monkeypatch):
+    path = tmp_path / "kept.safetensors"
+    save_recording(path, stored.observe(code()))
+    before = path.read_bytes()
+    monkeypatch.setattr("autograder.observer.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_recording(path, stored.observe(mean("return 2.5"), fresh=True))
+    assert path.read_bytes() == before and [p.name for p in tmp_path.glob("*kept*")] == [path.name]
+
+
+# --- one submission and the next --------------------------------------------------------------------------------------
+
+SABOTAGE = """
+import os, random, sys, builtins, numpy as np, torch, autograder.recording, autograder.probing
+random.seed(0); torch.manual_seed(0); np.random.seed(0)
+random.random = lambda: 0.5
+torch.set_default_dtype(torch.float64)
+torch.zeros = np.zeros = builtins.len = None
+torch.set_num_threads(2)
+os.environ["MARK"] = "left"
+os.chdir("/")
+sys.path.clear()
+sys.modules["math"] = None
+autograder.recording.encode = autograder.probing.Student.__getattr__ = None
+"""
+LOOK = """
+import os, random, sys, math, numpy as np, torch
+return [random.random(), torch.rand(1).item(), np.random.rand(), str(torch.get_default_dtype()),
+        torch.zeros(1).tolist(), np.zeros(1).tolist(), torch.get_num_threads(), len(sys.path) > 0,
+        os.environ.get("MARK"), os.getcwd() != "/", sorted(os.listdir()), torch.is_grad_enabled()]
+"""
+
+
+def test_one_submission_cannot_affect_the_next(observer):
+    before = observer.observe(mean(LOOK)).observations["means"]
+    assert before.state == "returned", before.error
+    for _ in range(3):  # on each of the workers
+        vandal = observer.observe(code(mean="mean = 1\n" + SABOTAGE + "mean.x = torch.x = 1\ndef mean(n): len()"))
+        assert vandal.observations["means"].state != "returned"
+        observer.observe(mean(SABOTAGE))
+        after = observer.observe(mean(LOOK)).observations["means"]
+        assert after.value == before.value
+
+
+def test_one_probe_starts_like_another_whatever_came_before(observer):
+    draws = "import random, torch, numpy as np\nreturn [random.random(), torch.rand(1).item(), np.random.rand()]"
+    quiet = observer.observe(mean(draws)).observations["means"]
+    body = "import torch, random\n    random.seed(3); torch.rand(9); torch.set_default_dtype(torch.float64)"
+    body += "\n    torch.set_grad_enabled(False); torch.set_default_device('meta')\n    return x + x"
+    busy = observer.observe(code(double=f"def double(x):\n    {body}", mean=mean(draws).pieces[-1][2]))
+    assert busy.observations["doubles"].state == "returned"
+    assert busy.observations["means"].value == quiet.value
+
+
+def test_the_answers_of_two_at_once_are_not_mixed_up(observer):
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda n: observer.observe(mean(f"return {n}")).observations["means"].value, range(12))
+        assert list(answers) == list(range(12))
+
+
+# --- reading, and the grader's own faults -----------------------------------------------------------------------------
+
+
+def test_a_notebook_is_read_behind_the_walls(observer):
+    assert observer.read(solved()) == code()
+    with pytest.raises(Unreadable, match="damaged or cut off"):
+        observer.read(solved()[:100])
+
+
+def test_a_lost_worker_is_the_graders_fault_and_is_replaced(toy):
+    with Observer(toy.tests, "probes_public", FUNCTIONS, sandbox="none", limit=LIMIT) as observer:
+        assert observer.observe(code()).observations["means"].value == 1.5
+        assert observer.observe(mean("import os; os.kill(0, 9)")).observations["means"].state == "out of memory"
+        os.killpg(observer._server.pid, signal.SIGKILL)
+        with pytest.raises(GraderFault, match="worker process was lost"):
+            observer.observe(code())
+        assert observer.observe(code()).observations["means"].value == 1.5
+
+
+def test_a_worker_that_did_not_start_is_the_graders_fault_each_time(toy):
+    """The second one that asks does not wait for ever for a worker that is gone."""
+    observer = Observer(toy.tests, "probes_public", FUNCTIONS)
+    mine, theirs = socket.socketpair()
+    theirs.close()
+    observer._server = "its process has ended"
+    observer._idle.put(_Worker(mine))
+    for _ in range(2):
+        with pytest.raises(GraderFault, match="did not start"):
+            observer.observe(code())
+    mine.close()

@@ -1,0 +1,213 @@
+"""Releasing: what students and TAs get, and everything that `release --check` finds stale or leaking in it."""
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import needs_walls
+from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
+from toy_course import TEST_HIDDEN, write_course
+
+from autograder import cli
+from autograder import release as releasing
+from autograder.course import Course, CourseError, Module
+
+pytestmark = needs_walls
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, observers) -> Path:
+    """A course whose toy was released once, for real: the solved notebook was run."""
+    root = write_course(tmp_path_factory.mktemp("released"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(releasing, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
+        releasing.release(Course(root).module("toy"))
+    return root
+
+
+@pytest.fixture
+def toy(made, tmp_path, monkeypatch, observers) -> Module:
+    """A copy of the released course, to be damaged; the shared workers answer its public probes."""
+    shutil.copytree(made, tmp_path / "course")
+    monkeypatch.setattr(releasing, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
+    monkeypatch.chdir(tmp_path / "course")
+    return Course(tmp_path / "course").module("toy")
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def cells(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
+# --- what is made -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_released_passes_the_check(toy, capsys):
+    assert releasing.check_release(toy) == []
+    assert cli.main(["release", "--check"]) == 0
+    assert "nothing leaks" in capsys.readouterr().out
+
+
+def test_students_get_stubs_public_checks_and_data_and_nothing_else(toy):
+    files = {str(path.relative_to(toy.release)) for path in toy.release.rglob("*") if path.is_file()}
+    assert {name for name in files if not name.startswith(("data/", "checks/mistakes."))} == {
+        "toy.ipynb",
+        "checks/__init__.py",
+        "checks/module.json",
+        "checks/probes_public.py",
+        "checks/test_public.py",
+        "checks/reference.safetensors",
+    }
+    assert any(name.startswith("data/") for name in files)
+    nothing = b"".join(path.read_bytes() for path in toy.release.rglob("*") if path.is_file())
+    for secret in (b"twofold", b"halfway", b"len(numbers)", b"the secret", b"long_means", b"BEGIN SOLUTION", b"PAIR"):
+        assert secret not in nothing
+    released = "\n".join(cell.source for cell in cells(toy.release / "toy.ipynb"))
+    assert released.count("raise NotImplementedError") == 3 and "*Your answer here.*" in released
+
+
+def test_the_released_notebook_is_valid_for_nbgrader(toy):
+    notebook = nbformat.read(toy.release / "toy.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    validator = MetadataValidatorV3()
+    validator.validate_nb(notebook)
+    ids = [cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata]
+    assert len(ids) == len(set(ids)) == 7
+    for cell in notebook.cells:
+        if "nbgrader" in cell.metadata:
+            validator.validate_cell(cell)
+
+
+def test_points_are_the_sum_of_the_checks(toy):
+    roles = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader for cell in cells(toy.release / "toy.ipynb")
+             if "nbgrader" in cell.metadata}  # fmt: skip
+    assert {name: role.points for name, role in roles.items() if role.grade} == {
+        "exercise-arithmetic": 4,
+        "exercise-averages": 2.5,
+        "question-why": 2,
+    }
+    assert [name for name, role in roles.items() if role.solution] == ["double", "quadruple", "mean", "question-why"]
+    assert all(role.locked for name, role in roles.items() if name.startswith(("check-", "exercise-")))
+
+
+def test_tas_get_an_importable_reference_and_the_notebook_with_outputs(toy):
+    namespace: dict = {}
+    exec((toy.solutions / "toy.py").read_text(), namespace)
+    assert (namespace["quadruple"](3), namespace["mean"]([1, 2])) == (12, 1.5)
+    assert "autograder" not in (toy.solutions / "toy.py").read_text().replace("source/toy/toy.py", "")
+    shown = [json.dumps(cell.outputs) for cell in cells(toy.solutions / "toy.ipynb") if cell.source.startswith("check(")]
+    assert len(shown) == 3 and all("Doubles small numbers." in text for text in shown[:2])
+    assert "Takes the mean of two." in shown[2] and "✗" not in "".join(shown)
+
+
+# --- what is found ----------------------------------------------------------------------------------------------------
+
+
+def into_notebook(text: str):
+    """Puts a line into a cell of the released notebook, by hand."""
+
+    def damage(toy: Module) -> None:
+        path = toy.release / "toy.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[2].source += f"\n{text}"
+        nbformat.write(notebook, path)
+
+    return damage
+
+
+def with_output(toy: Module) -> None:
+    path = toy.release / "toy.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    code = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    code.outputs = [nbformat.v4.new_output("stream", text="6\n")]
+    nbformat.write(notebook, path)
+
+
+def write(place: str, text: str = "x = 1\n"):
+    def damage(toy: Module) -> None:
+        path = toy.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    return damage
+
+
+def change(place: str, old: str, new: str):
+    return lambda toy: edit(toy.root / place, old, new)
+
+
+SOURCE, NOTEBOOK, CHECKS = "source/toy/toy.py", "release/toy/toy.ipynb", "release/toy/checks"
+HIDDEN_LINE = next(line for line in TEST_HIDDEN.splitlines() if "the secret question" in line)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "problem"),
+    [
+        (into_notebook("    twofold = x + x"), NOTEBOOK, "holds a line of the solution: twofold=x+x"),
+        (into_notebook("twofold  =  x+x"), NOTEBOOK, "holds a line of the solution"),
+        (into_notebook(HIDDEN_LINE), NOTEBOOK, "holds a line of tests/toy/test_hidden.py"),
+        (into_notebook('    """You multiply the number by itself. Look at what happens to 3."""'), NOTEBOOK, "mistakes.py"),
+        (into_notebook("# see /home/someone/course"), NOTEBOOK, "holds a path of the machine it was made on: /home/so"),
+        (into_notebook(r"# see C:\\Users"), NOTEBOOK, "holds a path of the machine"),
+        (into_notebook("# harmless"), NOTEBOOK, "stale, run `autograder release toy`"),
+        (with_output, NOTEBOOK, "has outputs"),
+        (write("release/toy/checks/__pycache__/test_public.cpython-311.pyc"), "test_public.cpython-311.pyc", "bytecode"),
+        (write("release/toy/checks/test_hidden.py", TEST_HIDDEN), f"{CHECKS}/test_hidden.py", "not made by"),
+        (write("release/toy/notes.txt"), "release/toy/notes.txt", "not made by"),
+        (lambda toy: (toy.release / "checks/test_public.py").unlink(), f"{CHECKS}/test_public.py", "missing"),
+        (lambda toy: (toy.release / "toy.ipynb").unlink(), NOTEBOOK, "missing"),
+        (lambda toy: next((toy.release / "data").rglob("batches.meta")).unlink(), "batches.meta", "missing"),
+        (lambda toy: (toy.release / "checks/reference.safetensors").unlink(), "reference.safetensors", "missing"),
+        (write("release/toy/checks/reference.safetensors"), "release/toy/checks", "damaged recordings"),
+        (lambda toy: (toy.solutions / "toy.py").unlink(), "solutions/toy/toy.py", "missing"),
+        (lambda toy: (toy.solutions / "toy.ipynb").unlink(), "solutions/toy/toy.ipynb", "missing"),
+        (lambda toy: shutil.rmtree(toy.release), NOTEBOOK, "missing"),
+        (change(SOURCE, "# # Toy numbers", "# # Toys"), NOTEBOOK, "stale"),
+        (change(SOURCE, "twofold = x + x", "twofold = 2 * x"), "solutions/toy/toy.py", "stale"),
+        (change(SOURCE, "twofold = x + x", "twofold = 2 * x"), "solutions/toy/toy.ipynb", "stale"),
+        (change(SOURCE, "/ len(numbers)", "/ 3"), "reference.safetensors", "stale"),
+        (change("tests/toy/test_public.py", "points=2", "points=3"), NOTEBOOK, "stale"),
+        (change("tests/toy/probes_public.py", "student.double(3)", "student.double(4)"), f"{CHECKS}/probes_public", "stale"),
+        (change("tests/toy/mistakes.py", "x * x", "x * x * x"), f"{CHECKS}/module.json", "stale"),
+        (change("solutions/toy/toy.py", "halfway", "middle"), "solutions/toy/toy.py", "stale"),
+    ],
+)  # fmt: skip
+def test_a_damage_is_named_with_its_file(toy, damage, file, problem, capsys):
+    damage(toy)
+    problems = releasing.check_release(toy)
+    assert [text for text in problems if file in text and problem in text], problems
+    assert cli.main(["release", "--check", "toy"]) == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_checking_changes_nothing(toy):
+    before = {path: path.stat().st_mtime_ns for path in toy.root.rglob("*") if ".autograder" not in path.parts}
+    releasing.check_release(toy)
+    assert {path: path.stat().st_mtime_ns for path in toy.root.rglob("*") if ".autograder" not in path.parts} == before
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new", "message"),
+    [
+        (SOURCE, "# # Toy numbers", "# # Toy numbers\n# twofold = x + x", "it would leak:\n  .*a line of the solution"),
+        (SOURCE, "# # Toy numbers", "# # See /home/someone/course", "it would leak:\n  .*a path of the machine"),
+        (SOURCE, "import math", "import math\n\nraise EOFError", "the solved notebook does not run:\n(.|\n)*EOFError"),
+        (SOURCE, 'role="grade" exercise="averages"', 'role="gade"', "unknown role 'gade'"),
+        (SOURCE, "### END SOLUTION", "###", "needs one ### BEGIN SOLUTION"),
+    ],
+)
+def test_a_wrong_source_is_not_released_and_the_old_release_stays(toy, place, old, new, message):
+    before = sorted(toy.release.rglob("*"))
+    edit(toy.root / place, old, new)
+    with pytest.raises(CourseError, match=message):
+        releasing.release(toy)
+    assert sorted(toy.release.rglob("*")) == before
+    assert not list(toy.root.glob(".release-*"))

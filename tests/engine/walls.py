@@ -1,0 +1,120 @@
+"""What a submission tries from inside, and what it must get: `python walls.py` prints it as JSON, for any user.
+
+Each body becomes the student's `mean`; its result, or the name of the exception it raises, is compared with `want`.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from toy_course import solved, write_course
+
+from autograder.course import Course, Module
+from autograder.notebook import read_cells, select
+from autograder.observer import Observer
+
+DENIED = ("PermissionError", "OSError")  # Landlock's EACCES, or a read-only file system
+UNREACHABLE = ("OSError", "ConnectionRefusedError", "FileNotFoundError", "gaierror", "TimeoutError")
+GONE = ("ProcessLookupError", "FileNotFoundError", "PermissionError")
+
+ATTEMPTS = {
+    # reading
+    "read the hidden probes": ("return open(TESTS + '/probes_hidden.py').read()", DENIED),
+    "read the hidden checks": ("return open(TESTS + '/test_hidden.py').read()", DENIED),
+    "read the solution": ("return open(COURSE + '/source/toy/toy.py').read()", DENIED),
+    "list the course": ("return os.listdir(COURSE)", DENIED),
+    "list its own home": ("return os.listdir(HOME)", DENIED),
+    "read the users": ("return open('/etc/passwd').read()", DENIED),
+    "read through a link": ("os.symlink(COURSE, 'way')\nreturn open('way/source/toy/toy.py').read()", DENIED),
+    "read the grader's environment": ("return open(f'/proc/{GRADER}/environ').read()", GONE),
+    "read its own process's": ("return open('/proc/self/environ').read()", GONE),
+    "list processes": ("return os.listdir('/proc')", DENIED),
+    "read the tiny data": ("return open('data/tiny-cifar-10/batches.meta', 'rb').read(1)[0]", (0x80,)),
+    "see the environment": ("return sorted(k for k in os.environ if 'TEST' in k or 'SECRET' in k)", ([],)),
+    "see the arguments": ("return [a for a in sys.argv if 'toy' in a or 'course' in a]", ([],)),
+    # writing
+    "write into the course": ("open(COURSE + '/mine', 'w')", DENIED),
+    "overwrite the source": ("open(COURSE + '/source/toy/toy.py', 'w')", DENIED),
+    "remove the source": ("os.remove(COURSE + '/source/toy/toy.py')", DENIED),
+    "rename the source": ("os.rename(COURSE + '/source/toy/toy.py', COURSE + '/source/toy/x')", DENIED),
+    "change its mode": ("os.chmod(COURSE + '/source/toy/toy.py', 0o777)", DENIED),
+    "change its times": ("os.utime(COURSE + '/source/toy/toy.py', (1, 1))", DENIED),
+    "change its attributes": ("os.setxattr(COURSE + '/source/toy/toy.py', 'user.x', b'1')", DENIED),
+    "write into the engine": ("open(ENGINE + '/mine.py', 'w')", DENIED),
+    "write into site-packages": ("open(torch.__file__ + '.mine', 'w')", DENIED),
+    "write beside its folder": ("open('../mine', 'w')", DENIED),
+    "write a device": ("open('/dev/urandom', 'w')", DENIED),
+    "write into its folder": ("open('mine', 'w').write('x')\nreturn open('mine').read()", ("x",)),
+    "see another's folder": ("return sorted(os.listdir())", (["data"],)),
+    "fill its folder": ("for n in range(9): open(f'f{n}', 'wb').write(bytes(2**24))", DENIED),
+    "mount something else": ("return libc.mount(b'x', b'.', b'tmpfs', 0, None), ctypes.get_errno()", ((-1, 1),)),
+    "open the mounts": ("return libc.umount2(os.getcwd().encode(), 2), ctypes.get_errno()", ((-1, 1),)),
+    # reaching
+    "connect to a port": ("socket.create_connection(('127.0.0.1', PORT), 1)", UNREACHABLE),
+    "connect to an abstract socket": ("socket.socket(socket.AF_UNIX).connect('\\0' + NAME)", UNREACHABLE),
+    "look up a name": ("socket.getaddrinfo('example.org', 80)", UNREACHABLE),
+    "reach the machine's services": ("return os.listdir('/run')", DENIED),
+    "signal the grader": ("os.kill(GRADER, 0)", GONE),
+    "know its parent": ("return os.getpid(), os.getppid()", ((1, 0),)),
+    "kill everyone": ("os.kill(-1, 9)", ("ProcessLookupError", None)),
+    "use other descriptors": ("return [n for n in range(256) if alive(n)]", ([0, 1, 2, 3],)),
+    "hear its standard input": ("return os.read(0, 10)", ("bytes",)),
+    "raise its limits": ("resource.setrlimit(resource.RLIMIT_CPU, (9999, 9999))", ("ValueError",)),
+    "win rights by a program": ("return libc.prctl(39, 0, 0, 0, 0)", (1,)),  # PR_GET_NO_NEW_PRIVS
+}
+
+PRELUDE = """
+import ctypes, os, resource, socket, sys, torch
+libc = ctypes.CDLL(None, use_errno=True)
+def alive(n):
+    try:
+        return os.fstat(n) and True
+    except OSError:
+        return False
+"""
+
+
+def attempts(module: Module, observer: Observer) -> dict:
+    """What each attempt gives: a plain value, or an exception's or another value's type name."""
+    import autograder
+
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
+        abstract.bind(f"\0{module.root}")
+        abstract.listen()
+        names = {
+            "COURSE": str(module.root),
+            "TESTS": str(module.tests),
+            "HOME": str(Path.home()),
+            "ENGINE": str(Path(autograder.__file__).parent),
+            "GRADER": os.getpid(),
+            "PORT": port.getsockname()[1],
+            "NAME": str(module.root),
+        }
+        prelude = PRELUDE + "\n".join(f"{name} = {value!r}" for name, value in names.items())
+        return {name: _attempt(observer, prelude, body) for name, (body, _) in ATTEMPTS.items()}
+
+
+def _attempt(observer: Observer, prelude: str, body: str) -> object:
+    mean = "def mean(numbers):\n" + "\n".join(f"    {line}" for line in body.splitlines())
+    code = select(read_cells(solved(mean=f"{prelude}\n{mean}")), observer.functions)
+    observation = observer.observe(code, only="mean").observations["means"]
+    if observation.state == "returned":
+        return getattr(observation.value, "type", observation.value)
+    return observation.error.type if observation.state == "raised" else f"{observation.state}: {observation.error}"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        module = Course(write_course(Path(folder))).module("toy")
+        with Observer(module.tests, "probes_public", ["double", "quadruple", "mean"], limit=5) as observer:
+            json.dump(attempts(module, observer), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
