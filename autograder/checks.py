@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.recording import Error, Other, Tensor, distance
+from autograder.recording import Error, Tensor, distance
 
 # Two machines may compute the same float32 figure, or draw the same random number, this far apart: the expected values
 # that students get were recorded elsewhere.
@@ -58,6 +58,24 @@ def check(function: str, points: float) -> Callable:
     return mark
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A function `(observed, expected) -> str | None`: what it returns is told to the student and costs no points."""
+
+    function: str
+    say: Callable[[Any, Any], str | None]
+
+
+def remark(function: str) -> Callable:
+    """Marks a function of a check file as a remark on the contract's `function`."""
+
+    def mark(say: Callable) -> Callable:
+        say.__remark__ = Remark(function, say)
+        return say
+
+    return mark
+
+
 # Distances measured by `same`, in units of its tolerance: below 1 passes. `verify` collects them to show how far right
 # answers stay below the line and wrong ones above it.
 _distances: ContextVar[list[float] | None] = ContextVar("distances", default=None)
@@ -77,7 +95,8 @@ def measured_distances() -> Iterator[list[float]]:
 def require(condition: bool, what: str, expected: str, found: Any, look: str = "") -> None:
     """Fails the check with a `Mismatch` unless `condition` holds."""
     if not condition:
-        raise Mismatch(what, expected, show(found), look)
+        # where to look is said about wrong answers; an exception tells its own line
+        raise Mismatch(what, expected, show(found), "" if isinstance(found, Error) else look)
 
 
 def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHINE, look: str = "") -> None:
@@ -149,8 +168,8 @@ def show(value: Any, limit: int = 300) -> str:
         text = ", ".join(show(v, limit) if not isinstance(v, str) else repr(v) for v in value[:12])
         text += ", …" if len(value) > 12 else ""
         text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
-    elif isinstance(value, (Tensor, Error, Other)):
-        text = repr(value)
+    elif isinstance(value, Error):
+        text = f"that it raised {value!r}"
     else:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

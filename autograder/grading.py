@@ -6,8 +6,8 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from autograder import source
@@ -15,7 +15,7 @@ from autograder.catalogue import Entry, read_catalogue
 from autograder.checks import Check
 from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
-from autograder.judge import PASSED, Judged, Verdict, clean, collect, judge
+from autograder.judge import PASSED, Judged, Verdict, clean, collect, collect_remarks, judge, remarks_on
 from autograder.notebook import Code, choose
 from autograder.observer import PUBLIC_SEED, Observer, Recording
 
@@ -31,6 +31,7 @@ class Graded:
     notes: tuple[tuple[str, str], ...]
     judged: tuple[Judged, ...] = ()
     cached: bool = False
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def score(self) -> float:
@@ -68,6 +69,7 @@ class Grader:
         self.statements = source.reference_statements(self.cells)
         self.reference = choose(self.statements, {}, self.functions)
         self.checks = _in_order(collect(module.tests), self.functions, module)
+        self.remarks = collect_remarks(module.tests)
         store = Course(module.root).store
         self.observers = {
             public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
@@ -146,7 +148,8 @@ class Grader:
         verdicts = self._name_mistakes(judged, recordings) if hints else [j.verdict for j in judged]
         # of the public process alone: in the other one the submission could write hidden probes into them
         notes = tuple((clean(cell), clean(note)) for cell, note in recordings[PUBLIC].notes)
-        return Graded(tuple(verdicts), notes, tuple(judged), all(r.cached for r in recordings.values()))
+        remarks = remarks_on(self.remarks, recordings[HIDDEN], expected[HIDDEN])
+        return Graded(tuple(verdicts), notes, tuple(judged), all(r.cached for r in recordings.values()), remarks)
 
     def _name_mistakes(self, judged: list[Judged], recordings: dict[bool, Recording]) -> list[Verdict]:
         found = {name: self._diagnose(name, judged, recordings) for name in self.functions}

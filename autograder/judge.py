@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autograder.checks import Check, Mismatch, measured_distances
+from autograder.checks import Check, Mismatch, Remark, measured_distances
 from autograder.course import CourseError
 from autograder.observer import Observed, Recording, Unavailable
 
@@ -53,7 +53,18 @@ class Judged:
 
 
 def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden.py")) -> list[Check]:
-    """The checks in `folder`, collected by pytest, in the order of the files.
+    """The checks in `folder`, collected by pytest, in the order of the files."""
+    return _collect(folder, files).checks
+
+
+def collect_remarks(folder: Path) -> list[Remark]:
+    """The remarks among the hidden checks in `folder`, for recordings of the hidden probes."""
+    files = [name for name in ("test_hidden.py",) if (folder / name).is_file()]
+    return _collect(folder, files).remarks if files else []
+
+
+def _collect(folder: Path, files: Iterable[str]) -> "_Collector":
+    """What pytest finds in the files.
 
     Raises:
         CourseError: a check file does not import, or holds no check; with pytest's own explanation.
@@ -80,15 +91,18 @@ def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden
         status = pytest.main([*arguments, *map(str, paths)], plugins=[collector])
     if status != pytest.ExitCode.OK:
         raise CourseError(f"the checks in {folder} could not be collected:\n{output.getvalue().strip()}")
-    return collector.checks
+    return collector
 
 
 class _Collector:
     def __init__(self) -> None:
         self.checks: list[Check] = []
+        self.remarks: list[Remark] = []
 
     def pytest_collection_modifyitems(self, items: list) -> None:
         self.checks = [item.function.__check__ for item in items if hasattr(item.function, "__check__")]
+        modules = dict.fromkeys(item.module for item in items)
+        self.remarks = [f.__remark__ for module in modules for f in vars(module).values() if hasattr(f, "__remark__")]
 
 
 @contextlib.contextmanager
@@ -108,6 +122,17 @@ def judge(
     A set that `observed` does not hold was not observed: its checks are "not graded".
     """
     return [_judge_one(check, observed.get(check.public), expected.get(check.public)) for check in checks]
+
+
+def remarks_on(remarks: Iterable[Remark], observed: Recording, expected: Recording) -> dict[str, str]:
+    """What there is to say on each function, by its name; a remark that has nothing to look at says nothing."""
+    said = {}
+    for remark in remarks:
+        with contextlib.suppress(Exception):
+            text = remark.say(Observed(observed), Observed(expected))
+            if text:
+                said[remark.function] = text
+    return said
 
 
 def _judge_one(check: Check, observed: Recording | None, expected: Recording | None) -> Judged:
@@ -135,11 +160,11 @@ def _unavailable(verdict: Verdict, error: Unavailable, wanted: Observed, expecte
     observation = error.observation
     if expected.observations[error.probe].state != "returned":
         return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")
-    state = FAILED if observation.state == "raised" else observation.state
-    message = clean(str(observation.error))
     if observation.state == "raised":
-        message = f"`{verdict.function}` raised {message}"
-    return replace(verdict, state=state, points=0, message=message)
+        return replace(
+            verdict, state=FAILED, points=0, message=clean(f"`{verdict.function}` raised {observation.error}")
+        )
+    return replace(verdict, state=observation.state, points=0, message=clean(observation.error.message))
 
 
 def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:

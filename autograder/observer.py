@@ -322,7 +322,7 @@ def _start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
     package = str(Path(__file__).parent.parent)
     start = f"import sys; sys.path.append({package!r}); from autograder import worker; worker.main({theirs})"
     server = subprocess.Popen(
-        [sys.executable, "-I", "-c", start],
+        [sys.executable, "-IB", "-c", start],
         pass_fds=theirs,
         env=environment | kept,
         stdin=subprocess.DEVNULL,

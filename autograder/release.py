@@ -325,5 +325,5 @@ def _secret_lines(module: Module, cells: list[SourceCell]) -> dict[str, str]:
 
 
 def _squeezed(line: str) -> str:
-    """A line without spaces, so that a changed indentation hides nothing."""
-    return "".join(line.split())
+    """A line without spaces and comment marks, so that another indentation or a comment hides nothing."""
+    return "".join(line.split()).lstrip("#")

@@ -53,6 +53,9 @@ class Result:
             if verdicts
             else [],
             "checks": [{"exercise": _exercise_of(v.function, exercises), **v.as_dict()} for v in verdicts],
+            "remarks": [{"function": f, "remark": text} for f, text in self.graded.remarks.items()]
+            if self.graded
+            else [],
             "cells": [{"cell": cell, "note": note} for cell, note in (self.graded.notes if self.graded else ())],
         }
 
@@ -111,7 +114,7 @@ def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[di
     """Verdicts by exercise and function, as the templates want them."""
     sections = []
     for name, functions in exercises.items():
-        groups = [function_group(function, graded.verdicts) for function in functions] if graded else []
+        groups = [function_group(function, graded) for function in functions] if graded else []
         groups = [group for group in groups if group["verdicts"]]
         if groups:
             points = [sum(group[key] for group in groups) for key in ("points", "maximum")]
@@ -119,20 +122,18 @@ def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[di
     return sections
 
 
-def function_group(function: str, verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
-    """One function's verdicts with its points, its hint, and what to say once for the whole function."""
-    mine = [verdict for verdict in verdicts if verdict.function == function]
-    # what a hidden probe says never reaches the student, and this too a submission can say itself
-    texts = [(v.message if v.public else f"`{function}` is missing.") for v in mine if v.state == "missing"]
-    missing = next(iter(texts), "")
+def function_group(function: str, graded: Graded) -> dict[str, Any]:
+    """One function's verdicts with its points, its hint, its remark, and what to say once for the whole function."""
+    mine = [verdict for verdict in graded.verdicts if verdict.function == function]
     return {
         "name": function,
         "verdicts": mine,
         "points": sum(v.points for v in mine),
         "maximum": sum(v.maximum for v in mine),
         "hint": next((v.hint for v in mine if v.hint), ""),
-        "missing": missing,
+        "missing": next((v.message for v in mine if v.state == "missing"), ""),
         "passed": all(v.state == PASSED for v in mine),
+        "remark": graded.remarks.get(function, ""),
     }
 
 
@@ -144,6 +145,7 @@ def _template(name: str):
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["points"] = number
     environment.filters["code"] = _code
+    environment.filters["without_folders"] = _without_folders
     environment.globals["icons"] = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
     return environment.get_template(name)
 
@@ -153,3 +155,8 @@ def _code(text: str):
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _without_folders(text: str) -> str:
+    """Paths cut down to their file names: where a TA keeps the class is no student's business."""
+    return re.sub(r"[^\s:()]*/", "", text)

@@ -203,8 +203,6 @@ def limit_resources(memory: int, cpu_seconds: int) -> None:
 
 def default_readable() -> list[Path]:
     """What Python needs to go on importing: its own installation and the system's libraries, nothing of the course."""
-    import matplotlib
-
     places = [
         sys.prefix,
         sys.base_prefix,
@@ -218,7 +216,6 @@ def default_readable() -> list[Path]:
         "/dev/urandom",
         "/dev/random",
         "/sys/devices/system/cpu",
-        matplotlib.get_cachedir(),
     ]
     return [Path(place) for place in places if Path(place).exists()] + [Path(__file__).parent]
 

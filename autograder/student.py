@@ -9,11 +9,13 @@ import functools
 import json
 from pathlib import Path
 
+from autograder.course import CourseError
 from autograder.diagnose import KNOWN, KnownMistake, diagnose, load_known
 from autograder.grading import Graded, probes_of, with_hints
 from autograder.judge import PASSED, collect, judge
 from autograder.notebook import Cell, Code, select
-from autograder.observer import Observer, Recording, load_recording
+from autograder.observer import GraderFault, Observer, Recording, load_recording
+from autograder.recording import Malformed
 from autograder.report import check_table, function_group, number
 
 SECONDS = 10.0
@@ -71,7 +73,13 @@ def check(name: str | None = None) -> None:
         CheckError: an unknown name, or no `checks/` folder beside the notebook.
     """
     bundle = _bundle(Path.cwd() / "checks")
-    graded = bundle.grade(select(_cells(), bundle.functions), _functions(bundle, name))
+    functions, code = _functions(bundle, name), select(_cells(), bundle.functions)
+    try:
+        graded = bundle.grade(code, functions)
+    except (GraderFault, CourseError, Malformed) as error:
+        raise CheckError(
+            f"the checks themselves failed ({error}): restart the kernel, or get the folder again."
+        ) from None
     _show(graded, bundle.exercises)
 
 
@@ -121,7 +129,7 @@ def as_text(graded: Graded) -> str:
     """The verdicts for a terminal."""
     lines = []
     for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
-        group = function_group(function, graded.verdicts)
+        group = function_group(function, graded)
         lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} public points")
         lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
         for verdict in group["verdicts"]:

@@ -1,8 +1,6 @@
 """The process that holds torch and the probes, and forks once for every submission it observes.
 
-    python -I -m autograder.worker FD [FD …]      one worker process for every socket descriptor
-
-It is started without the caller's environment or descriptors, knows no check, answer or grade, and never runs a
+The grader starts it with `main`, on one socket for every worker. It is started without the caller's environment or descriptors, knows no check, answer or grade, and never runs a
 student's code itself: a fork of it does, behind the walls of `sandbox`. Importing torch takes seconds, a fork of a
 process that has it takes milliseconds.
 
@@ -18,7 +16,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -233,7 +230,7 @@ def _started() -> tuple[int, int]:
 
 def _end(child: int, ending: str) -> int:
     """Waits for the fork, or kills it. As process 1 of its namespace it takes everything it started with it."""
-    if ending != "finished" or not _exits(child, seconds=5):  # it may close its descriptor and go on
+    if ending != "finished" or not _exits(child, seconds=1):  # it may close its descriptor and go on
         os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -306,7 +303,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]])

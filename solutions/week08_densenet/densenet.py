@@ -104,10 +104,10 @@ def train_one_epoch(net: nn.Module, loader: DataLoader, criterion: Callable, opt
         loss = criterion(F.log_softmax(scores, dim=1), labels)
         loss.backward()
         optimizer.step()
-        loss_sum += loss.item() * len(labels)
-        correct += (scores.argmax(dim=1) == labels).sum().item()
+        loss_sum += loss.detach() * len(labels)  # a tensor until the end: .item() would wait for the GPU here
+        correct += (scores.argmax(dim=1) == labels).sum()
         seen += len(labels)
-    return loss_sum / seen, correct / seen
+    return float(loss_sum / seen), float(correct / seen)
 
 
 def evaluate(net: nn.Module, loader: DataLoader, criterion: Callable, device: torch.device) -> tuple[float, float]:
@@ -122,10 +122,10 @@ def evaluate(net: nn.Module, loader: DataLoader, criterion: Callable, device: to
         for images, labels in loader:
             images, labels = images.to(device), labels.to(device)
             scores = net(images)
-            loss_sum += criterion(F.log_softmax(scores, dim=1), labels).item() * len(labels)
-            correct += (scores.argmax(dim=1) == labels).sum().item()
+            loss_sum += criterion(F.log_softmax(scores, dim=1), labels) * len(labels)
+            correct += (scores.argmax(dim=1) == labels).sum()
             seen += len(labels)
-    return loss_sum / seen, correct / seen
+    return float(loss_sum / seen), float(correct / seen)
 
 
 def fit(net: nn.Module, train_loader: DataLoader, test_loader: DataLoader, criterion: Callable,

@@ -6,6 +6,7 @@ file touched, a process left, a connection made, a page that carries more than t
 In the cells `@NAME@` stands for a path or a port of the course under attack.
 """
 
+# ruff: noqa: E501
 from dataclasses import dataclass
 
 

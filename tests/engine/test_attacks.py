@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
 
 from autograder import sandbox
+from autograder.course import Module
+from autograder.notebook import MAX_NOTEBOOK_BYTES, Unreadable
+from autograder.submissions import Submission, find_submissions
 
 NOBODY = 65534
 USERS = ["root", "user"] if hasattr(os, "getuid") and os.getuid() == 0 else ["user"]
@@ -19,19 +24,18 @@ needs_walls = pytest.mark.skipif(bool(sandbox.missing_walls()), reason="the sand
 
 
 @pytest.fixture(scope="session")
-def seen(tmp_path_factory):
+def seen():
     """What was seen of every attack, by user; both users strike at the same time, each in a course of its own."""
     started = {}
     for user in USERS:
-        base = tmp_path_factory.mktemp("corpus")
+        base = Path(tempfile.mkdtemp(prefix="corpus-"))  # not pytest's own folder, which is closed to others
+        base.chmod(0o755)
         course, report = base / "course", base / "course" / "report.json"
         course.mkdir()
         who = []
         if user == "user" and os.getuid() == 0:
             who = [str(NOBODY)]
             os.chown(course, NOBODY, NOBODY)
-            for folder in (base, *base.parents[:3]):  # pytest's own folders are closed to others
-                    folder.chmod(0o755)
         command = [sys.executable, str(Path(__file__).with_name("corpus.py")), str(course), str(report), *who]
         started[user] = (report, subprocess.Popen(command, stderr=subprocess.PIPE))
     found = {}
@@ -39,6 +43,7 @@ def seen(tmp_path_factory):
         error = process.communicate(timeout=600)[1].decode()
         assert process.returncode == 0, error
         found[user] = json.loads(report.read_text())
+        shutil.rmtree(report.parents[1])
     return found
 
 
@@ -71,3 +76,62 @@ def test_the_corpus_is_of_size():
     assert len(ATTACKS) >= 50
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
     assert all(attack.goal and attack.mechanism and attack.cell.strip() for attack in ATTACKS)
+
+
+# --- tricks with files ------------------------------------------------------------------------------------------------
+
+
+def course(root: Path) -> Module:
+    (root / "source/toy").mkdir(parents=True)
+    (root / "source/toy/toy.py").write_text("# %%")
+    (root / "solutions/toy").mkdir(parents=True)
+    (root / "solutions/toy/toy.ipynb").write_text("the solutions")
+    (root / "submitted").mkdir()
+    return Module(root, "toy")
+
+
+def link_notebook(root: Path) -> None:
+    (root / "submitted/mallory/toy").mkdir(parents=True)
+    (root / "submitted/mallory/toy/toy.ipynb").symlink_to(root / "solutions/toy/toy.ipynb")
+
+
+def link_folder(root: Path) -> None:
+    (root / "submitted/mallory").mkdir()
+    (root / "submitted/mallory/toy").symlink_to(root / "solutions/toy")
+
+
+def link_student(root: Path) -> None:
+    (root / "submitted/mallory").symlink_to(root / "solutions")
+
+
+def link_nowhere(root: Path) -> None:
+    (root / "submitted/mallory/toy").mkdir(parents=True)
+    (root / "submitted/mallory/toy/toy.ipynb").symlink_to("/nonexistent")
+
+
+def folder_for_notebook(root: Path) -> None:
+    (root / "submitted/mallory/toy/toy.ipynb").mkdir(parents=True)
+
+
+def pipe_for_notebook(root: Path) -> None:
+    (root / "submitted/mallory/toy").mkdir(parents=True)
+    os.mkfifo(root / "submitted/mallory/toy/toy.ipynb")
+
+
+TRICKS = [link_notebook, link_folder, link_student, link_nowhere, folder_for_notebook, pipe_for_notebook]
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.__name__)
+def test_file_trick_is_refused(trick, tmp_path):
+    module = course(tmp_path)
+    trick(tmp_path)
+    (submission,) = find_submissions(module, [])
+    assert submission.student == "mallory" and submission.problem
+
+
+def test_a_file_of_holes_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "toy.ipynb"
+    with path.open("wb") as file:
+        file.truncate(MAX_NOTEBOOK_BYTES * 1000)
+    with pytest.raises(Unreadable, match="too large"):
+        Submission("mallory", path).read()

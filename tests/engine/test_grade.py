@@ -51,7 +51,7 @@ def submit(module: Module, student: str, data: bytes) -> Path:
 def grade(course, shared, monkeypatch, capsys):
     """Runs `autograder grade toys …` in the course; gives the exit status, stdout and stderr."""
     monkeypatch.chdir(course.root)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "1000")
 
     def run(*arguments: object) -> tuple[int, str, str]:
         status = cli.main(["grade", *map(str, arguments)])
@@ -60,10 +60,13 @@ def grade(course, shared, monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def graded(course, grade) -> Path:
+@pytest.fixture(scope="module")
+def graded(course, shared_grader) -> Path:
     """The folder with the grades of the whole class."""
-    assert grade("toys", "--seed", 7)[0] == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autograder.grade.Grader", shared_grader)
+        patch.chdir(course.root)
+        assert cli.main(["grade", "toys", "--seed", "7"]) == 1
     return course.root / "grades" / "toys"
 
 

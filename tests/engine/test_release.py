@@ -3,11 +3,12 @@
 import contextlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import needs_walls
+from conftest import collected_once, needs_walls
 from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 from toy_course import TEST_HIDDEN, write_course
 
@@ -18,23 +19,37 @@ from autograder.course import Course, CourseError, Module
 pytestmark = needs_walls
 
 
+@contextlib.contextmanager
+def imported_anew():
+    """Lets a package of the name `toy` be imported from another folder, and forgets it afterwards."""
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "toy"}
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "toy"]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, observers) -> Path:
     """A course whose toy was released once, for real: the solved notebook was run."""
     root = write_course(tmp_path_factory.mktemp("released"))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, imported_anew():
         patch.setattr(releasing, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
         releasing.release(Course(root).module("toy"))
     return root
 
 
 @pytest.fixture
-def toy(made, tmp_path, monkeypatch, observers) -> Module:
+def copy(made, tmp_path, monkeypatch, observers):
     """A copy of the released course, to be damaged; the shared workers answer its public probes."""
     shutil.copytree(made, tmp_path / "course")
     monkeypatch.setattr(releasing, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
+    monkeypatch.setattr(releasing, "collect", collected_once)
     monkeypatch.chdir(tmp_path / "course")
-    return Course(tmp_path / "course").module("toy")
+    with imported_anew():
+        yield Course(tmp_path / "course").module("toy")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -50,14 +65,14 @@ def cells(path: Path) -> list:
 # --- what is made -----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_released_passes_the_check(toy, capsys):
-    assert releasing.check_release(toy) == []
+def test_what_is_released_passes_the_check(copy, capsys):
+    assert releasing.check_release(copy) == []
     assert cli.main(["release", "--check"]) == 0
     assert "nothing leaks" in capsys.readouterr().out
 
 
-def test_students_get_stubs_public_checks_and_data_and_nothing_else(toy):
-    files = {str(path.relative_to(toy.release)) for path in toy.release.rglob("*") if path.is_file()}
+def test_students_get_stubs_public_checks_and_data_and_nothing_else(copy):
+    files = {str(path.relative_to(copy.release)) for path in copy.release.rglob("*") if path.is_file()}
     assert {name for name in files if not name.startswith(("data/", "checks/mistakes."))} == {
         "toy.ipynb",
         "checks/__init__.py",
@@ -67,15 +82,15 @@ def test_students_get_stubs_public_checks_and_data_and_nothing_else(toy):
         "checks/reference.safetensors",
     }
     assert any(name.startswith("data/") for name in files)
-    nothing = b"".join(path.read_bytes() for path in toy.release.rglob("*") if path.is_file())
+    nothing = b"".join(path.read_bytes() for path in copy.release.rglob("*") if path.is_file())
     for secret in (b"twofold", b"halfway", b"len(numbers)", b"the secret", b"long_means", b"BEGIN SOLUTION", b"PAIR"):
         assert secret not in nothing
-    released = "\n".join(cell.source for cell in cells(toy.release / "toy.ipynb"))
+    released = "\n".join(cell.source for cell in cells(copy.release / "toy.ipynb"))
     assert released.count("raise NotImplementedError") == 3 and "*Your answer here.*" in released
 
 
-def test_the_released_notebook_is_valid_for_nbgrader(toy):
-    notebook = nbformat.read(toy.release / "toy.ipynb", as_version=4)
+def test_the_released_notebook_is_valid_for_nbgrader(copy):
+    notebook = nbformat.read(copy.release / "toy.ipynb", as_version=4)
     nbformat.validate(notebook)
     validator = MetadataValidatorV3()
     validator.validate_nb(notebook)
@@ -86,8 +101,8 @@ def test_the_released_notebook_is_valid_for_nbgrader(toy):
             validator.validate_cell(cell)
 
 
-def test_points_are_the_sum_of_the_checks(toy):
-    roles = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader for cell in cells(toy.release / "toy.ipynb")
+def test_points_are_the_sum_of_the_checks(copy):
+    roles = {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader for cell in cells(copy.release / "toy.ipynb")
              if "nbgrader" in cell.metadata}  # fmt: skip
     assert {name: role.points for name, role in roles.items() if role.grade} == {
         "exercise-arithmetic": 4,
@@ -98,12 +113,12 @@ def test_points_are_the_sum_of_the_checks(toy):
     assert all(role.locked for name, role in roles.items() if name.startswith(("check-", "exercise-")))
 
 
-def test_tas_get_an_importable_reference_and_the_notebook_with_outputs(toy):
+def test_tas_get_an_importable_reference_and_the_notebook_with_outputs(copy):
     namespace: dict = {}
-    exec((toy.solutions / "toy.py").read_text(), namespace)
+    exec((copy.solutions / "toy.py").read_text(), namespace)
     assert (namespace["quadruple"](3), namespace["mean"]([1, 2])) == (12, 1.5)
-    assert "autograder" not in (toy.solutions / "toy.py").read_text().replace("source/toy/toy.py", "")
-    shown = [json.dumps(cell.outputs) for cell in cells(toy.solutions / "toy.ipynb") if cell.source.startswith("check(")]
+    assert "autograder" not in (copy.solutions / "toy.py").read_text().replace("source/toy/toy.py", "")
+    shown = [json.dumps(cell.outputs) for cell in cells(copy.solutions / "toy.ipynb") if cell.source.startswith("check(")]
     assert len(shown) == 3 and all("Doubles small numbers." in text for text in shown[:2])
     assert "Takes the mean of two." in shown[2] and "✗" not in "".join(shown)
 
@@ -114,8 +129,8 @@ def test_tas_get_an_importable_reference_and_the_notebook_with_outputs(toy):
 def into_notebook(text: str):
     """Puts a line into a cell of the released notebook, by hand."""
 
-    def damage(toy: Module) -> None:
-        path = toy.release / "toy.ipynb"
+    def damage(copy: Module) -> None:
+        path = copy.release / "toy.ipynb"
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[2].source += f"\n{text}"
         nbformat.write(notebook, path)
@@ -123,8 +138,8 @@ def into_notebook(text: str):
     return damage
 
 
-def with_output(toy: Module) -> None:
-    path = toy.release / "toy.ipynb"
+def with_output(copy: Module) -> None:
+    path = copy.release / "toy.ipynb"
     notebook = nbformat.read(path, as_version=4)
     code = next(cell for cell in notebook.cells if cell.cell_type == "code")
     code.outputs = [nbformat.v4.new_output("stream", text="6\n")]
@@ -132,8 +147,8 @@ def with_output(toy: Module) -> None:
 
 
 def write(place: str, text: str = "x = 1\n"):
-    def damage(toy: Module) -> None:
-        path = toy.root / place
+    def damage(copy: Module) -> None:
+        path = copy.root / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
@@ -141,7 +156,7 @@ def write(place: str, text: str = "x = 1\n"):
 
 
 def change(place: str, old: str, new: str):
-    return lambda toy: edit(toy.root / place, old, new)
+    return lambda copy: edit(copy.root / place, old, new)
 
 
 SOURCE, NOTEBOOK, CHECKS = "source/toy/toy.py", "release/toy/toy.ipynb", "release/toy/checks"
@@ -151,8 +166,8 @@ HIDDEN_LINE = next(line for line in TEST_HIDDEN.splitlines() if "the secret ques
 @pytest.mark.parametrize(
     ("damage", "file", "problem"),
     [
-        (into_notebook("    twofold = x + x"), NOTEBOOK, "holds a line of the solution: twofold=x+x"),
-        (into_notebook("twofold  =  x+x"), NOTEBOOK, "holds a line of the solution"),
+        (into_notebook("    halfway = double(x)"), NOTEBOOK, "holds a line of the solution: halfway=double(x)"),
+        (into_notebook("#   halfway=double( x )"), NOTEBOOK, "holds a line of the solution"),
         (into_notebook(HIDDEN_LINE), NOTEBOOK, "holds a line of tests/toy/test_hidden.py"),
         (into_notebook('    """You multiply the number by itself. Look at what happens to 3."""'), NOTEBOOK, "mistakes.py"),
         (into_notebook("# see /home/someone/course"), NOTEBOOK, "holds a path of the machine it was made on: /home/so"),
@@ -162,14 +177,14 @@ HIDDEN_LINE = next(line for line in TEST_HIDDEN.splitlines() if "the secret ques
         (write("release/toy/checks/__pycache__/test_public.cpython-311.pyc"), "test_public.cpython-311.pyc", "bytecode"),
         (write("release/toy/checks/test_hidden.py", TEST_HIDDEN), f"{CHECKS}/test_hidden.py", "not made by"),
         (write("release/toy/notes.txt"), "release/toy/notes.txt", "not made by"),
-        (lambda toy: (toy.release / "checks/test_public.py").unlink(), f"{CHECKS}/test_public.py", "missing"),
-        (lambda toy: (toy.release / "toy.ipynb").unlink(), NOTEBOOK, "missing"),
-        (lambda toy: next((toy.release / "data").rglob("batches.meta")).unlink(), "batches.meta", "missing"),
-        (lambda toy: (toy.release / "checks/reference.safetensors").unlink(), "reference.safetensors", "missing"),
+        (lambda copy: (copy.release / "checks/test_public.py").unlink(), f"{CHECKS}/test_public.py", "missing"),
+        (lambda copy: (copy.release / "toy.ipynb").unlink(), NOTEBOOK, "missing"),
+        (lambda copy: next((copy.release / "data").rglob("batches.meta")).unlink(), "batches.meta", "missing"),
+        (lambda copy: (copy.release / "checks/reference.safetensors").unlink(), "reference.safetensors", "missing"),
         (write("release/toy/checks/reference.safetensors"), "release/toy/checks", "damaged recordings"),
-        (lambda toy: (toy.solutions / "toy.py").unlink(), "solutions/toy/toy.py", "missing"),
-        (lambda toy: (toy.solutions / "toy.ipynb").unlink(), "solutions/toy/toy.ipynb", "missing"),
-        (lambda toy: shutil.rmtree(toy.release), NOTEBOOK, "missing"),
+        (lambda copy: (copy.solutions / "toy.py").unlink(), "solutions/toy/toy.py", "missing"),
+        (lambda copy: (copy.solutions / "toy.ipynb").unlink(), "solutions/toy/toy.ipynb", "missing"),
+        (lambda copy: shutil.rmtree(copy.release), NOTEBOOK, "missing"),
         (change(SOURCE, "# # Toy numbers", "# # Toys"), NOTEBOOK, "stale"),
         (change(SOURCE, "twofold = x + x", "twofold = 2 * x"), "solutions/toy/toy.py", "stale"),
         (change(SOURCE, "twofold = x + x", "twofold = 2 * x"), "solutions/toy/toy.ipynb", "stale"),
@@ -180,34 +195,33 @@ HIDDEN_LINE = next(line for line in TEST_HIDDEN.splitlines() if "the secret ques
         (change("solutions/toy/toy.py", "halfway", "middle"), "solutions/toy/toy.py", "stale"),
     ],
 )  # fmt: skip
-def test_a_damage_is_named_with_its_file(toy, damage, file, problem, capsys):
-    damage(toy)
-    problems = releasing.check_release(toy)
+def test_a_damage_is_named_with_its_file(copy, damage, file, problem):
+    damage(copy)
+    problems = releasing.check_release(copy)
     assert [text for text in problems if file in text and problem in text], problems
+
+
+def test_checking_changes_nothing_and_fails(copy, capsys):
+    (copy.release / "notes.txt").write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in copy.root.rglob("*") if ".autograder" not in path.parts}
     assert cli.main(["release", "--check", "toy"]) == 1
-    assert problem in capsys.readouterr().err
-
-
-def test_checking_changes_nothing(toy):
-    before = {path: path.stat().st_mtime_ns for path in toy.root.rglob("*") if ".autograder" not in path.parts}
-    releasing.check_release(toy)
-    assert {path: path.stat().st_mtime_ns for path in toy.root.rglob("*") if ".autograder" not in path.parts} == before
+    assert capsys.readouterr().err == "release/toy/notes.txt: not made by `autograder release`, delete it\n"
+    assert {path: path.stat().st_mtime_ns for path in copy.root.rglob("*") if ".autograder" not in path.parts} == before
 
 
 @pytest.mark.parametrize(
     ("place", "old", "new", "message"),
     [
-        (SOURCE, "# # Toy numbers", "# # Toy numbers\n# twofold = x + x", "it would leak:\n  .*a line of the solution"),
         (SOURCE, "# # Toy numbers", "# # See /home/someone/course", "it would leak:\n  .*a path of the machine"),
         (SOURCE, "import math", "import math\n\nraise EOFError", "the solved notebook does not run:\n(.|\n)*EOFError"),
         (SOURCE, 'role="grade" exercise="averages"', 'role="gade"', "unknown role 'gade'"),
         (SOURCE, "### END SOLUTION", "###", "needs one ### BEGIN SOLUTION"),
     ],
 )
-def test_a_wrong_source_is_not_released_and_the_old_release_stays(toy, place, old, new, message):
-    before = sorted(toy.release.rglob("*"))
-    edit(toy.root / place, old, new)
+def test_a_wrong_source_is_not_released_and_the_old_release_stays(copy, place, old, new, message):
+    before = sorted(copy.release.rglob("*"))
+    edit(copy.root / place, old, new)
     with pytest.raises(CourseError, match=message):
-        releasing.release(toy)
-    assert sorted(toy.release.rglob("*")) == before
-    assert not list(toy.root.glob(".release-*"))
+        releasing.release(copy)
+    assert sorted(copy.release.rglob("*")) == before
+    assert not list(copy.root.glob(".release-*"))

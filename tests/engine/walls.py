@@ -17,7 +17,7 @@ from autograder.course import Course, Module
 from autograder.notebook import read_cells, select
 from autograder.observer import Observer
 
-DENIED = ("PermissionError", "OSError")  # Landlock's EACCES, or a read-only file system
+DENIED = ("PermissionError", "OSError", "FileNotFoundError")  # Landlock's EACCES, read-only, or not there at all
 UNREACHABLE = ("OSError", "ConnectionRefusedError", "FileNotFoundError", "gaierror", "TimeoutError")
 GONE = ("ProcessLookupError", "FileNotFoundError", "PermissionError")
 

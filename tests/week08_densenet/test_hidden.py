@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autograder.checks import check, require, same
+from autograder.checks import check, remark, require, same
 from autograder.recording import Error, Tensor
 
 from .test_public import (
@@ -854,3 +854,27 @@ def test_history_is_only_read(observed, expected):
     seen, right = observed.curves_of_drawn_epochs, expected.curves_of_drawn_epochs
     require(len(axes_of(seen["figure"])) == 2, "plot_history(history)", "a figure with two axes", "another")
     same(seen["history after"], right["given"], "the history after plot_history(history)", look="Draw it, only.")
+
+
+# --- remarks ----------------------------------------------------------------------------------------------------------
+
+
+@remark("train_one_epoch")
+def waits_in_training(observed, expected):
+    """How often the training loop waits for the accelerator."""
+    return _waits(observed.train_on_accelerator)
+
+
+@remark("evaluate")
+def waits_in_testing(observed, expected):
+    """How often the test loop waits for the accelerator."""
+    return _waits(observed.evaluate_on_accelerator)
+
+
+def _waits(seen: dict) -> str | None:
+    """Something to say when the loop waits more often than once a batch and, for the sums, twice at the end."""
+    waits, batches = seen["synchronisations"], seen["batches"]
+    if isinstance(seen["figures"], Error) or waits <= batches + 2:
+        return None
+    return (f"On a GPU this loop waits {waits} times for {batches} batches: each `.item()`, `.cpu()`, `float()` or `print` of "
+            "a tensor stops Python until the GPU has caught up. Sums can stay tensors until the last batch.")  # fmt: skip
