@@ -125,13 +125,15 @@ def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[di
 def function_group(function: str, graded: Graded) -> dict[str, Any]:
     """One function's verdicts with its points, its hint, its remark, and what to say once for the whole function."""
     mine = [verdict for verdict in graded.verdicts if verdict.function == function]
+    # what a hidden probe says never reaches the student, and this too a submission can say itself
+    missing = [v.message if v.public else f"`{function}` is missing." for v in mine if v.state == "missing"]
     return {
         "name": function,
         "verdicts": mine,
         "points": sum(v.points for v in mine),
         "maximum": sum(v.maximum for v in mine),
         "hint": next((v.hint for v in mine if v.hint), ""),
-        "missing": next((v.message for v in mine if v.state == "missing"), ""),
+        "missing": next(iter(missing), ""),
         "passed": all(v.state == PASSED for v in mine),
         "remark": graded.remarks.get(function, ""),
     }

@@ -1,8 +1,8 @@
 """The process that holds torch and the probes, and forks once for every submission it observes.
 
-The grader starts it with `main`, on one socket for every worker. It is started without the caller's environment or descriptors, knows no check, answer or grade, and never runs a
-student's code itself: a fork of it does, behind the walls of `sandbox`. Importing torch takes seconds, a fork of a
-process that has it takes milliseconds.
+The grader starts it with `main`, on one socket for every worker, without the caller's environment or descriptors. It knows
+no check, answer or grade, and never runs a student's code itself: a fork of it does, behind the walls of `sandbox`.
+Importing torch takes seconds, a fork of a process that has it takes milliseconds.
 
 A job on the socket is a JSON header and a body; the answer is a JSON header (how the fork ended) and the bytes it sent.
 """

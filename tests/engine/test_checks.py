@@ -64,7 +64,6 @@ def test_same_accepts(found, expected):
         (floats(1, nan), floats(1, 2), "it: expected [1, 2], found [1, nan]."),
         (floats(*range(9)), floats(*[2] * 9), "it: expected values from 2 to 2 with mean 2, found values from 0 to 8"),
         (Other("set", "{1}"), 1, "it: expected 1, found a set ({1})."),
-        (Error("ValueError", "no"), 1, "it: expected 1, found ValueError: no."),
         (None, 1.0, "it: expected the Python float 1, found None."),
     ],
 )
@@ -73,6 +72,11 @@ def test_same_refuses_with_the_place_and_both_values(found, expected, message):
         same(found, expected, "it", within=1e-6, look="Look there.")
     assert str(error.value).startswith(message) and str(error.value).endswith("Look there.")
     assert (error.value.look, error.value.what.startswith("it")) == ("Look there.", True)
+
+
+def test_an_exception_in_place_of_a_value_is_told_without_advice():
+    with pytest.raises(Mismatch, match=r"^it: expected 1, found that it raised ValueError: no\.$"):
+        same(Error("ValueError", "no"), 1, "it", look="Look there.")
 
 
 def test_the_tolerance_is_relative_to_large_and_absolute_near_small():
