@@ -23,7 +23,11 @@ def densenet121(classes: int = 1000) -> DenseNet:
     """DenseNet-121 in its real size with uninitialised weights, made quickly: for shapes and counts only."""
     with torch.device("meta"):
         net = DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, num_classes=classes)
-    return net.to_empty(device="cpu")
+    net.to_empty(device="cpu")
+    with torch.no_grad():  # not what happens to be in memory: a count of zeros must be the same every time
+        for name, parameter in net.named_parameters():
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    return net
 
 
 class SmallNet(nn.Module):
