@@ -30,8 +30,9 @@ class KnownMistake:
     changed: Mapping[tuple, Any]
 
     def under(self, probes: set[tuple[bool, str]]) -> dict[tuple, Any]:
-        """What it changes in the answers to `probes`."""
-        return {place: leaf for place, leaf in self.changed.items() if place[:2] in probes}
+        """What it changes in the answers to `probes`; wall times only if nothing else, since a busy machine does too."""
+        changed = {place: leaf for place, leaf in self.changed.items() if place[:2] in probes}
+        return {place: leaf for place, leaf in changed.items() if not isinstance(leaf, Timing)} or changed
 
 
 def known_mistake(
@@ -40,10 +41,7 @@ def known_mistake(
     """A mistake by its own recordings, which may hold the probes of its function alone."""
     probes = {(public, probe) for public, recording in recordings.items() for probe in recording.observations}
     theirs, right = all_leaves(recordings, probes), all_leaves(expected, probes)
-    changed = {place: theirs.get(place, ABSENT) for place in _differing(theirs, right)}
-    # a busy machine changes wall times too: they count only for a mistake that changes nothing else
-    lasting = {place: leaf for place, leaf in changed.items() if not isinstance(leaf, Timing)}
-    return KnownMistake(name, of, hint, lasting or changed)
+    return KnownMistake(name, of, hint, {place: theirs.get(place, ABSENT) for place in _differing(theirs, right)})
 
 
 def diagnose(

@@ -20,7 +20,7 @@ def tiny_densenet(classes: int = 10, growth: int = 4, start: int = 8) -> DenseNe
 
 
 def densenet121(classes: int = 1000) -> DenseNet:
-    """DenseNet-121 in its real size with uninitialised weights, made quickly: for shapes and counts only."""
+    """DenseNet-121 in its real size with constant weights, made quickly: for shapes and counts only."""
     with torch.device("meta"):
         net = DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, num_classes=classes)
     net.to_empty(device="cpu")
