@@ -197,8 +197,12 @@ class Grader:
 
     def _observed(self, entry: Entry, public: bool) -> KnownMistake:
         seed = PUBLIC_SEED if public else self.seed
-        recording = self.observers[public].observe(self.code(entry), seed, entry.of)
-        return known_mistake(entry.name, entry.of, entry.hint, {public: recording}, self.expected)
+        code, observer = self.code(entry), self.observers[public]
+
+        def observe(fresh: bool) -> dict[bool, Recording]:
+            return {public: observer.observe(code, seed, entry.of, fresh=fresh)}
+
+        return known_mistake(entry.name, entry.of, entry.hint, observe, self.expected)
 
 
 def made_from(module: Module) -> str:
