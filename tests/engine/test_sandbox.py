@@ -69,7 +69,8 @@ def test_from_inside_as_an_ordinary_user(tried_as_ordinary_user, attempt):
 def test_the_course_is_untouched(toy, tried):
     before = (toy.source.stat().st_mode & 0o777, toy.source.stat().st_mtime > 1e9, "def double" in toy.source.read_text())
     assert before == (0o644, True, True)
-    assert sorted(path.name for path in toy.root.iterdir()) == ["source", "tests"]
+    theirs = {path.name for path in toy.root.iterdir()} - {".autograder"}  # the grader's own recordings, if it made any
+    assert theirs == {"source", "tests"}
 
 
 SURVIVOR = """
