@@ -26,38 +26,12 @@ CELL = 1001  # a catalogue's code stands in a cell of its own, behind all cells 
 
 def mistake(*, of: str, caught_by: str | tuple[str, ...]) -> Callable[[Solution], Solution]:
     """Marks a function or class as a known mistake in `of`, caught by the check (or one of the checks) `caught_by`."""
-    return lambda solution: _mark(solution, "__mistake__", of, caught_by)
+    return lambda solution: solution
 
 
 def alternative(*, of: str) -> Callable[[Solution], Solution]:
     """Marks a function or class as an unusual right answer to `of`."""
-    return lambda solution: _mark(solution, "__alternative__", of, ())
-
-
-def _mark(solution, attribute, of, caught_by):  # TEMPORARY
-    from types import SimpleNamespace
-
-    c = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
-    setattr(
-        solution,
-        attribute,
-        SimpleNamespace(of=of, caught_by=c, name=solution.__name__, hint=" ".join((solution.__doc__ or "").split())),
-    )
-    return solution
-
-
-def known_mistakes(module):  # TEMPORARY
-    return [
-        v.__mistake__ for v in vars(module).values() if hasattr(v, "__mistake__") and v.__module__ == module.__name__
-    ]
-
-
-def alternatives(module):  # TEMPORARY
-    return [
-        v.__alternative__
-        for v in vars(module).values()
-        if hasattr(v, "__alternative__") and v.__module__ == module.__name__
-    ]
+    return lambda solution: solution
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from autograder.catalogue import Entry, read_catalogue
 from autograder.course import Module
 from autograder.grade import grade_class, print_table
 from autograder.observer import write_whole
-from autograder.release import make_notebook
+from autograder.release import exercise_points, make_notebook
 from autograder.source import SourceCell
 from autograder.submissions import find_submissions
 
@@ -49,13 +49,13 @@ def build_class(module: Module, folder: Path) -> list[str]:
     mistakes = read_catalogue(module.tests / "mistakes.py", reference)
     alternatives = read_catalogue(module.tests / "alternatives.py", reference)
     functions = source.functions(cells)
-    drawn = random.Random(SEED)
-    notebooks = {name: _notebook(module, cells, _styles(alternatives, functions, drawn)) for name in RIGHT}
+    points, drawn = exercise_points(module, cells), random.Random(SEED)
+    notebooks = {name: _notebook(cells, points, _styles(alternatives, functions, drawn)) for name in RIGHT}
     for number, name in enumerate(WRONG):
         chosen = drawn.sample([entry for entry in mistakes if entry.of in functions], 1 + number % 3)
-        notebooks[name] = _notebook(module, cells, {entry.of: entry for entry in chosen})
-    notebooks["petra"] = _notebook(module, cells, {}, stubs=functions)
-    notebooks["quinn"] = _notebook(module, cells, {}, stubs=functions[len(functions) // 2 :])
+        notebooks[name] = _notebook(cells, points, {entry.of: entry for entry in chosen})
+    notebooks["petra"] = _notebook(cells, points, {}, stubs=functions)
+    notebooks["quinn"] = _notebook(cells, points, {}, stubs=functions[len(functions) // 2 :])
     notebooks["oskar"] = notebooks["ada"][: len(notebooks["ada"]) // 3]
     for name, text in notebooks.items():
         write_whole(folder / name / module.name / module.notebook, text)
@@ -68,7 +68,9 @@ def _styles(alternatives: list[Entry], functions: list[str], drawn: random.Rando
     return {name: drawn.choice(entries) for name, entries in by_function.items() if entries}
 
 
-def _notebook(module: Module, cells: list[SourceCell], entries: dict[str, Entry], stubs: list[str] = ()) -> str:
+def _notebook(
+    cells: list[SourceCell], points: dict[str, float], entries: dict[str, Entry], stubs: list[str] = ()
+) -> str:
     """The released notebook as a student hands it in: solved, but for `entries` and `stubs`."""
     texts = []
     for cell in cells:
@@ -77,4 +79,4 @@ def _notebook(module: Module, cells: list[SourceCell], entries: dict[str, Entry]
             texts.append(f"{entries[function].text}\n\n\n{function} = {entries[function].name}")
         else:
             texts.append(cell.stub if not function or function in stubs else cell.solution)
-    return nbformat.writes(make_notebook(module, cells, texts))
+    return nbformat.writes(make_notebook(cells, texts, points))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -14,13 +14,11 @@ from rich.text import Text
 
 from autograder.course import CourseError, Module
 from autograder.grading import Grader
-from autograder.judge import PASSED, clean
+from autograder.judge import NOT_GRADED, clean
 from autograder.notebook import Unreadable
 from autograder.observer import GraderFault, write_whole
 from autograder.report import GRADED, REFUSED, Result, feedback_page, grades_csv, number, result_json
 from autograder.submissions import Submission
-
-NOT_GRADED = "not graded"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,6 @@ def grade_class(
             for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
                 results.append(result)
                 progress.advance(bar)
-            results = _with_hints(grader, submissions, results, progress)
     for result in results:
         write_result(result, grader.exercises, out)
     write_grades_csv(out)
@@ -77,7 +74,7 @@ def class_seed(out: Path) -> int:
         ) from None
 
 
-def _grade_one(grader: Grader, submission: Submission, hints: bool = False) -> Result:
+def _grade_one(grader: Grader, submission: Submission) -> Result:
     about = {
         "student": submission.student,
         "module": grader.module.name,
@@ -95,37 +92,12 @@ def _grade_one(grader: Grader, submission: Submission, hints: bool = False) -> R
     except GraderFault as error:
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     try:
-        graded = grader.grade(code, hints=hints)
+        graded = grader.grade(code)
     except CourseError:
         raise
     except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
-
-
-def _with_hints(
-    grader: Grader, submissions: list[Submission], results: list[Result], progress: Progress
-) -> list[Result]:
-    """The results again, with the mistakes named; recordings are read from the store, no student code runs again."""
-    bar = progress.add_task("naming the mistakes", total=len(results))
-    named = []
-    for submission, result in zip(submissions, results, strict=True):
-        named.append(_grade_one(grader, submission, hints=True) if _failed(result) else result)
-        progress.advance(bar)
-    progress.remove_task(bar)
-    return [_keep_cached(new, old) for new, old in zip(named, results, strict=True)]
-
-
-def _failed(result: Result) -> list:
-    """The verdicts that a known mistake may explain."""
-    verdicts = result.graded.verdicts if result.graded else ()
-    return [verdict for verdict in verdicts if verdict.state not in (PASSED, "missing")]
-
-
-def _keep_cached(new: Result, old: Result) -> Result:
-    if new.graded is None or old.graded is None:
-        return new
-    return replace(new, graded=replace(new.graded, cached=old.graded.cached))
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from autograder.catalogue import Entry, read_catalogue
 from autograder.checks import Check
 from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
-from autograder.judge import PASSED, Judged, Verdict, clean, collect, collect_remarks, judge, remarks_on
+from autograder.judge import PASSED, Judged, Verdict, clean, collect, hidden_remarks, judge, remarks_on
 from autograder.notebook import Code, choose
 from autograder.observer import PUBLIC_SEED, Observer, Recording
 
@@ -46,10 +46,6 @@ class Graded:
         """The function, in the notebook's order, in which the first check failed; empty when none did."""
         return next((verdict.function for verdict in self.verdicts if verdict.state != PASSED), "")
 
-    def passed(self, function: str) -> bool:
-        """Whether every check of `function` passed."""
-        return all(verdict.state == PASSED for verdict in self.verdicts if verdict.function == function)
-
 
 class Grader:
     """Grades submissions of one module under one seed of the hidden probes.
@@ -69,7 +65,7 @@ class Grader:
         self.statements = source.reference_statements(self.cells)
         self.reference = choose(self.statements, {}, self.functions)
         self.checks = _in_order(collect(module.tests), self.functions, module)
-        self.remarks = collect_remarks(module.tests)
+        self.remarks = hidden_remarks(self.checks)
         store = Course(module.root).store
         self.observers = {
             public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
@@ -157,7 +153,7 @@ class Grader:
 
     def _diagnose(self, function: str, judged: list[Judged], recordings: dict[bool, Recording]) -> KnownMistake | None:
         mine = [j for j in judged if j.verdict.function == function]
-        failing = [j for j in mine if j.verdict.state not in (PASSED, "missing")]
+        failing = [j for j in mine if j.verdict.wrong]
         if not failing:
             return None
         public = [(public, probe) for public, probe in probes_of(mine) if public]
@@ -224,7 +220,7 @@ def with_hints(verdicts: list[Verdict], found: dict[str, KnownMistake | None]) -
 
 
 def _with_hint(verdict: Verdict, mistake: KnownMistake | None) -> Verdict:
-    if mistake is None or verdict.state in (PASSED, "missing"):
+    if mistake is None or not verdict.wrong:
         return verdict
     return replace(verdict, mistake=mistake.name, hint=mistake.hint)
 

@@ -18,12 +18,14 @@ from autograder.course import CourseError
 from autograder.observer import Observed, Recording, Unavailable
 
 PASSED, FAILED, NOT_GRADED = "passed", "failed", "not graded"
-STATES = (PASSED, FAILED, "crashed", "timed out", "out of memory", "missing", NOT_GRADED)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one check says about one submission. `hint` is a known mistake's, `mistake` its name."""
+    """What one check says about one submission. `hint` is a known mistake's, `mistake` its name.
+
+    `state` is passed, failed, crashed, timed out, out of memory, missing or not graded.
+    """
 
     check: str
     function: str
@@ -39,6 +41,11 @@ class Verdict:
     mistake: str = ""
     hint: str = ""
 
+    @property
+    def wrong(self) -> bool:
+        """Whether there was an answer, or an attempt at one, that a known mistake may explain."""
+        return self.state not in (PASSED, "missing")
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -53,18 +60,7 @@ class Judged:
 
 
 def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden.py")) -> list[Check]:
-    """The checks in `folder`, collected by pytest, in the order of the files."""
-    return _collect(folder, files).checks
-
-
-def collect_remarks(folder: Path) -> list[Remark]:
-    """The remarks among the hidden checks in `folder`, for recordings of the hidden probes."""
-    files = [name for name in ("test_hidden.py",) if (folder / name).is_file()]
-    return _collect(folder, files).remarks if files else []
-
-
-def _collect(folder: Path, files: Iterable[str]) -> "_Collector":
-    """What pytest finds in the files.
+    """The checks in `folder`, collected by pytest, in the order of the files.
 
     Raises:
         CourseError: a check file does not import, or holds no check; with pytest's own explanation.
@@ -91,18 +87,21 @@ def _collect(folder: Path, files: Iterable[str]) -> "_Collector":
         status = pytest.main([*arguments, *map(str, paths)], plugins=[collector])
     if status != pytest.ExitCode.OK:
         raise CourseError(f"the checks in {folder} could not be collected:\n{output.getvalue().strip()}")
-    return collector
+    return collector.checks
 
 
 class _Collector:
     def __init__(self) -> None:
         self.checks: list[Check] = []
-        self.remarks: list[Remark] = []
 
     def pytest_collection_modifyitems(self, items: list) -> None:
         self.checks = [item.function.__check__ for item in items if hasattr(item.function, "__check__")]
-        modules = dict.fromkeys(item.module for item in items)
-        self.remarks = [f.__remark__ for module in modules for f in vars(module).values() if hasattr(f, "__remark__")]
+
+
+def hidden_remarks(checks: Iterable[Check]) -> list[Remark]:
+    """The remarks in the files of the hidden checks among `checks`, for recordings of the hidden probes."""
+    files = {id(check.test.__globals__): check.test.__globals__ for check in checks if not check.public}
+    return [f.__remark__ for names in files.values() for f in names.values() if hasattr(f, "__remark__")]
 
 
 @contextlib.contextmanager
@@ -144,7 +143,7 @@ def _judge_one(check: Check, observed: Recording | None, expected: Recording | N
         try:
             check.test(seen, wanted)
         except Unavailable as error:
-            verdict = _unavailable(verdict, error, wanted, expected)
+            verdict = _unavailable(verdict, error, expected)
         except Mismatch as error:
             verdict = _failed(verdict, str(error), expected=error.expected, found=error.found, look=error.look)
         except AssertionError as error:
@@ -156,7 +155,7 @@ def _judge_one(check: Check, observed: Recording | None, expected: Recording | N
     return Judged(verdict, tuple(seen.used), tuple(distances))
 
 
-def _unavailable(verdict: Verdict, error: Unavailable, wanted: Observed, expected: Recording) -> Verdict:
+def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> Verdict:
     observation = error.observation
     if expected.observations[error.probe].state != "returned":
         return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")

@@ -26,6 +26,7 @@ from autograder.recording import MAX_DEPTH, Error, Malformed, decode, encode
 from autograder.worker import MEMORY_BYTES, receive_message, send_message
 
 ENGINE_FILES = ("notebook.py", "observe.py", "probing.py", "recording.py", "device.py", "worker.py", "sandbox.py")
+NOT_PROBES = ("test_", "mistakes", "alternatives")  # what a module's folder holds beside its probes and their networks
 MAX_RECORDING_BYTES = 256 * 2**20
 KEPT_DEPTH = MAX_DEPTH + 4  # a recording on disk holds the values that were sent some levels deeper
 PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
@@ -33,7 +34,7 @@ PUBLIC_SEED = 40  # public probes always ask the same, so that their expected va
 
 @dataclass(frozen=True)
 class Observation:
-    """What one probe saw. `state` is returned, raised, missing, crashed, timed out, out of memory or not graded."""
+    """What one probe saw. `state` is returned, raised, missing, crashed, timed out or out of memory."""
 
     state: str
     value: Any = None
@@ -84,7 +85,7 @@ class Observer:
 
     Args:
         folder: the package that holds the probes.
-        file: `probes_public` or `probes_hidden`; empty for reading notebooks only.
+        file: `probes_public` or `probes_hidden`.
         functions: the contract's function names.
         store: where recordings are kept; None keeps none.
         sandbox: "full" or "none".
@@ -119,10 +120,16 @@ class Observer:
     def start(self) -> None:
         """Starts the workers without waiting for them; the first `observe` waits."""
         if self._server is None:
-            self._server, sockets = _start_server(self._workers)
+            self._server, sockets = self._start(self._workers)
             for sock in sockets:
-                send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
                 self._idle.put(_Worker(sock))
+
+    def _start(self, workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
+        """Starts worker processes and tells each which probes it holds."""
+        server, sockets = _start_server(workers)
+        for sock in sockets:
+            send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
+        return server, sockets
 
     def close(self) -> None:
         """Ends the workers."""
@@ -218,9 +225,8 @@ class Observer:
             self._idle.put(worker)
 
     def _replace(self, worker: "_Worker") -> None:
-        _, (worker.sock,) = _start_server(1)
+        _, (worker.sock,) = self._start(1)
         worker.ready = None
-        send_message(worker.sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
 
     def _load(self, key: str) -> Recording | None:
         if self.store is None or not (path := self.store / f"{key}.safetensors").is_file():
@@ -232,7 +238,7 @@ class Observer:
             return None
 
     def _save(self, key: str, recording: Recording) -> None:
-        if self.store is not None and not any(o.state == "not graded" for o in recording.observations.values()):
+        if self.store is not None:
             save_recording(self.store / f"{key}.safetensors", recording)
 
 
@@ -435,9 +441,8 @@ def _fingerprint(folder: Path, file: str) -> str:
     """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
     digest = hashlib.sha256(file.encode())
     here = Path(__file__).parent
-    own = [folder / f"{file}.py", *sorted(folder.glob("[!_]*.py"))] if file else []
-    probes = [path for path in own if not path.name.startswith(("test_", "mistakes", "alternatives"))]
-    for path in [here / name for name in ENGINE_FILES] + own[:1] + probes:
+    files = [path for path in sorted(folder.glob("[!_]*.py")) if not path.name.startswith(NOT_PROBES)]
+    for path in [here / name for name in ENGINE_FILES] + files:
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
     for package in ("torch", "torchvision", "numpy", "matplotlib"):

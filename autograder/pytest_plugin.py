@@ -3,6 +3,7 @@
 Gives every check its `observed` and `expected`. The submission runs in the sandbox, never in the process of pytest.
 """
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -16,41 +17,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def _graders(request: pytest.FixtureRequest):
-    """Graders by module, made when the first check of the module asks, closed at the end."""
+def _recordings(request: pytest.FixtureRequest):
+    """For a module's folder what was seen of the reference and of the submission, made when its first check asks."""
     from autograder.course import Course
     from autograder.grading import Grader
 
-    graders: dict[str, Grader] = {}
+    options = request.config.option
 
-    def grader(path: Path) -> Grader:
-        if path.name not in graders:
-            module = Course.find(path).module(path.name)
-            graders[path.name] = Grader(module, request.config.option.seed, sandbox=request.config.option.sandbox)
-        return graders[path.name]
+    @functools.cache
+    def recordings(folder: Path) -> tuple[dict, dict]:
+        with Grader(Course.find(folder).module(folder.name), options.seed, sandbox=options.sandbox) as grader:
+            if options.submission is None:
+                return grader.expected, grader.expected
+            if not options.submission.is_file():
+                raise pytest.UsageError(f"--submission {options.submission}: there is no such file")
+            return grader.expected, grader.observe(grader.read(options.submission.read_bytes()))
 
-    yield grader
-    for open_one in graders.values():
-        open_one.__exit__()
+    return recordings
 
 
 @pytest.fixture
-def expected(request: pytest.FixtureRequest, _graders):
+def expected(request: pytest.FixtureRequest, _recordings):
     """The reference's recording under the probes of this check's file."""
-    from autograder.observer import Observed
-
-    return Observed(_graders(request.path.parent).expected[request.function.__check__.public])
+    return _seen(request, _recordings(request.path.parent)[0])
 
 
 @pytest.fixture
-def observed(request: pytest.FixtureRequest, _graders, expected):
+def observed(request: pytest.FixtureRequest, _recordings):
     """The submission's recording: the notebook given by --submission, else the reference itself."""
+    return _seen(request, _recordings(request.path.parent)[1])
+
+
+def _seen(request: pytest.FixtureRequest, recordings: dict):
     from autograder.observer import Observed
 
-    file = request.config.option.submission
-    if file is None:
-        return expected
-    grader = _graders(request.path.parent)
-    if not file.is_file():
-        raise pytest.UsageError(f"--submission {file}: there is no such file")
-    return Observed(grader.observe(grader.read(file.read_bytes()))[request.function.__check__.public])
+    return Observed(recordings[request.function.__check__.public])

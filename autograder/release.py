@@ -95,14 +95,12 @@ def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
 
 def notebook_text(module: Module, cells: list[SourceCell], solved: bool) -> str:
     """The notebook as .ipynb text with nbgrader's metadata: the student's, or with `solved` the reference."""
-    return (
-        nbformat.writes(make_notebook(module, cells, [cell.solution if solved else cell.stub for cell in cells])) + "\n"
-    )
+    texts = [cell.solution if solved else cell.stub for cell in cells]
+    return nbformat.writes(make_notebook(cells, texts, exercise_points(module, cells))) + "\n"
 
 
-def make_notebook(module: Module, cells: list[SourceCell], texts: Iterable[str]) -> nbformat.NotebookNode:
-    """A notebook with these cells' kinds and roles and the given texts, without outputs."""
-    points = _exercise_points(module, cells)
+def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[str, float]) -> nbformat.NotebookNode:
+    """A notebook with these cells' kinds and roles, the given texts and exercises' points, without outputs."""
     made = []
     for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
         new = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
@@ -112,7 +110,7 @@ def make_notebook(module: Module, cells: list[SourceCell], texts: Iterable[str])
     return nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
-def _exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
+def exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
     """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
     checks = collect(module.tests)
     return {

@@ -54,7 +54,9 @@ def missing_walls() -> list[str]:
         return [f"the sandbox needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"]
     lacks = []
     if os.uname().machine not in FORBIDDEN:
-        lacks.append(f"the seccomp filter knows {' and '.join(FORBIDDEN)}, this is {os.uname().machine}: use one of these")
+        lacks.append(
+            f"the seccomp filter knows {' and '.join(FORBIDDEN)}, this is {os.uname().machine}: use one of these"
+        )
     if _landlock_abi() < 1:
         lacks.append(
             "Landlock is not enabled in this kernel: Linux 5.13 or newer with `landlock` in the lsm= boot line"

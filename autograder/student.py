@@ -58,9 +58,7 @@ class Bundle:
         judged = judge([check for check in self.checks if check.function in functions], observed, expected)
         found = {}
         for function in functions:
-            failing = [
-                j for j in judged if j.verdict.function == function and j.verdict.state not in (PASSED, "missing")
-            ]
+            failing = [j for j in judged if j.verdict.function == function and j.verdict.wrong]
             known = [mistake for mistake in self.mistakes if mistake.of == function] if failing else []
             found[function] = diagnose(observed, expected, probes_of(failing), known)
         return Graded(tuple(with_hints([j.verdict for j in judged], found)), observed[True].notes)

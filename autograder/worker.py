@@ -96,7 +96,7 @@ def serve(sock: socket.socket) -> None:
 
     setting, _ = receive_message(sock)
     fork = sandbox.Nursery().fork if setting["sandbox"] == "full" else os.fork
-    probes = probes_in(import_from(Path(setting["folder"]), setting["file"])) if setting["file"] else []
+    probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
     gc.collect()
     gc.freeze()  # else a collection in a fork would walk, and so copy, all that was imported: 0.3 s
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})

@@ -235,7 +235,7 @@ class Corpus:
         from autograder.submissions import Submission
 
         path = write_submission(self.root, student, data)
-        result = _grade_one(self.grader, Submission(student, path), hints=True)
+        result = _grade_one(self.grader, Submission(student, path))
         write_result(result, self.grader.exercises, self.out)
         return result
 
