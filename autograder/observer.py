@@ -5,6 +5,7 @@ code again, and an interrupted run goes on where it stopped.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -15,20 +16,23 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from autograder.course import GraderFault
+from autograder.course import CourseError, GraderFault
 from autograder.notebook import Code, Unreadable
 from autograder.recording import MAX_DEPTH, Error, Malformed, decode, encode
 from autograder.worker import MEMORY_BYTES, receive_message, send_message
 
+Answer = TypeVar("Answer")
 ENGINE_FILES = ("notebook.py", "observe.py", "probing.py", "recording.py", "device.py", "worker.py", "sandbox.py")
 NOT_PROBES = ("test_", "mistakes", "alternatives")  # what a module's folder holds beside its probes and their networks
+READER_FILES = ("notebook.py", "worker.py")  # what the code that is read in a notebook depends on
 MAX_RECORDING_BYTES = 256 * 2**20
 KEPT_DEPTH = MAX_DEPTH + 4  # a recording on disk holds the values that were sent some levels deeper
+BUDGET = 6  # limits of one probe: the wall time for all probes of one submission in one set
 PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
 
 
@@ -50,6 +54,10 @@ class Recording:
     notes: tuple[tuple[str, str], ...] = ()
     cpu: float = 0.0
     cached: bool = field(default=False, compare=False)
+
+
+class NotKept(GraderFault):
+    """Something would have to run that is not in the store, and there are no workers to run it."""
 
 
 class Unavailable(AssertionError):
@@ -89,7 +97,8 @@ class Observer:
         functions: the contract's function names.
         store: where recordings are kept; None keeps none.
         sandbox: "full" or "none".
-        limit: seconds a probe may take.
+        limit: seconds a probe may take; all probes of one submission together may take `BUDGET` times that.
+        workers: worker processes; with 0 nothing runs, and what the store does not hold is `NotKept`.
     """
 
     def __init__(
@@ -107,7 +116,7 @@ class Observer:
         self.sandbox, self.limit = sandbox, limit
         self.probes: list[list[str]] = []
         self._idle: queue.Queue[_Worker] = queue.Queue()
-        self._server: subprocess.Popen | None = None
+        self._servers: list[subprocess.Popen] = []
         self._workers = workers
         self._fingerprint = _fingerprint(folder, file)
 
@@ -119,52 +128,77 @@ class Observer:
 
     def start(self) -> None:
         """Starts the workers without waiting for them; the first `observe` waits."""
-        if self._server is None:
-            self._server, sockets = self._start(self._workers)
-            for sock in sockets:
+        if self._workers and not self._servers:
+            for sock in self._start(self._workers):
                 self._idle.put(_Worker(sock))
 
-    def _start(self, workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
+    def _start(self, workers: int) -> list[socket.socket]:
         """Starts worker processes and tells each which probes it holds."""
-        server, sockets = _start_server(workers)
-        for sock in sockets:
-            send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
-        return server, sockets
+        try:
+            server, sockets = _start_server(workers)
+            self._servers.append(server)
+            for sock in sockets:
+                send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
+        except OSError as error:
+            raise GraderFault(f"worker processes cannot be started ({error}): run the command again") from error
+        return sockets
 
     def close(self) -> None:
         """Ends the workers."""
-        if self._server is not None:
-            while not self._idle.empty():
-                self._idle.get().sock.close()
-            self._server.wait()
-            self._server = None
+        while not self._idle.empty():
+            self._idle.get().drop()
+        while self._servers:
+            self._servers.pop().wait()
 
     def read(self, data: bytes) -> Code:
-        """The code of a notebook file, read behind the walls.
+        """The code of a notebook file, read behind the walls, or from the store if read before.
 
         Raises:
             Unreadable: with the reason and the mend.
             GraderFault: the sandbox or the workers failed.
         """
-        state, answer, _ = self._ask({"kind": "read", "functions": self.functions}, data)
+        path = self.store / f"{self._code_key(data)}.json" if self.store else None
+        found = _load_code(path) if path else None
+        if found is None:
+            found = self._read(data)
+            if path:
+                write_whole(path, json.dumps({"unreadable": found} if isinstance(found, str) else _as_json(found)))
+        if isinstance(found, str):
+            raise Unreadable(found)
+        return found
+
+    def _read(self, data: bytes) -> Code | str:
+        """The code, or what is wrong with the file."""
+        state, answer, _, _ = self._ask({"kind": "read", "functions": self.functions}, data)
         replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
-            raise Unreadable(f"could not be read: reading it {state}")
+            raise Unreadable(f"could not be read: reading it {state}")  # not kept: another machine may manage
         if "unreadable" in replies[0]:
-            raise Unreadable(str(replies[0]["unreadable"])[:500])
+            return str(replies[0]["unreadable"])[:500]
         return _plain_code(replies[0])
 
+    def _code_key(self, data: bytes) -> str:
+        parts = [_reader_fingerprint(), hashlib.sha256(data).hexdigest(), self.functions]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
     def observe(
-        self, code: Code, seed: int = PUBLIC_SEED, only: str | None = None, *, fresh: bool = False, threads: int = 1
+        self,
+        code: Code,
+        seed: int = PUBLIC_SEED,
+        only: str | None = None,
+        *,
+        fresh: bool = False,
+        again: bool = False,
+        threads: int = 1,
     ) -> Recording:
         """Asks `code` every probe (or those about the function `only`), from the store if asked before.
 
-        With `fresh` the store is left alone: to see whether two runs agree.
+        Two runs need not agree: `fresh` leaves the store alone, `again` gives a second recording, kept by itself.
 
         Raises:
             GraderFault: the sandbox or the workers failed; the submission was not observed.
         """
-        key = self.key(code, seed, only)
+        key = self.key(code, seed, only, again)
         kept = None if fresh else self._load(key)
         if kept is not None:
             return kept
@@ -173,60 +207,85 @@ class Observer:
             self._save(key, recording)
         return recording
 
-    def key(self, code: Code, seed: int, only: str | None) -> str:
+    def key(self, code: Code, seed: int, only: str | None, again: bool = False) -> str:
         """The name a recording is kept under: a hash of everything that it depends on."""
-        parts = [self._fingerprint, _as_json(code), seed, only, self.functions, self.sandbox, self.limit]
+        parts = [self._fingerprint, _as_json(code), seed, only, self.functions, self.sandbox, self.limit, again]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _observe(self, code: Code, seed: int, only: str | None, threads: int) -> Recording:
         waiting = [name for name, function in self._asked() if only in (None, function)]
         observations: dict[str, Observation] = {}
         notes: tuple = ()
-        cpu = 0.0
+        cpu, left = 0.0, BUDGET * self.limit
         body = json.dumps(_as_json(code)).encode()
+        job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
         while waiting:
-            job = {"kind": "observe", "functions": self.functions, "probes": waiting, "seed": seed, "threads": threads}
-            state, answer, seconds = self._ask(job, body)
-            cpu += seconds
+            state, answer, cpu_now, wall = self._ask({**job, "probes": waiting, "budget": left}, body)
+            cpu, left = cpu + cpu_now, left - wall
             new, notes_now = _read_answer(answer, waiting)
             observations |= new
             notes = notes_now or notes
             waiting = [name for name in waiting if name not in new]
+            at_hand = wall - sum(o.seconds for o in new.values())
             if notes_now is None:  # its code did not get as far as the first probe, and would not the next time
                 observations |= {name: _ended(state, self.limit) for name in waiting}
                 waiting = []
-            elif waiting:
+            elif waiting and left > 0:
                 # the probe it was at is the one that ended it; the others are asked again in a new fork
-                observations[waiting[0]] = _ended(state, self.limit)
+                observations[waiting[0]] = _ended(state, self.limit, at_hand)
                 waiting = waiting[1:]
+            elif waiting:
+                observations |= self._over_budget(waiting, observations, at_hand)
+                waiting = []
         return Recording(observations, notes, cpu)
+
+    def _over_budget(self, waiting: list[str], seen: dict[str, Observation], at_hand: float) -> dict[str, Observation]:
+        """The probes that the budget left no time for, the first after `at_hand` seconds; names who used it.
+
+        By function, since a student may read it, and no student may read the name of a hidden probe.
+        """
+        function = dict(self.probes)
+        spent = dict.fromkeys(function.values(), 0.0)
+        for probe, seconds in [*((probe, o.seconds) for probe, o in seen.items()), (waiting[0], at_hand)]:
+            spent[function[probe]] += seconds
+        budget, most = BUDGET * self.limit, sorted(spent, key=spent.get, reverse=True)
+        users = [f"`{name}`" for name in most if spent[name] > budget / 10] or [f"`{most[0]}`"]
+        message = f"all functions together may run {budget:g} s, and they were used up, mostly by {', '.join(users)}"
+        stopped = Observation("timed out", None, Error("Timeout", message))
+        return dict.fromkeys(waiting, stopped) | {waiting[0]: replace(stopped, seconds=at_hand)}
 
     def _asked(self) -> list[list[str]]:
         if not self.probes:
-            self.start()
-            worker = self._idle.get()
-            try:
-                self.probes = worker.probes()
-            finally:
-                self._idle.put(worker)
+            self.probes = self._with_worker(_Worker.probes)
         return self.probes
 
-    def _ask(self, job: dict, body: bytes) -> tuple[str, bytes, float]:
+    def _ask(self, job: dict, body: bytes) -> tuple[str, bytes, float, float]:
+        """How the fork ended, what it answered, its CPU and its wall seconds."""
+        job = {"limit": self.limit, "budget": BUDGET * self.limit, **job}
+        return self._with_worker(lambda worker: worker.ask(job, body))
+
+    def _with_worker(self, work: Callable[["_Worker"], Answer]) -> Answer:
+        """What `work` gives with an idle worker; one that is lost is replaced, and `work` tried once more."""
+        if not self._workers:
+            raise NotKept("no recording of it is kept")
         self.start()
         worker = self._idle.get()
         try:
-            return worker.ask({**job, "limit": self.limit}, body)
-        except (EOFError, OSError) as error:
-            self._replace(worker)
+            for _ in range(2):
+                if worker.sock is None:
+                    (worker.sock,) = self._start(1)
+                try:
+                    return work(worker)
+                except BaseException as error:
+                    worker.drop()  # after an interruption too: its answer would be taken for the next one's
+                    if not isinstance(error, (EOFError, OSError)):
+                        raise
+                    lost = error
             raise GraderFault(
-                f"a worker process was lost ({error or type(error).__name__}); run the command again"
-            ) from error
+                f"its worker process was lost twice ({lost}); run the command again, with fewer --workers if memory is short"
+            ) from lost
         finally:
             self._idle.put(worker)
-
-    def _replace(self, worker: "_Worker") -> None:
-        _, (worker.sock,) = self._start(1)
-        worker.ready = None
 
     def _load(self, key: str) -> Recording | None:
         if self.store is None or not (path := self.store / f"{key}.safetensors").is_file():
@@ -289,23 +348,28 @@ class _Worker:
     """One worker process, by its socket."""
 
     def __init__(self, sock: socket.socket):
-        self.sock = sock
+        self.sock: socket.socket | None = sock
         self.ready: dict | None = None
 
     def probes(self) -> list[list[str]]:
         """The name and the function of each probe the worker holds; waits until it has started."""
         if self.ready is None:
-            try:
-                self.ready, _ = receive_message(self.sock)
-            except (EOFError, OSError) as error:
-                raise GraderFault("the worker did not start; its own error is shown above") from error
+            self.ready, _ = receive_message(self.sock)
+        if "failed" in self.ready:
+            raise CourseError(f"a worker could not start: {self.ready['failed']}")
         return self.ready["probes"]
 
-    def ask(self, job: dict, body: bytes) -> tuple[str, bytes, float]:
+    def ask(self, job: dict, body: bytes) -> tuple[str, bytes, float, float]:
         self.probes()
         send_message(self.sock, job, body)
         header, answer = receive_message(self.sock)
-        return header["state"], answer, header["cpu"]
+        return header["state"], answer, header["cpu"], header["wall"]
+
+    def drop(self) -> None:
+        """Closes the socket, at which the process ends by itself."""
+        if self.sock is not None:
+            self.sock.close()
+        self.sock = self.ready = None
 
 
 def _start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
@@ -414,6 +478,15 @@ def _plain_code(value: dict) -> Code:
         raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
 
 
+def _load_code(path: Path) -> Code | str | None:
+    """What `Observer.read` kept: the code, or what is wrong with the file; None if nothing, or nothing whole."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return str(kept["unreadable"]) if "unreadable" in kept else _plain_code(kept)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:
     pairs = notes if isinstance(notes, list) else []
     return tuple(
@@ -421,32 +494,42 @@ def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _ended(state: str, limit: float) -> Observation:
-    if state == "timed out":
-        return Observation("timed out", None, Error("Timeout", f"it ran longer than {limit:g} s and was stopped"))
-    if state == "used too much memory":
-        return Observation("out of memory", None, Error("OutOfMemory", f"it used more than {MEMORY_BYTES:,} bytes"))
-    if state == "crashed: SIGKILL":
-        return Observation(
-            "out of memory", None, Error("OutOfMemory", "the system stopped it, most often for its memory")
-        )
-    if state == "finished":
-        return Observation(
-            "crashed", None, Error("Ended", "the process ended by itself before the answer was complete")
-        )
-    return Observation("crashed", None, Error("Crash", f"the process that ran it {state}"))
+def _ended(state: str, limit: float, seconds: float = 0.0) -> Observation:
+    name, error = {
+        "timed out": ("timed out", Error("Timeout", f"it ran longer than {limit:g} s and was stopped")),
+        "used too much memory": ("out of memory", Error("OutOfMemory", f"it used more than {MEMORY_BYTES:,} bytes")),
+        "crashed: SIGKILL": (
+            "out of memory",
+            Error("OutOfMemory", "the system stopped it, most often for its memory"),
+        ),
+        "finished": ("crashed", Error("Ended", "the process ended by itself before the answer was complete")),
+    }.get(state, ("crashed", Error("Crash", f"the process that ran it {state}")))
+    return Observation(name, None, error, seconds)
 
 
 def _fingerprint(folder: Path, file: str) -> str:
     """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
-    digest = hashlib.sha256(file.encode())
-    here = Path(__file__).parent
     files = [path for path in sorted(folder.glob("[!_]*.py")) if not path.name.startswith(NOT_PROBES)]
-    for path in [here / name for name in ENGINE_FILES] + files:
-        if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
+    versions = []
     for package in ("torch", "torchvision", "numpy", "matplotlib"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            digest.update(f"{package} {importlib.metadata.version(package)}".encode())
-    digest.update(sys.version.encode())
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return _hash_of([*_engine_files(ENGINE_FILES), *files], file, *versions)
+
+
+@functools.cache
+def _reader_fingerprint() -> str:
+    return _hash_of(_engine_files(READER_FILES))
+
+
+def _engine_files(names: Iterable[str]) -> list[Path]:
+    return [Path(__file__).parent / name for name in names]
+
+
+def _hash_of(files: Iterable[Path], *more: str) -> str:
+    """A hash of files, of further texts, and of the Python that runs them."""
+    digest = hashlib.sha256(json.dumps([sys.version, *more]).encode())
+    for path in files:
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

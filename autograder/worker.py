@@ -18,6 +18,7 @@ import socket
 import struct
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,13 +91,19 @@ def main(descriptors: list[int]) -> None:
 def serve(sock: socket.socket) -> None:
     """Answers jobs until the grader closes the socket (EOFError, OSError).
 
-    The first message says which probes this worker holds, and whether it forks behind the walls.
+    The first message says which probes this worker holds, or why it failed to start.
     """
     from autograder.probing import import_from, probes_in
 
     setting, _ = receive_message(sock)
-    fork = sandbox.Nursery().fork if setting["sandbox"] == "full" else os.fork
-    probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
+    try:
+        fork = sandbox.Nursery().fork if setting["sandbox"] == "full" else os.fork
+        probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename}, line {last.lineno}"
+        send_message(sock, {"failed": f"{type(error).__name__}: {error} ({where})"})
+        return
     gc.collect()
     gc.freeze()  # else a collection in a fork would walk, and so copy, all that was imported: 0.3 s
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
@@ -115,8 +122,10 @@ def serve(sock: socket.socket) -> None:
 
 def _do_job(sock: socket.socket, probes: list, fork: Callable[[], int], walls: str) -> None:
     job, body = receive_message(sock)
-    state, answer, seconds = supervise(functools.partial(perform, job, body, probes), fork, walls, job["limit"])
-    send_message(sock, {"state": state, "cpu": seconds}, answer)
+    start = time.monotonic()
+    work = functools.partial(perform, job, body, probes)
+    state, answer, cpu = supervise(work, fork, walls, job["limit"], job["budget"], sock)
+    send_message(sock, {"state": state, "cpu": cpu, "wall": time.monotonic() - start}, answer)
     os._exit(0)
 
 
@@ -149,25 +158,30 @@ def _read(notebook: bytes, functions: list[str]) -> dict:
 # --- supervising one fork ---------------------------------------------------------------------------------------------
 
 
-def supervise(work: Callable, fork: Callable[[], int], walls: str, limit: float) -> tuple[str, bytes, float]:
+def supervise(
+    work: Callable, fork: Callable[[], int], walls: str, limit: float, budget: float, asker: socket.socket
+) -> tuple[str, bytes, float]:
     """Runs `work` in a fork behind the walls and collects what it writes until it, and all it started, is dead.
 
     Args:
         work: called in the fork with the function that sends bytes back.
         walls: "full", or "none" for limits alone.
-        limit: seconds without a new answer after which it is killed; six times that is the limit for the whole.
+        limit: seconds without a new answer after which it is killed.
+        budget: seconds for the whole.
+        asker: the grader's socket: once it is closed nobody waits for the answer, and the fork is killed.
 
     Returns:
-        How it ended ("finished", "timed out", "crashed: …", "answered too much"), its bytes, its CPU seconds.
+        How it ended ("finished", "timed out", "crashed: …", "answered too much", "abandoned"), its bytes, its CPU
+        seconds.
     """
     results, answers = os.pipe()
     before = _children_cpu()
     with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
         child = fork()
         if child == 0:
-            _in_child(work, walls, limit, Path(scratch), answers)
+            _in_child(work, walls, budget, Path(scratch), answers)
         os.close(answers)
-        ending, data = _collect(results, limit)
+        ending, data = _collect(results, limit, budget, asker)
         status = _end(child, ending)
     os.close(results)
     if ending == "finished" and status != 0:
@@ -182,12 +196,12 @@ def _children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _collect(descriptor: int, limit: float) -> tuple[str, bytes]:
+def _collect(descriptor: int, limit: float, budget: float, asker: socket.socket) -> tuple[str, bytes]:
     data = bytearray()
     start = last = watched = time.monotonic()
     while True:
         now = time.monotonic()
-        if now > min(last + limit, start + 6 * limit):
+        if now > min(last + limit, start + budget):
             return "timed out", bytes(data)
         if now > watched + WATCH_SECONDS:
             tasks, memory = _started()
@@ -196,7 +210,10 @@ def _collect(descriptor: int, limit: float) -> tuple[str, bytes]:
             if memory > MEMORY_BYTES:
                 return "used too much memory", bytes(data)
             watched = now
-        if not select.select([descriptor], [], [], WATCH_SECONDS)[0]:
+        ready = select.select([descriptor, asker], [], [], WATCH_SECONDS)[0]
+        if asker in ready:  # the grader says nothing while it waits: it is gone
+            return "abandoned", b""
+        if not ready:
             continue
         part = os.read(descriptor, 2**20)
         if not part:
@@ -255,7 +272,7 @@ def _crash(status: int) -> str:
     return f"crashed: {known.get(status, f'exit status {status}')}"
 
 
-def _in_child(work: Callable, walls: str, limit: float, scratch: Path, answers: int) -> None:
+def _in_child(work: Callable, walls: str, budget: float, scratch: Path, answers: int) -> None:
     """The fork: never returns."""
     from autograder.observe import frame
     from autograder.recording import encode
@@ -264,7 +281,7 @@ def _in_child(work: Callable, walls: str, limit: float, scratch: Path, answers: 
     try:
         os.setsid()
         _keep_only(answers)
-        cpu = int(6 * limit) + 5
+        cpu = int(budget) + 5
         if walls == "full":
             sandbox.enter(scratch, sandbox.default_readable(), MEMORY_BYTES, cpu)
         else:

@@ -1,6 +1,7 @@
 """Observing: every way a submission can end is a state of its own, costs one probe, and touches nobody else's."""
 
 import os
+import queue
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,18 @@ import pytest
 from conftest import FUNCTIONS, LIMIT, needs_walls
 from toy_course import notebook, solved, write_course
 
-from autograder.course import Course
+from autograder.course import Course, CourseError
 from autograder.notebook import Code, Unreadable, read_cells, select
-from autograder.observer import GraderFault, Observed, Observer, Unavailable, _Worker, load_recording, save_recording
+from autograder.observer import (
+    GraderFault,
+    NotKept,
+    Observed,
+    Observer,
+    Unavailable,
+    _Worker,
+    load_recording,
+    save_recording,
+)
 from autograder.recording import Error, Malformed, encode
 
 pytestmark = needs_walls
@@ -60,7 +70,11 @@ def test_right_answers_come_back_by_probe(observer):
         ("raise KeyError('none')", "raised", Error("KeyError", "'none'", "cell 4, line 3: raise KeyError('none')")),
         ("1 / 0\nreturn 1.5", "raised", Error("ZeroDivisionError", "division by zero", "cell 4, line 3: 1 / 0")),
         ("import sys\nsys.exit(0)", "raised", Error("SystemExit", "0", "cell 4, line 4: sys.exit(0)")),
-        ("raise KeyboardInterrupt", "raised", Error("KeyboardInterrupt", "", "cell 4, line 3: raise KeyboardInterrupt")),
+        (
+            "raise KeyboardInterrupt",
+            "raised",
+            Error("KeyboardInterrupt", "", "cell 4, line 3: raise KeyboardInterrupt"),
+        ),
         ("import os\nos._exit(0)", "crashed", "ended by itself"),
         ("import os\nos._exit(3)", "crashed", "exit status 3"),
         ("import ctypes\nctypes.string_at(0)", "crashed", "SIGSEGV"),
@@ -356,24 +370,105 @@ def test_a_notebook_is_read_behind_the_walls(observer):
         observer.read(solved()[:100])
 
 
-def test_a_lost_worker_is_the_graders_fault_and_is_replaced(toy):
+def test_what_was_read_is_kept(stored):
+    bad = solved()[:100]
+    first = stored.read(solved())
+    with pytest.raises(Unreadable, match="damaged or cut off") as refused:
+        stored.read(bad)
+    assert stored.read(solved()) == first and len(stored.asked) == 2
+    with pytest.raises(Unreadable) as again:
+        stored.read(bad)
+    assert str(again.value) == str(refused.value) and len(stored.asked) == 2
+    assert stored.read(solved(mean="def mean(n): return 1.5")) != first and len(stored.asked) == 3
+    twin = object.__new__(Observer)
+    twin.__dict__ = {**stored.__dict__, "functions": ["double"]}
+    assert twin.read(solved()) != first and len(stored.asked) == 4
+
+
+def test_what_was_read_depends_on_the_reader(stored, monkeypatch):
+    stored.read(solved())
+    monkeypatch.setattr("autograder.observer._reader_fingerprint", lambda: "another notebook.py")
+    stored.read(solved())
+    assert len(stored.asked) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"pieces": 3}', b"\xff"])
+def test_a_damaged_reading_is_made_again(stored, damage):
+    first = stored.read(solved())
+    (path,) = stored.store.glob("*.json")
+    whole = path.read_bytes()
+    path.write_bytes(damage)
+    assert stored.read(solved()) == first and len(stored.asked) == 2
+    assert path.read_bytes() == whole
+
+
+def test_without_workers_the_store_is_all_there_is(stored, toy):
+    recording = stored.observe(stored.read(solved()))
+    with Observer(toy.tests, "probes_public", FUNCTIONS, stored.store, limit=LIMIT, workers=0) as observer:
+        assert observer.observe(observer.read(solved())) == recording
+        for ask in (lambda: observer.read(solved(mean="x")), lambda: observer.observe(mean("return 2"))):
+            with pytest.raises(NotKept):
+                ask()
+
+
+# --- lost workers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_worker_is_replaced_and_its_submission_tried_once_more(toy):
     with Observer(toy.tests, "probes_public", FUNCTIONS, sandbox="none", limit=LIMIT) as observer:
         assert observer.observe(code()).observations["means"].value == 1.5
         assert observer.observe(mean("import os; os.kill(0, 9)")).observations["means"].state == "out of memory"
-        os.killpg(observer._server.pid, signal.SIGKILL)
-        with pytest.raises(GraderFault, match="worker process was lost"):
-            observer.observe(code())
+        os.killpg(observer._servers[0].pid, signal.SIGKILL)
         assert observer.observe(code()).observations["means"].value == 1.5
+        assert len(observer._servers) == 2
+    assert observer._servers == []
 
 
-def test_a_worker_that_did_not_start_is_the_graders_fault_each_time(toy):
-    """The second one that asks does not wait for ever for a worker that is gone."""
-    observer = Observer(toy.tests, "probes_public", FUNCTIONS)
-    mine, theirs = socket.socketpair()
-    theirs.close()
-    observer._server = "its process has ended"
-    observer._idle.put(_Worker(mine))
-    for _ in range(2):
-        with pytest.raises(GraderFault, match="did not start"):
-            observer.observe(code())
-    mine.close()
+def test_a_worker_lost_twice_is_the_graders_fault_and_the_next_has_a_new_one(observer, monkeypatch):
+    ask, asked = _Worker.ask, []
+
+    def lost(self, job, body):
+        asked.append(self.sock)
+        raise EOFError("the other side closed the connection")
+
+    twin = object.__new__(Observer)
+    twin.__dict__ = {**observer.__dict__, "_idle": queue.Queue(), "_servers": ["one"]}
+    twin._start = lambda workers: [socket.socket()]
+    twin._idle.put(_Worker(socket.socket()))
+    monkeypatch.setattr(_Worker, "ask", lost)
+    for times in (2, 4):  # the second one that asks does not wait for ever for a worker that is gone
+        with pytest.raises(GraderFault, match="lost twice .*run the command again"):
+            twin.observe(code())
+        assert len(set(map(id, asked))) == times
+    monkeypatch.setattr(_Worker, "ask", ask)
+
+
+def test_a_probe_file_that_does_not_import_is_named_with_its_line(tmp_path):
+    toy = Course(write_course(tmp_path, "lame", probes_public="import math\nx = math.nothing")).module("lame")
+    with (
+        Observer(toy.tests, "probes_public", FUNCTIONS) as observer,
+        pytest.raises(CourseError, match="has no attribute 'nothing'.*lame/probes_public.py, line 2"),
+    ):
+        observer.observe(code())
+
+
+# --- the budget of a whole submission ---------------------------------------------------------------------------------
+
+
+def test_endless_loops_everywhere_share_one_budget(observer, monkeypatch):
+    """The first is stopped at its own limit, the next by what is left for all, the last is not asked."""
+    monkeypatch.setattr("autograder.observer.BUDGET", 1.5)
+    jobs, ask = [], observer._ask
+    twin = object.__new__(Observer)
+    twin.__dict__ = {**observer.__dict__, "_ask": lambda job, body: (jobs.append(job), ask(job, body))[1]}
+    endless = "def {}(x):\n    while True: pass"
+    observed = twin.observe(code(double=endless.format("double"), quadruple=endless.format("quadruple"))).observations
+    assert {name: o.state for name, o in observed.items()} == dict.fromkeys(observed, "timed out") and len(
+        observed
+    ) == 3
+    assert f"longer than {LIMIT:g} s" in observed["doubles"].error.message
+    assert [job["probes"] for job in jobs] == [["doubles", "quadruples", "means"], ["quadruples", "means"]]
+    message = observed["means"].error.message
+    assert f"{1.5 * LIMIT:g} s" in message and message.endswith("`double`, `quadruple`")
+    assert observed["quadruples"].error == observed["means"].error
+    assert observed["doubles"].seconds > observed["quadruples"].seconds > observed["means"].seconds == 0
