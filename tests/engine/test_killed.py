@@ -1,5 +1,6 @@
 """Grading that is killed at any moment and run again gives the grades of an undisturbed run."""
 
+import contextlib
 import json
 import os
 import random
@@ -123,9 +124,55 @@ def test_a_damaged_recording_is_made_again(tmp_path):
     assert grades(out) == before
 
 
+ENDLESS = """
+import sys
+from pathlib import Path
+from autograder.notebook import Cell, select
+from autograder.observer import Observer
+code = select([Cell(1, "def double(x):\\n    while True: pass")], ["double"])
+with Observer(Path(sys.argv[1]), "probes_public", ["double"], sandbox=sys.argv[2], limit=300) as observer:
+    observer.observe(code)
+"""
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def scratch_of(family: set[int]) -> list[Path]:
+    """The folders that a submission's forks among these processes work in."""
+    found = []
+    for pid in family:
+        with contextlib.suppress(OSError):
+            found.append(Path(os.readlink(f"/proc/{pid}/cwd")))
+    return [path for path in found if path.name.startswith("autograder-")]
+
+
+@pytest.mark.parametrize("walls", ["full", "none"])
+@needs_walls
+def test_a_killed_grader_takes_its_workers_with_it(toy, walls):
+    """While a submission runs that would go on for minutes: no process and no scratch folder is left."""
+    others = descendants()
+    grader = subprocess.Popen([sys.executable, "-c", ENDLESS, str(toy.tests), walls])
+    while not (scratch := scratch_of(descendants() - others)):
+        assert grader.poll() is None
+        time.sleep(0.05)
+    family = descendants() - others
+    grader.kill()
+    grader.wait()
+    end = time.monotonic() + 60
+    while any(map(running, family)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(running, family))
+    assert len(family) > 3 and not any(path.exists() for path in scratch)
+
+
 @needs_walls
 def test_a_killed_worker_costs_no_answer(toy, tmp_path):
-    """Any process of the workers is killed: the submission is not graded then, and as ever when asked again."""
+    """Any process of the workers is killed: the submission is asked again, and if not graded, then the next time."""
     code = select([Cell(1, "import time\ndef double(x):\n    time.sleep(0.05)\n    return x + x")], FUNCTIONS)
     draw = random.Random(8)
     others = descendants() | {os.getpid()}  # the workers that all tests share are not for killing
