@@ -17,7 +17,7 @@ from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
 from autograder.judge import PASSED, Judged, Verdict, clean, collect, hidden_remarks, judge, remarks_on
 from autograder.notebook import Code, choose
-from autograder.observer import PUBLIC_SEED, Observer, Recording
+from autograder.observer import PUBLIC_SEED, Observer, Recording, start_server
 
 PUBLIC, HIDDEN = True, False
 FILES = {PUBLIC: "probes_public", HIDDEN: "probes_hidden"}
@@ -58,7 +58,7 @@ class Grader:
     """
 
     def __init__(self, module: Module, seed: int, *, sandbox: str = "full", workers: int = 1, limit: float = 20.0):
-        self.module, self.seed = module, seed
+        self.module, self.seed, self._workers = module, seed, workers
         self.cells = source.read_source(module.source)
         self.exercises = source.exercises(self.cells)
         self.functions = source.functions(self.cells)
@@ -78,13 +78,15 @@ class Grader:
         self._lock = threading.RLock()
 
     def __enter__(self) -> "Grader":
-        for observer in self.observers.values():
-            observer.start()
+        self._server, sockets = start_server(self._workers * len(self.observers))
+        for number, observer in enumerate(self.observers.values()):
+            observer.start(sockets[number * self._workers : (number + 1) * self._workers])
         return self
 
     def __exit__(self, *_) -> None:
         for observer in self.observers.values():
             observer.close()
+        self._server.wait()
 
     @property
     def mistakes(self) -> list[Entry]:
@@ -168,17 +170,16 @@ class Grader:
         with self._lock:
             if function not in self._known:
                 self._known[function] = [m for m in self._released if m.of == function] or [
-                    self._observed(entry, PUBLIC) for entry in self.mistakes if entry.of == function
+                    self.as_known(entry, [PUBLIC]) for entry in self.mistakes if entry.of == function
                 ]
         return self._known[function]
 
     def with_hidden(self, mistake: KnownMistake) -> KnownMistake:
         """The same mistake with what it changes under the hidden probes too, made once for a class's seed."""
-        with self._lock:
-            if mistake.name not in self._hidden:
-                entry = next(entry for entry in self.mistakes if entry.name == mistake.name)
-                changed = {**mistake.changed, **self._observed(entry, HIDDEN).changed}
-                self._hidden[mistake.name] = replace(mistake, changed=changed)
+        if mistake.name not in self._hidden:
+            entry = next(entry for entry in self.mistakes if entry.name == mistake.name)
+            changed = {**mistake.changed, **self.as_known(entry, [HIDDEN]).changed}
+            self._hidden[mistake.name] = replace(mistake, changed=changed)
         return self._hidden[mistake.name]
 
     @cached_property
@@ -191,12 +192,12 @@ class Grader:
         except (OSError, ValueError, KeyError):
             return []
 
-    def _observed(self, entry: Entry, public: bool) -> KnownMistake:
-        seed = PUBLIC_SEED if public else self.seed
-        code, observer = self.code(entry), self.observers[public]
+    def as_known(self, entry: Entry, sets: Iterable[bool] = (PUBLIC, HIDDEN)) -> KnownMistake:
+        """A mistake of the catalogue, observed under `sets` of probes."""
+        seeds, code = {PUBLIC: PUBLIC_SEED, HIDDEN: self.seed}, self.code(entry)
 
         def observe(fresh: bool) -> dict[bool, Recording]:
-            return {public: observer.observe(code, seed, entry.of, fresh=fresh)}
+            return {s: self.observers[s].observe(code, seeds[s], entry.of, fresh=fresh) for s in sets}
 
         return known_mistake(entry.name, entry.of, entry.hint, observe, self.expected)
 

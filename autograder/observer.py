@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, TypeVar
 from autograder.course import CourseError, GraderFault
 from autograder.notebook import Code, Unreadable
 from autograder.recording import MAX_DEPTH, Error, Malformed, decode, encode
-from autograder.worker import MEMORY_BYTES, receive_message, send_message
+from autograder.worker import MEMORY_BYTES, ask, receive_message, send_message
 
 Answer = TypeVar("Answer")
 ENGINE_FILES = ("notebook.py", "observe.py", "probing.py", "recording.py", "device.py", "worker.py", "sandbox.py")
@@ -117,6 +118,7 @@ class Observer:
         self.probes: list[list[str]] = []
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._servers: list[subprocess.Popen] = []
+        self._started = False
         self._workers = workers
         self._fingerprint = _fingerprint(folder, file)
 
@@ -126,21 +128,27 @@ class Observer:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def start(self) -> None:
-        """Starts the workers without waiting for them; the first `observe` waits."""
-        if self._workers and not self._servers:
-            for sock in self._start(self._workers):
+    def start(self, sockets: Iterable[socket.socket] = ()) -> None:
+        """Starts the workers without waiting for them; the first `observe` waits.
+
+        Args:
+            sockets: of workers that `start_server` has started, for observers that share a server; else it has its own.
+        """
+        if self._workers and not self._started:
+            self._started = True
+            for sock in self._tell(sockets) if sockets else self._start(self._workers):
                 self._idle.put(_Worker(sock))
 
-    def _start(self, workers: int) -> list[socket.socket]:
-        """Starts worker processes and tells each which probes it holds."""
-        try:
-            server, sockets = _start_server(workers)
-            self._servers.append(server)
-            for sock in sockets:
+    def _start(self, workers: int) -> Iterable[socket.socket]:
+        server, sockets = start_server(workers)
+        self._servers.append(server)
+        return self._tell(sockets)
+
+    def _tell(self, sockets: Iterable[socket.socket]) -> Iterable[socket.socket]:
+        """Tells new workers which probes they hold."""
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it has ended: whoever asks it is told
                 send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
-        except OSError as error:
-            raise GraderFault(f"worker processes cannot be started ({error}): run the command again") from error
         return sockets
 
     def close(self) -> None:
@@ -149,6 +157,7 @@ class Observer:
             self._idle.get().drop()
         while self._servers:
             self._servers.pop().wait()
+        self._started = False
 
     def read(self, data: bytes) -> Code:
         """The code of a notebook file, read behind the walls, or from the store if read before.
@@ -169,7 +178,7 @@ class Observer:
 
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
-        state, answer, _, _ = self._ask({"kind": "read", "functions": self.functions}, data)
+        state, answer, _, _ = self._ask({"kind": "read", "functions": self.functions}, data, BUDGET * self.limit)
         replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
             raise Unreadable(f"could not be read: reading it {state}")  # not kept: another machine may manage
@@ -220,7 +229,7 @@ class Observer:
         body = json.dumps(_as_json(code)).encode()
         job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
         while waiting:
-            state, answer, cpu_now, wall = self._ask({**job, "probes": waiting, "budget": left}, body)
+            state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
             cpu, left = cpu + cpu_now, left - wall
             new, notes_now = _read_answer(answer, waiting)
             observations |= new
@@ -259,10 +268,9 @@ class Observer:
             self.probes = self._with_worker(_Worker.probes)
         return self.probes
 
-    def _ask(self, job: dict, body: bytes) -> tuple[str, bytes, float, float]:
+    def _ask(self, job: dict, body: bytes, budget: float) -> tuple[str, bytes, float, float]:
         """How the fork ended, what it answered, its CPU and its wall seconds."""
-        job = {"limit": self.limit, "budget": BUDGET * self.limit, **job}
-        return self._with_worker(lambda worker: worker.ask(job, body))
+        return self._with_worker(lambda worker: worker.ask(job, body, self.limit, budget))
 
     def _with_worker(self, work: Callable[["_Worker"], Answer]) -> Answer:
         """What `work` gives with an idle worker; one that is lost is replaced, and `work` tried once more."""
@@ -359,11 +367,11 @@ class _Worker:
             raise CourseError(f"a worker could not start: {self.ready['failed']}")
         return self.ready["probes"]
 
-    def ask(self, job: dict, body: bytes) -> tuple[str, bytes, float, float]:
+    def ask(self, job: dict, body: bytes, limit: float, budget: float) -> tuple[str, bytes, float, float]:
         self.probes()
-        send_message(self.sock, job, body)
-        header, answer = receive_message(self.sock)
-        return header["state"], answer, header["cpu"], header["wall"]
+        start = time.monotonic()
+        state, answer, cpu = ask(self.sock, job, body, limit, budget)
+        return state, answer, cpu, time.monotonic() - start
 
     def drop(self) -> None:
         """Closes the socket, at which the process ends by itself."""
@@ -372,8 +380,11 @@ class _Worker:
         self.sock = self.ready = None
 
 
-def _start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
-    """Starts the process that imports torch, with one socket for each worker; nothing else of ours reaches it."""
+def start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
+    """Starts the process that imports torch, with one socket for each worker; nothing else of ours reaches it.
+
+    It ends when all the sockets are closed.
+    """
     pairs = [socket.socketpair() for _ in range(workers)]
     theirs = [pair[1].fileno() for pair in pairs]
     environment = {
@@ -391,13 +402,16 @@ def _start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
     }
     package = str(Path(__file__).parent.parent)
     start = f"import sys; sys.path.append({package!r}); from autograder import worker; worker.main({theirs})"
-    server = subprocess.Popen(
-        [sys.executable, "-IB", "-c", start],
-        pass_fds=theirs,
-        env=environment | kept,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is the grader's to handle; the workers end when it closes their sockets
-    )
+    try:
+        server = subprocess.Popen(
+            [sys.executable, "-IB", "-c", start],
+            pass_fds=theirs,
+            env=environment | kept,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the grader's to handle; the workers end when it closes their sockets
+        )
+    except OSError as error:
+        raise GraderFault(f"worker processes cannot be started ({error}): run the command again") from error
     for _, their in pairs:
         their.close()
     return server, [mine for mine, _ in pairs]

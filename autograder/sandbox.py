@@ -98,7 +98,7 @@ class Nursery:
         worker = os.fork()
         if worker:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) & 255)
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def fork(self) -> int:
@@ -108,6 +108,12 @@ class Nursery:
         if child:
             _call("setns", self._own, CLONE_NEWPID)  # so that the next one can have a new namespace again
         return child
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill this process when the one that forked it dies; only Linux can."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _unshare(flags: int) -> None:

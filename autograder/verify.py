@@ -16,7 +16,7 @@ from autograder import source
 from autograder.catalogue import Entry
 from autograder.checks import Check
 from autograder.course import Module
-from autograder.diagnose import diagnose
+from autograder.diagnose import KnownMistake, diagnose
 from autograder.grading import HIDDEN, PUBLIC, Graded, Grader, probes_of
 from autograder.judge import PASSED, Judged, judge
 from autograder.notebook import choose, needed
@@ -37,7 +37,8 @@ class Finding:
 def verify(module: Module, seed: int, console: Console, **engine) -> bool:
     """Verifies a module, prints the table and the problems, and says whether there were none."""
     finding = Finding()
-    with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(engine["workers"]) as pool:
+    threads = 2 * engine["workers"]  # each set of probes has workers of its own
+    with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(threads) as pool:
         grader.expected  # noqa: B018  the reference first
         _verify_reference(grader, finding)
         _verify_stub(grader, finding)
@@ -47,10 +48,12 @@ def verify(module: Module, seed: int, console: Console, **engine) -> bool:
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
         for entry, results in zip(alternatives, graded, strict=True):
             _verify_alternative(entry, results, finding)
-        graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), grader.mistakes)
-        for entry, results in zip(grader.mistakes, graded, strict=True):
-            _verify_mistake(grader, entry, results, finding)
-        _verify_hints(grader, finding)
+        graded = pool.map(lambda entry: _grade_mistake(grader, entry, dependents), grader.mistakes)
+        known = []
+        for entry, (results, mistake) in zip(grader.mistakes, graded, strict=True):
+            _verify_mistake(entry, results, finding)
+            known.append(mistake)
+        _verify_hints(grader, known, finding)
         _verify_needed(grader.checks, finding)
     _print(module, grader.checks, finding, console)
     return not finding.problems
@@ -92,6 +95,12 @@ def _grade_entry(grader: Grader, entry: Entry, dependents: dict[str, list[str]])
     return {function: grader.grade(code, function, hints=False) for function in dependents.get(entry.of, [])}
 
 
+def _grade_mistake(
+    grader: Grader, entry: Entry, dependents: dict[str, list[str]]
+) -> tuple[dict[str, Graded], KnownMistake]:
+    return _grade_entry(grader, entry, dependents), grader.as_known(entry)
+
+
 def _verify_alternative(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
     if not results:
         finding.problems.append(f"the alternative {entry.name} is of {entry.of!r}, which the notebook does not define")
@@ -109,7 +118,7 @@ def _right(judged: Iterable[Judged], finding: Finding) -> None:
         finding.right[j.verdict.check] = max([finding.right.get(j.verdict.check, 0.0), *j.distances])
 
 
-def _verify_mistake(grader: Grader, entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
+def _verify_mistake(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
     if entry.of not in results:
         finding.problems.append(f"the mistake {entry.name} is of {entry.of!r}, which the notebook does not define")
         return
@@ -132,22 +141,19 @@ def _verify_mistake(grader: Grader, entry: Entry, results: dict[str, Graded], fi
             finding.problems.append(f"the mistake {entry.name} of {entry.of} also costs {function}: {', '.join(lost)}")
 
 
-def _verify_hints(grader: Grader, finding: Finding) -> None:
+def _verify_hints(grader: Grader, known: list[KnownMistake], finding: Finding) -> None:
     """Every mistake gets its own hint; two that answer every probe alike are told, since no student can be told apart."""
-    for function in grader.functions:
-        known = [grader.with_hidden(mistake) for mistake in grader.known(function)]
-        checks = [check for check in grader.checks if check.function == function]
-        for entry in (entry for entry in grader.mistakes if entry.of == function):
-            recordings = grader.observe(grader.code(entry), function)
-            failing = [j for j in judge(checks, recordings, grader.expected) if j.verdict.state != PASSED]
-            named = diagnose(recordings, grader.expected, probes_of(failing), known)
-            if failing and named is None:
-                finding.problems.append(f"the mistake {entry.name} of {function} gets no hint")
-            elif failing and named.name != entry.name:
-                twin = (
-                    f"the mistake {entry.name} of {function} gets the hint of {named.name}: no probe tells them apart"
-                )
-                finding.remarks.append(twin)
+    for entry in grader.mistakes:
+        rivals = [mistake for mistake in known if mistake.of == entry.of]
+        checks = [check for check in grader.checks if check.function == entry.of]
+        recordings = grader.observe(grader.code(entry), entry.of)
+        failing = [j for j in judge(checks, recordings, grader.expected) if j.verdict.state != PASSED]
+        named = diagnose(recordings, grader.expected, probes_of(failing), rivals)
+        if failing and named is None:
+            finding.problems.append(f"the mistake {entry.name} of {entry.of} gets no hint")
+        elif failing and named.name != entry.name:
+            twin = f"the mistake {entry.name} of {entry.of} gets the hint of {named.name}: no probe tells them apart"
+            finding.remarks.append(twin)
 
 
 def _verify_needed(checks: list[Check], finding: Finding) -> None:

@@ -46,7 +46,7 @@ def stored(observer, tmp_path) -> Observer:
     """The shared workers with a store of this test's own; `asked` collects the jobs that reach a worker."""
     twin = object.__new__(Observer)
     twin.__dict__ = {**observer.__dict__, "store": tmp_path / "store", "asked": []}
-    twin._ask = lambda job, body: (twin.asked.append(job), observer._ask(job, body))[1]
+    twin._ask = lambda job, *how: (twin.asked.append(job), observer._ask(job, *how))[1]
     return twin
 
 
@@ -427,12 +427,12 @@ def test_a_lost_worker_is_replaced_and_its_submission_tried_once_more(toy):
 def test_a_worker_lost_twice_is_the_graders_fault_and_the_next_has_a_new_one(observer, monkeypatch):
     ask, asked = _Worker.ask, []
 
-    def lost(self, job, body):
+    def lost(self, *_):
         asked.append(self.sock)
         raise EOFError("the other side closed the connection")
 
     twin = object.__new__(Observer)
-    twin.__dict__ = {**observer.__dict__, "_idle": queue.Queue(), "_servers": ["one"]}
+    twin.__dict__ = {**observer.__dict__, "_idle": queue.Queue()}
     twin._start = lambda workers: [socket.socket()]
     twin._idle.put(_Worker(socket.socket()))
     monkeypatch.setattr(_Worker, "ask", lost)
@@ -460,7 +460,7 @@ def test_endless_loops_everywhere_share_one_budget(observer, monkeypatch):
     monkeypatch.setattr("autograder.observer.BUDGET", 1.5)
     jobs, ask = [], observer._ask
     twin = object.__new__(Observer)
-    twin.__dict__ = {**observer.__dict__, "_ask": lambda job, body: (jobs.append(job), ask(job, body))[1]}
+    twin.__dict__ = {**observer.__dict__, "_ask": lambda job, *how: (jobs.append(job), ask(job, *how))[1]}
     endless = "def {}(x):\n    while True: pass"
     observed = twin.observe(code(double=endless.format("double"), quadruple=endless.format("quadruple"))).observations
     assert {name: o.state for name, o in observed.items()} == dict.fromkeys(observed, "timed out") and len(
