@@ -143,6 +143,10 @@ class Observer:
             raise GraderFault(f"worker processes cannot be started ({error}): run the command again") from error
         return sockets
 
+    def wait(self) -> None:
+        """Waits until a worker has started."""
+        self._asked()
+
     def close(self) -> None:
         """Ends the workers."""
         while not self._idle.empty():
@@ -169,6 +173,7 @@ class Observer:
 
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
+        self._need_workers("nothing is kept of this notebook as it is now")
         state, answer, _, _ = self._ask({"kind": "read", "functions": self.functions}, data)
         replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
@@ -213,6 +218,7 @@ class Observer:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _observe(self, code: Code, seed: int, only: str | None, threads: int) -> Recording:
+        self._need_workers("no recording of it is kept for these probes, this seed, --limit and --sandbox")
         waiting = [name for name, function in self._asked() if only in (None, function)]
         observations: dict[str, Observation] = {}
         notes: tuple = ()
@@ -259,6 +265,10 @@ class Observer:
             self.probes = self._with_worker(_Worker.probes)
         return self.probes
 
+    def _need_workers(self, why: str) -> None:
+        if not self._workers:
+            raise NotKept(why)
+
     def _ask(self, job: dict, body: bytes) -> tuple[str, bytes, float, float]:
         """How the fork ended, what it answered, its CPU and its wall seconds."""
         job = {"limit": self.limit, "budget": BUDGET * self.limit, **job}
@@ -266,8 +276,6 @@ class Observer:
 
     def _with_worker(self, work: Callable[["_Worker"], Answer]) -> Answer:
         """What `work` gives with an idle worker; one that is lost is replaced, and `work` tried once more."""
-        if not self._workers:
-            raise NotKept("no recording of it is kept")
         self.start()
         worker = self._idle.get()
         try:
