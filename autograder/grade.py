@@ -17,7 +17,7 @@ from autograder.grading import Grader
 from autograder.judge import NOT_GRADED, clean
 from autograder.notebook import Unreadable
 from autograder.observer import GraderFault, write_whole
-from autograder.report import GRADED, REFUSED, Result, feedback_page, grades_csv, number, result_json
+from autograder.report import GRADED, REFUSED, SCHEMA, Result, feedback_page, grades_csv, number, result_json
 from autograder.submissions import Submission
 from autograder.timings import Timings
 
@@ -162,11 +162,12 @@ def read_results(out: Path) -> dict[str, dict]:
     Raises:
         CourseError: a damaged file.
     """
-    found = {}
+    found, fields = {}, json.loads(SCHEMA.read_text(encoding="utf-8"))["required"]
     for path in sorted((out / "results").glob("[!.]*.json")):
         try:
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            found[path.stem] = {field: result[field] for field in fields}
+        except (ValueError, KeyError, TypeError):
             raise CourseError(f"{path} is damaged: delete it and grade the student again") from None
     return found
 

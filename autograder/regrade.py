@@ -45,6 +45,7 @@ class Regraded:
         kept: students whose grade stays, and why.
         unnamed: students whose old hints stay, for no recording is kept to look up others.
         judged: how many were judged anew.
+        exercises: the functions of each exercise, as a result's files show them.
     """
 
     changed: list[Result]

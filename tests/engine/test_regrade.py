@@ -177,6 +177,13 @@ def test_without_grades_there_is_nothing_to_judge(course, run, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize("damage", ["", "[]", '{"student": "bob"}'])
+def test_a_damaged_result_is_named(course, run, damage):
+    (grades(course) / "results" / "bob.json").write_text(damage)
+    status, _, err = run("regrade", "--yes")
+    assert status == 2 and "bob.json is damaged: delete it and grade the student again" in err
+
+
 def test_what_a_person_changed_stays(course, run):
     path = grades(course) / "results" / "bob.json"
     by_hand = json.loads(path.read_text())
