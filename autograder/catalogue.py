@@ -73,25 +73,36 @@ def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
 
 
 def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
-    """The decorator's name and settings; it is taken off, so that the code runs without this package's help."""
+    """The decorator's name and settings, and the docstring as `hint`; None for what has no such decorator.
+
+    Both are taken off: the code runs without this package's help, and a recording of it outlives a reworded hint.
+    """
     node = statement.node
     for decorator in getattr(node, "decorator_list", []):
         name = getattr(getattr(decorator, "func", None), "id", "")
         if name in ("mistake", "alternative"):
             node.decorator_list.remove(decorator)
             statement.reads.discard(name)
-            statement.text = ast.unparse(node)
+            hint = " ".join((ast.get_docstring(node) or "").split())
+            statement.text = ast.unparse(_without_docstring(node))
             try:
-                return name, {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
+                settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
             except ValueError:
                 raise CourseError(f"{path}, line {node.lineno}: @{name} takes plain strings only") from None
+            return name, settings | {"hint": hint}
     return None
+
+
+def _without_docstring(node: ast.stmt) -> ast.stmt:
+    if ast.get_docstring(node) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+    return node
 
 
 def _entry(path: Path, statement: Statement, mark: tuple[str, dict], statements: list[Statement]) -> Entry:
     kind, settings = mark
     name = statement.node.name
-    hint = " ".join((ast.get_docstring(statement.node) or "").split()) if kind == "mistake" else ""
+    hint = settings["hint"] if kind == "mistake" else ""
     caught_by = settings.get("caught_by", ())
     caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
     if kind == "mistake" and not (hint and caught_by):

@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -95,8 +95,12 @@ def measured_distances() -> Iterator[list[float]]:
 def require(condition: bool, what: str, expected: str, found: Any, look: str = "") -> None:
     """Fails the check with a `Mismatch` unless `condition` holds."""
     if not condition:
-        # where to look is said about wrong answers; an exception tells its own line
-        raise Mismatch(what, expected, show(found), "" if isinstance(found, Error) else look)
+        _fail(what, expected, found, look)
+
+
+def _fail(what: str, expected: str, found: Any, look: str) -> NoReturn:
+    # where to look is said about wrong answers; an exception tells its own line
+    raise Mismatch(what, expected, show(found), "" if isinstance(found, Error) else look)
 
 
 def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHINE, look: str = "") -> None:
@@ -120,16 +124,18 @@ def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHIN
     elif isinstance(expected, Tensor):
         _same_tensor(found, expected, what, within, look)
     elif isinstance(expected, float):
-        is_float = isinstance(found, float)
-        require(is_float, what, f"the Python float {show(expected)}", found, look)
-        _near(distance(found, expected), within, what, show(expected), found, look)
-    else:
-        require(type(found) is type(expected) and found == expected, what, show(expected), found, look)
+        if not isinstance(found, float):
+            _fail(what, f"the Python float {show(expected)}", found, look)
+        _near(distance(found, expected), within, what, expected, found, look)
+    elif type(found) is not type(expected) or found != expected:
+        _fail(what, show(expected), found, look)
 
 
 def _same_dict(found: Any, expected: dict, what: str, within: float, look: str) -> None:
-    require(isinstance(found, dict), what, f"a dict with the keys {show(list(expected))}", found, look)
-    require(set(found) == set(expected), what, f"the keys {show(list(expected))}", list(found), look)
+    if not isinstance(found, dict):
+        _fail(what, f"a dict with the keys {show(list(expected))}", found, look)
+    if found.keys() != expected.keys():
+        _fail(what, f"the keys {show(list(expected))}", list(found), look)
     for key, item in expected.items():
         same(found[key], item, f"{what}[{key!r}]", within=within, look=look)
 
@@ -140,18 +146,19 @@ def _same_tensor(found: Any, expected: Tensor, what: str, within: float, look: s
     require(is_tensor, what, f"{article} of shape {expected.shape}", found, look)
     require(found.shape == expected.shape, what, f"shape {expected.shape}", f"shape {found.shape}", look)
     require(found.dtype == expected.dtype, what, f"dtype {expected.dtype}", f"dtype {found.dtype}", look)
-    gap = distance(found.array, expected.array)
-    _near(gap, within, what, _summary(expected.array), _summary(found.array), look)
+    _near(distance(found.array, expected.array), within, what, expected.array, found.array, look)
 
 
-def _near(gap: float, within: float, what: str, expected: str, found: Any, look: str) -> None:
+def _near(gap: float, within: float, what: str, expected: Any, found: Any, look: str) -> None:
     distances = _distances.get()
     if distances is not None:
         distances.append(gap / within if within else (0.0 if gap == 0 else np.inf))
-    require(gap <= within, what, expected, found, look)
+    if not gap <= within:
+        _fail(what, _summary(expected), _summary(found), look)
 
 
-def _summary(array: np.ndarray) -> str:
+def _summary(number: float | np.ndarray) -> str:
+    array = np.asarray(number)
     if array.size <= 6:
         return show(array.tolist())
     values = array.astype(np.float64)

@@ -16,6 +16,12 @@ class GraderFault(RuntimeError):
     """The grader failed, not the submission: it is "not graded", never a zero."""
 
 
+def nearest(name: str, names: list[str]) -> str:
+    """What to say of a name that is none of `names`."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    return f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none yet'}."
+
+
 @dataclass(frozen=True)
 class Module:
     """One weekly module: `source/<name>/<notebook>.py` and everything made from it."""
@@ -91,9 +97,7 @@ class Course:
         names = [module.name for module in self.modules()]
         if name in names:
             return Module(self.root, name)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none yet'}."
-        raise CourseError(f"no module is called {name!r}: {hint}")
+        raise CourseError(f"no module is called {name!r}: {nearest(name, names)}")
 
     @property
     def store(self) -> Path:

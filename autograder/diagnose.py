@@ -45,8 +45,8 @@ def known_mistake(
     """A mistake by its own recordings, which may hold the probes of its function alone.
 
     Args:
-        observe: gives its recordings; with True, fresh ones. Where the answers hold wall times it is observed twice, and
-            what a second run does not give again is left out: a mistake may carry them into any other figure.
+        observe: gives its recordings; with True, those of a second run. Where the answers hold wall times, what the
+            second does not give again is left out: a mistake may carry them into any other figure.
     """
     recordings = observe(False)
     changed = _changed(recordings, expected)

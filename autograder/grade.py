@@ -17,16 +17,20 @@ from autograder.grading import Grader
 from autograder.judge import NOT_GRADED, clean
 from autograder.notebook import Unreadable
 from autograder.observer import GraderFault, write_whole
-from autograder.report import GRADED, REFUSED, Result, feedback_page, grades_csv, number, result_json
+from autograder.report import GRADED, REFUSED, SCHEMA, Result, feedback_page, grades_csv, number, result_json
 from autograder.submissions import Submission
+from autograder.timings import Timings
+
+SLOWEST = 5  # submissions and probes that --timings names
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """What a run did: its results by student, and how many of them needed no student code to run again."""
+    """What a run did: its results by student, how many of them needed no student code to run again, where time went."""
 
     results: list[Result]
     unchanged: int
+    timings: Timings
 
     @property
     def failures(self) -> list[Result]:
@@ -43,29 +47,53 @@ def grade_class(
     sandbox: str = "full",
     workers: int = 2,
     limit: float = 20.0,
+    timed: bool = False,
 ) -> ClassResult:
-    """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`."""
-    seed = class_seed(out) if seed is None else seed
-    with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader, _progress(console) as progress:
+    """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
+
+    With `timed` it waits for all workers first, so that their start is not counted as a submission's time.
+    """
+    seed = class_seed(out, seed)
+    with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader:
+        if timed:
+            with grader.timings.stage("starting workers"):
+                grader.wait()
+        results = grade_all(grader, submissions, console, workers)
+    with grader.timings.stage("writing"):
+        for result in results:
+            write_result(result, grader.exercises, out)
+        write_grades_csv(out)
+    unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
+    return ClassResult(results, unchanged, grader.timings)
+
+
+def grade_all(grader: Grader, submissions: list[Submission], console: Console, threads: int = 1) -> list[Result]:
+    """A result for every submission, in their order; nothing is written."""
+    with _progress(console) as progress, ThreadPoolExecutor(threads) as pool:
         bar = progress.add_task("starting", total=len(submissions))
         grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-        with ThreadPoolExecutor(workers) as pool:
-            progress.update(bar, description="grading")
-            results = []
-            for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
-                results.append(result)
-                progress.advance(bar)
-    for result in results:
-        write_result(result, grader.exercises, out)
-    write_grades_csv(out)
-    return ClassResult(results, sum(bool(result.graded and result.graded.cached) for result in results))
+        progress.update(bar, description="grading")
+        results = []
+        for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
+            results.append(result)
+            progress.advance(bar)
+    return results
 
 
-def class_seed(out: Path) -> int:
-    """The seed of a class's hidden probes: drawn once, then kept with its grades."""
+def class_seed(out: Path, given: int | None = None) -> int:
+    """The seed of a class's hidden probes: `given` or drawn once, then kept with its grades."""
+    kept = kept_seed(out) if given is None else given
+    seed = secrets.randbelow(2**31) if kept is None else kept
+    if not (out / "seed").is_file():
+        write_whole(out / "seed", f"{seed}\n")
+    return seed
+
+
+def kept_seed(out: Path) -> int | None:
+    """The seed that lies with a class's grades; None when there is none yet."""
     path = out / "seed"
     if not path.is_file():
-        write_whole(path, f"{secrets.randbelow(2**31)}\n")
+        return None
     try:
         return int(path.read_text())
     except ValueError:
@@ -105,15 +133,20 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
 
 def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:
     """Writes a student's JSON file and feedback page. A grade is never replaced by a refusal."""
+    for path, text in changed_files(result, exercises, out).items():
+        write_whole(path, text)
+
+
+def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) -> dict[Path, str]:
+    """What `write_result` writes: the texts of those of a student's files that are not yet so."""
     path = out / "results" / f"{result.student}.json"
     if result.status != GRADED and _status(path) == GRADED:
-        return
-    for target, text in (
-        (path, result_json(result, exercises)),
-        (out / "feedback" / f"{result.student}.html", feedback_page(result, exercises)),
-    ):
-        if not target.is_file() or target.read_text(encoding="utf-8") != text:
-            write_whole(target, text)
+        return {}
+    texts = {
+        path: result_json(result, exercises),
+        out / "feedback" / f"{result.student}.html": feedback_page(result, exercises),
+    }
+    return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
 
 
 def _status(path: Path) -> str:
@@ -123,10 +156,25 @@ def _status(path: Path) -> str:
         return ""
 
 
+def read_results(out: Path) -> dict[str, dict]:
+    """The results that lie in `out`, those of earlier runs too, in their JSON form by student.
+
+    Raises:
+        CourseError: a damaged file.
+    """
+    found, fields = {}, json.loads(SCHEMA.read_text(encoding="utf-8"))["required"]
+    for path in sorted((out / "results").glob("[!.]*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            found[path.stem] = {field: result[field] for field in fields}
+        except (ValueError, KeyError, TypeError):
+            raise CourseError(f"{path} is damaged: delete it and grade the student again") from None
+    return found
+
+
 def write_grades_csv(out: Path) -> None:
     """Writes `grades.csv` from all results in `out`, those of earlier runs too."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "results").glob("[!.]*.json"))]
-    write_whole(out / "grades.csv", grades_csv(rows))
+    write_whole(out / "grades.csv", grades_csv(list(read_results(out).values())))
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -147,6 +195,36 @@ def print_table(outcome: ClassResult, console: Console) -> None:
     console.print(table)
     for result in outcome.failures:
         console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"))
+
+
+def print_timings(outcome: ClassResult, console: Console) -> None:
+    """Where the time went: by stage, then the slowest submissions and the slowest probes."""
+    stages, probes = outcome.timings.stages, outcome.timings.probes
+    graded = [result for result in outcome.results if result.graded and not result.graded.cached]
+    slowest = sorted(graded, key=lambda result: result.graded.seconds, reverse=True)[:SLOWEST]
+    tables = {
+        ("stage", "seconds", "times"): [(name, f"{s.seconds:.2f}", str(s.times)) for name, s in stages.items()],
+        ("slowest submissions", "seconds in probes"): [
+            (clean(result.student), f"{result.graded.seconds:.2f}") for result in slowest
+        ],
+        ("slowest probes", "seconds", "times", "mean", "most"): [
+            (name, f"{s.seconds:.2f}", str(s.times), f"{s.seconds / s.times:.3f}", f"{s.most:.3f}")
+            for name, s in sorted(probes.items(), key=lambda item: item[1].seconds, reverse=True)[:SLOWEST]
+        ],
+    }
+    for columns, rows in tables.items():
+        table = Table(box=None, pad_edge=False, title_justify="left")
+        for place, name in enumerate(columns):
+            table.add_column(name, justify="right" if place else "left")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        if rows:
+            console.print(table, "")
+    console.print(
+        "Seconds are wall time, added up over workers and with the reference's. "
+        f"{outcome.unchanged} of {len(outcome.results)} submissions were taken from the store: no code of theirs ran.",
+        highlight=False,
+    )
 
 
 def _row(result: Result) -> tuple[str, str, str, str]:

@@ -6,6 +6,7 @@
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,10 +18,12 @@ from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
 from autograder.judge import PASSED, Judged, Verdict, clean, collect, hidden_remarks, judge, remarks_on
 from autograder.notebook import Code, choose
-from autograder.observer import PUBLIC_SEED, Observer, Recording, start_server
+from autograder.observer import PUBLIC_SEED, NotKept, Observer, Recording, start_server
+from autograder.timings import Timings
 
 PUBLIC, HIDDEN = True, False
-FILES = {PUBLIC: "probes_public", HIDDEN: "probes_hidden"}
+KINDS = {PUBLIC: "public", HIDDEN: "hidden"}
+FILES = {public: f"probes_{kind}" for public, kind in KINDS.items()}
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Graded:
     judged: tuple[Judged, ...] = ()
     cached: bool = False
     remarks: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0  # that its probes took in this run
+    unnamed: tuple[str, ...] = ()  # functions whose mistake could not be looked up, for a recording of it is not kept
 
     @property
     def score(self) -> float:
@@ -53,7 +58,7 @@ class Grader:
     Args:
         seed: the hidden probes' inputs are drawn from it.
         sandbox: "full", or "none" for limits alone.
-        workers: processes for each set of probes.
+        workers: processes for each set of probes; with 0 nothing runs, and what is not kept is `NotKept`.
         limit: seconds a probe may take.
     """
 
@@ -71,6 +76,7 @@ class Grader:
             public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
             for public, file in FILES.items()
         }
+        self.timings = Timings()
         self._expected: dict[bool, Recording] = {}
         self._known: dict[str, list[KnownMistake]] = {}
         self._hidden: dict[str, KnownMistake] = {}
@@ -78,15 +84,22 @@ class Grader:
         self._lock = threading.RLock()
 
     def __enter__(self) -> "Grader":
-        self._server, sockets = start_server(self._workers * len(self.observers))
-        for number, observer in enumerate(self.observers.values()):
-            observer.start(sockets[number * self._workers : (number + 1) * self._workers])
+        if self._workers:
+            self._server, sockets = start_server(self._workers * len(self.observers))
+            for number, observer in enumerate(self.observers.values()):
+                observer.start(sockets[number * self._workers : (number + 1) * self._workers])
         return self
 
     def __exit__(self, *_) -> None:
         for observer in self.observers.values():
             observer.close()
-        self._server.wait()
+        if self._workers:
+            self._server.wait()
+
+    def wait(self) -> None:
+        """Waits until the workers have started."""
+        for observer in self.observers.values():
+            observer.wait()
 
     @property
     def mistakes(self) -> list[Entry]:
@@ -123,15 +136,18 @@ class Grader:
 
     def read(self, data: bytes) -> Code:
         """The code of a notebook; raises `Unreadable`."""
-        return self.observers[PUBLIC].read(data)
+        with self.timings.stage("reading"):
+            return self.observers[PUBLIC].read(data)
 
     def observe(self, code: Code, function: str | None = None, seed: int | None = None, **how) -> dict[bool, Recording]:
         """The recordings of `code` under all probes, or those about one function; `how` as in `Observer.observe`."""
         seeds = {PUBLIC: PUBLIC_SEED, HIDDEN: self.seed if seed is None else seed}
-        return {
-            public: observer.observe(code, seeds[public], function, **how)
-            for public, observer in self.observers.items()
-        }
+        recordings = {}
+        for public, observer in self.observers.items():
+            start = time.perf_counter()
+            recordings[public] = observer.observe(code, seeds[public], function, **how)
+            self.timings.observed(KINDS[public], recordings[public], time.perf_counter() - start)
+        return recordings
 
     def grade(self, code: Code, function: str | None = None, hints: bool = True) -> Graded:
         """Grades `code`: all of it, or only the checks of one function; with `hints`, names the mistakes.
@@ -142,16 +158,37 @@ class Grader:
         expected = self.expected
         recordings = self.observe(code, function)
         checks = [check for check in self.checks if function in (None, check.function)]
-        judged = judge(checks, recordings, expected)
-        verdicts = self._name_mistakes(judged, recordings) if hints else [j.verdict for j in judged]
+        with self.timings.stage("judging"):
+            judged = judge(checks, recordings, expected)
+            remarks = remarks_on(self.remarks, recordings[HIDDEN], expected[HIDDEN])
+        verdicts, unnamed = [j.verdict for j in judged], []
+        if hints:
+            with self.timings.stage("naming mistakes"):
+                verdicts, unnamed = self._name_mistakes(judged, recordings)
         # of the public process alone: in the other one the submission could write hidden probes into them
         notes = tuple((clean(cell), clean(note)) for cell, note in recordings[PUBLIC].notes)
-        remarks = remarks_on(self.remarks, recordings[HIDDEN], expected[HIDDEN])
-        return Graded(tuple(verdicts), notes, tuple(judged), all(r.cached for r in recordings.values()), remarks)
+        ran = [recording for recording in recordings.values() if not recording.cached]
+        return Graded(
+            tuple(verdicts),
+            notes,
+            tuple(judged),
+            cached=not ran,
+            remarks=remarks,
+            seconds=sum(o.seconds for recording in ran for o in recording.observations.values()),
+            unnamed=tuple(unnamed),
+        )
 
-    def _name_mistakes(self, judged: list[Judged], recordings: dict[bool, Recording]) -> list[Verdict]:
-        found = {name: self._diagnose(name, judged, recordings) for name in self.functions}
-        return with_hints([j.verdict for j in judged], found)
+    def _name_mistakes(
+        self, judged: list[Judged], recordings: dict[bool, Recording]
+    ) -> tuple[list[Verdict], list[str]]:
+        """The verdicts with hints, and the functions for which a mistake's recording is not kept."""
+        found, unnamed = {}, []
+        for name in self.functions:
+            try:
+                found[name] = self._diagnose(name, judged, recordings)
+            except NotKept:
+                unnamed.append(name)
+        return with_hints([j.verdict for j in judged], found), unnamed
 
     def _diagnose(self, function: str, judged: list[Judged], recordings: dict[bool, Recording]) -> KnownMistake | None:
         mine = [j for j in judged if j.verdict.function == function]
@@ -184,11 +221,15 @@ class Grader:
 
     @cached_property
     def _released(self) -> list[KnownMistake]:
-        """The mistakes as the release recorded them; none when it was made from other files than these."""
+        """The mistakes as the release recorded them, with the hints as they are now; none when it was made from other
+        code than this."""
         checks = self.module.release / "checks"
         try:
             about = json.loads((checks / "module.json").read_text(encoding="utf-8"))
-            return load_known(checks / KNOWN) if about["made_from"] == made_from(self.module) else []
+            if about["made_from"] != made_from(self.module, self.mistakes):
+                return []
+            hints = {entry.name: entry.hint for entry in self.mistakes}
+            return [replace(mistake, hint=hints[mistake.name]) for mistake in load_known(checks / KNOWN)]
         except (OSError, ValueError, KeyError):
             return []
 
@@ -196,16 +237,16 @@ class Grader:
         """A mistake of the catalogue, observed under `sets` of probes."""
         seeds, code = {PUBLIC: PUBLIC_SEED, HIDDEN: self.seed}, self.code(entry)
 
-        def observe(fresh: bool) -> dict[bool, Recording]:
-            return {s: self.observers[s].observe(code, seeds[s], entry.of, fresh=fresh) for s in sets}
+        def observe(again: bool) -> dict[bool, Recording]:
+            return {s: self.observers[s].observe(code, seeds[s], entry.of, again=again) for s in sets}
 
         return known_mistake(entry.name, entry.of, entry.hint, observe, self.expected)
 
 
-def made_from(module: Module) -> str:
-    """A hash of all that a release's recordings of the mistakes are made from."""
-    digest = hashlib.sha256()
-    for path in [module.source, module.tests / "mistakes.py", *module.public_files]:
+def made_from(module: Module, mistakes: Iterable[Entry]) -> str:
+    """A hash of all that a release's recordings of the mistakes are made from; their hints are not."""
+    digest = hashlib.sha256(json.dumps([[m.name, m.of, m.text] for m in mistakes]).encode())
+    for path in [module.source, *module.public_files]:
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 

@@ -33,6 +33,7 @@ NOT_PROBES = ("test_", "mistakes", "alternatives")  # what a module's folder hol
 READER_FILES = ("notebook.py", "worker.py")  # what the code that is read in a notebook depends on
 MAX_RECORDING_BYTES = 256 * 2**20
 KEPT_DEPTH = MAX_DEPTH + 4  # a recording on disk holds the values that were sent some levels deeper
+MOST_SECONDS = 1e6  # that any probe can have taken
 BUDGET = 6  # limits of one probe: the wall time for all probes of one submission in one set
 PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
 
@@ -151,6 +152,10 @@ class Observer:
                 send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
         return sockets
 
+    def wait(self) -> None:
+        """Waits until a worker has started."""
+        self._asked()
+
     def close(self) -> None:
         """Ends the workers."""
         while not self._idle.empty():
@@ -178,6 +183,7 @@ class Observer:
 
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
+        self._need_workers("nothing is kept of this notebook as it is now")
         state, answer, _, _ = self._ask({"kind": "read", "functions": self.functions}, data, BUDGET * self.limit)
         replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
@@ -222,6 +228,7 @@ class Observer:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _observe(self, code: Code, seed: int, only: str | None, threads: int) -> Recording:
+        self._need_workers("no recording of it is kept for these probes, this seed, --limit and --sandbox")
         waiting = [name for name, function in self._asked() if only in (None, function)]
         observations: dict[str, Observation] = {}
         notes: tuple = ()
@@ -236,14 +243,14 @@ class Observer:
             notes = notes_now or notes
             waiting = [name for name in waiting if name not in new]
             at_hand = wall - sum(o.seconds for o in new.values())
-            if notes_now is None:  # its code did not get as far as the first probe, and would not the next time
+            if notes_now is None and left > 0:  # its code did not get to the first probe, and would not the next time
                 observations |= {name: _ended(state, self.limit) for name in waiting}
                 waiting = []
-            elif waiting and left > 0:
+            elif waiting and (left > 0 or state != "timed out"):
                 # the probe it was at is the one that ended it; the others are asked again in a new fork
                 observations[waiting[0]] = _ended(state, self.limit, at_hand)
-                waiting = waiting[1:]
-            elif waiting:
+                waiting, at_hand = waiting[1:], 0.0
+            if waiting and left <= 0:
                 observations |= self._over_budget(waiting, observations, at_hand)
                 waiting = []
         return Recording(observations, notes, cpu)
@@ -259,7 +266,7 @@ class Observer:
             spent[function[probe]] += seconds
         budget, most = BUDGET * self.limit, sorted(spent, key=spent.get, reverse=True)
         users = [f"`{name}`" for name in most if spent[name] > budget / 10] or [f"`{most[0]}`"]
-        message = f"all functions together may run {budget:g} s, and they were used up, mostly by {', '.join(users)}"
+        message = f"all functions together may run {budget:g} s, and that was used up, mostly by {', '.join(users)}"
         stopped = Observation("timed out", None, Error("Timeout", message))
         return dict.fromkeys(waiting, stopped) | {waiting[0]: replace(stopped, seconds=at_hand)}
 
@@ -268,14 +275,16 @@ class Observer:
             self.probes = self._with_worker(_Worker.probes)
         return self.probes
 
+    def _need_workers(self, why: str) -> None:
+        if not self._workers:
+            raise NotKept(why)
+
     def _ask(self, job: dict, body: bytes, budget: float) -> tuple[str, bytes, float, float]:
         """How the fork ended, what it answered, its CPU and its wall seconds."""
         return self._with_worker(lambda worker: worker.ask(job, body, self.limit, budget))
 
     def _with_worker(self, work: Callable[["_Worker"], Answer]) -> Answer:
         """What `work` gives with an idle worker; one that is lost is replaced, and `work` tried once more."""
-        if not self._workers:
-            raise NotKept("no recording of it is kept")
         self.start()
         worker = self._idle.get()
         try:
@@ -467,9 +476,11 @@ def _read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation
 
 def _observation(value: dict) -> Observation:
     state, error, seconds = value.get("state"), value.get("error"), value.get("seconds")
-    if state == "returned" and "value" in value and isinstance(seconds, float):
+    if not isinstance(seconds, float) or not 0 <= seconds < MOST_SECONDS:
+        return _forged()
+    if state == "returned" and "value" in value:
         return Observation("returned", value["value"], None, seconds)
-    if state in ("raised", "missing", "out of memory") and isinstance(error, Error) and isinstance(seconds, float):
+    if state in ("raised", "missing", "out of memory") and isinstance(error, Error):
         return Observation(state, None, error, seconds)
     return _forged()
 

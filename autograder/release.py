@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 
 from autograder import source
-from autograder.catalogue import read_catalogue
+from autograder.catalogue import Entry, read_catalogue
 from autograder.course import KEPT_TO_THE_COURSE, Course, CourseError, Module
 from autograder.diagnose import KNOWN, all_leaves, known_mistake, load_known, save_known
 from autograder.grading import made_from
@@ -87,7 +87,7 @@ def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
         "module": module.name,
         "notebook": module.notebook,
         "exercises": source.exercises(cells),
-        "made_from": made_from(module),
+        "made_from": made_from(module, _mistakes(module, cells)),
     }
     files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
     return files
@@ -153,15 +153,19 @@ def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
     with _public_observer(module, cells) as observer:
         expected = {True: observer.observe(choose(statements, {}, functions))}
         known = []
-        for entry in read_catalogue(module.tests / "mistakes.py", statements):
+        for entry in _mistakes(module, cells):
             ask = functools.partial(observer.observe, entry.code(statements, functions), only=entry.of)
             known.append(
                 known_mistake(
-                    entry.name, entry.of, entry.hint, lambda fresh, ask=ask: {True: ask(fresh=fresh)}, expected
+                    entry.name, entry.of, entry.hint, lambda again, ask=ask: {True: ask(again=again)}, expected
                 )
             )
     save_recording(checks / RECORDINGS[0], _without_times(expected[True]))
     save_known(checks / RECORDINGS[1], known)
+
+
+def _mistakes(module: Module, cells: list[SourceCell]) -> list[Entry]:
+    return read_catalogue(module.tests / "mistakes.py", source.reference_statements(cells))
 
 
 def _public_observer(module: Module, cells: list[SourceCell]) -> Observer:
@@ -238,7 +242,7 @@ def _short(path: Path) -> str:
 
 
 def _check_recordings(module: Module, cells: list[SourceCell], again: str) -> list[str]:
-    """The reference is recorded again; the mistakes' recordings are as fresh as the hash in module.json."""
+    """The reference is recorded again; the mistakes' recordings are as fresh as the hash in module.json, but for hints."""
     path = module.release / "checks" / RECORDINGS[0]
     missing = [
         f"{_short(path.with_name(name))}: missing, {again}" for name in RECORDINGS if not path.with_name(name).is_file()
@@ -249,13 +253,16 @@ def _check_recordings(module: Module, cells: list[SourceCell], again: str) -> li
         fresh = observer.observe(choose(source.reference_statements(cells), {}, source.functions(cells)))
     try:
         kept = load_recording(path)
-        load_known(path.with_name(RECORDINGS[1]))
+        hints = {mistake.name: mistake.hint for mistake in load_known(path.with_name(RECORDINGS[1]))}
     except Malformed as error:
         return [f"{_short(path.parent)}: damaged recordings ({error}), {again}"]
     probes = [(True, name) for name in fresh.observations.keys() | kept.observations.keys()]
     left, right = all_leaves({True: fresh}, probes), all_leaves({True: kept}, probes)
     alike = left.keys() == right.keys() and all(agree(left[place], right[place], within=1e-4) for place in left)
-    return [] if alike else [f"{_short(path)}: {again}"]
+    problems = [] if alike else [f"{_short(path)}: {again}"]
+    if hints != {entry.name: entry.hint for entry in _mistakes(module, cells)}:
+        problems.append(f"{_short(path.with_name(RECORDINGS[1]))}: {again}")
+    return problems
 
 
 def _check_executed(module: Module, cells: list[SourceCell], again: str) -> list[str]:

@@ -27,7 +27,7 @@ def recording(**answers: object) -> dict[bool, Recording]:
 def mistake(name: str, **answers: object) -> KnownMistake:
     from autograder.diagnose import known_mistake
 
-    return known_mistake(name, "f", f"hint of {name}", lambda fresh: recording(**(RIGHT | answers)), recording(**RIGHT))
+    return known_mistake(name, "f", f"hint of {name}", lambda again: recording(**(RIGHT | answers)), recording(**RIGHT))
 
 
 def named(known: list[KnownMistake], probes: tuple[str, ...] = ("totals", "sizes"), **answers: object) -> str:
@@ -135,7 +135,7 @@ def test_what_a_second_run_does_not_give_again_is_no_sign_of_a_mistake():
     right = recording(history={"loss": [1.0, 2.0], "seconds": [Timing(0.1)]})
     runs = iter([0.0031, 0.0047])  # a wall time that the mistake writes into the losses
 
-    def observe(fresh: bool) -> dict[bool, Recording]:
+    def observe(again: bool) -> dict[bool, Recording]:
         return recording(history={"loss": [5.0, next(runs)], "seconds": [Timing(0.1)]})
 
     found = known_mistake("misplaces", "f", "hint", observe, right)

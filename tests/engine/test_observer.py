@@ -196,6 +196,8 @@ FULL = "state='returned', value=1.5, seconds=0.0"
         "write(probe='means', state='passed', value=1.5, seconds=0.0)\nos._exit(0)",
         "write(probe='means', state='returned', value=1.5)\nos._exit(0)",
         "write(probe='means', state='raised', error='x', seconds=0.0)\nos._exit(0)",
+        "write(probe='means', state='returned', value=1.5, seconds=float('nan'))\nos._exit(0)",
+        "write(probe='means', state='returned', value=1.5, seconds=-1e300)\nos._exit(0)",
         "write(broken='not my fault')\nos._exit(0)",
         "os.write(3, b'\\xff' * 100)\nreturn 1.5",
         "os.write(3, bytes(100))\nreturn 1.5",
