@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +44,30 @@ def grade_class(
     sandbox: str = "full",
     workers: int = 2,
     limit: float = 20.0,
+    record: Callable[[Grader, Submission, Result], None] | None = None,
 ) -> ClassResult:
-    """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`."""
+    """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
+
+    `record` is called for each, one after another, while the next ones are being graded.
+    """
     seed = class_seed(out) if seed is None else seed
     with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader, _progress(console) as progress:
-        bar = progress.add_task("starting", total=len(submissions))
-        grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-        with ThreadPoolExecutor(workers) as pool:
-            progress.update(bar, description="grading")
-            results = []
-            for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
-                results.append(result)
-                progress.advance(bar)
-    for result in results:
-        write_result(result, grader.exercises, out)
-    write_grades_csv(out)
+        bar = progress.add_task("grading", total=len(submissions))
+        results = []
+        for submission, result in zip(submissions, grade_each(grader, submissions, workers), strict=True):
+            results.append(result)
+            if record:
+                record(grader, submission, result)
+            progress.advance(bar)
+    write_results(results, grader.exercises, out)
     return ClassResult(results, sum(bool(result.graded and result.graded.cached) for result in results))
+
+
+def grade_each(grader: Grader, submissions: list[Submission], workers: int) -> Iterator[Result]:
+    """The result of each of `submissions`, in their order; as many as there are workers are graded at once."""
+    grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
 
 
 def class_seed(out: Path) -> int:
@@ -101,6 +110,13 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
+
+
+def write_results(results: list[Result], exercises: dict[str, list[str]], out: Path) -> None:
+    """Writes every student's files, and `grades.csv` from all that lie in `out`."""
+    for result in results:
+        write_result(result, exercises, out)
+    write_grades_csv(out)
 
 
 def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import queue
+import re
 import socket
 import struct
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import GraderFault
-from autograder.notebook import Code, Unreadable
+from autograder.notebook import SHOWN, Code, HandedIn, Unreadable
 from autograder.recording import MAX_DEPTH, Error, Malformed, decode, encode
 from autograder.worker import MEMORY_BYTES, receive_message, send_message
 
@@ -146,13 +147,20 @@ class Observer:
             Unreadable: with the reason and the mend.
             GraderFault: the sandbox or the workers failed.
         """
-        state, answer, _ = self._ask({"kind": "read", "functions": self.functions}, data)
+        return _plain_code(self._read({"kind": "read", "functions": self.functions}, data))
+
+    def contents(self, data: bytes) -> list[HandedIn]:
+        """The cells of a notebook file as they are to be shown, read behind the walls; raises as `read`."""
+        return _plain_contents(self._read({"kind": "contents"}, data))
+
+    def _read(self, job: dict, data: bytes) -> dict:
+        state, answer, _ = self._ask(job, data)
         replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
             raise Unreadable(f"could not be read: reading it {state}")
         if "unreadable" in replies[0]:
             raise Unreadable(str(replies[0]["unreadable"])[:500])
-        return _plain_code(replies[0])
+        return replies[0]
 
     def observe(
         self, code: Code, seed: int = PUBLIC_SEED, only: str | None = None, *, fresh: bool = False, threads: int = 1
@@ -412,6 +420,30 @@ def _plain_code(value: dict) -> Code:
         return Code(pieces, {str(name): int(cell) for name, cell in value["stubs"].items()}, notes)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
+
+
+def _plain_contents(value: dict) -> list[HandedIn]:
+    """The cells in a reader's answer, taken to be no more than text and pictures in base64."""
+    try:
+        cells = json.loads(value["contents"].array.tobytes())
+        return [
+            HandedIn(
+                "code" if cell["kind"] == "code" else "markdown",
+                str(cell["source"]),
+                str(cell["grade_id"]),
+                str(cell["id"]),
+                tuple((kind, content) for kind, content in cell["shown"] if _is_shown(kind, content)),
+            )
+            for cell in cells
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
+
+
+def _is_shown(kind: Any, content: Any) -> bool:
+    if kind not in SHOWN or not isinstance(content, str):
+        return False
+    return kind == "text/plain" or bool(re.fullmatch(r"[A-Za-z0-9+/=\s]+", content))
 
 
 def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:

@@ -12,11 +12,11 @@ from pathlib import Path
 from autograder.course import CourseError
 from autograder.diagnose import KNOWN, KnownMistake, diagnose, load_known
 from autograder.grading import Graded, probes_of, with_hints
-from autograder.judge import PASSED, collect, judge
+from autograder.judge import collect, judge
 from autograder.notebook import Cell, Code, select
 from autograder.observer import GraderFault, Observer, Recording, load_recording
 from autograder.recording import Malformed
-from autograder.report import check_table, function_group, number
+from autograder.report import as_text, check_table
 
 SECONDS = 10.0
 
@@ -121,19 +121,6 @@ def _show(graded: Graded, exercises: dict[str, list[str]]) -> None:
     from IPython.display import publish_display_data
 
     publish_display_data({"text/html": check_table(graded, exercises), "text/plain": as_text(graded)})
-
-
-def as_text(graded: Graded) -> str:
-    """The verdicts for a terminal."""
-    lines = []
-    for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
-        group = function_group(function, graded)
-        lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} public points")
-        lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
-        for verdict in group["verdicts"]:
-            lines.append(f"  {'✓' if verdict.state == PASSED else '✗'} {verdict.title}")
-            lines += [f"      {verdict.message}"] if verdict.message and not group["missing"] else []
-    return "\n".join(lines)
 
 
 def warm_up() -> None:
