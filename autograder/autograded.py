@@ -18,7 +18,7 @@ from autograder.grading import Graded
 from autograder.judge import clean
 from autograder.notebook import MAX_SOURCE, HandedIn
 from autograder.release import grade_id, make_notebook
-from autograder.report import as_text, check_table
+from autograder.report import as_text, check_table, without_folders
 from autograder.source import SourceCell
 
 PLAIN_TAGS = re.compile("p|em|strong|del|code|pre|span|div|br|hr|[uo]l|li|a|blockquote|table|thead|tbody|t[rhd]|h[1-6]")
@@ -41,7 +41,8 @@ def rebuild(cells: list[SourceCell], points: dict[str, float], handed_in: list[H
     for number, (cell, node) in enumerate(zip(cells, notebook.cells, strict=True)):
         theirs = handed_in[places[number]] if number in places else None
         if _fillable(cell):
-            _fill(cell, node, theirs, kept[number])
+            around = kept[number] if theirs else itertools.chain(*kept.values())
+            _fill(cell, node, theirs, [other.source for other in around if other.kind == "markdown"])
         made += [node, *(_own_cell(other, next(numbers)) for other in kept[number])]
     notebook.cells = made
     return notebook
@@ -50,7 +51,9 @@ def rebuild(cells: list[SourceCell], points: dict[str, float], handed_in: list[H
 def not_graded(cells: list[SourceCell], points: dict[str, float], reason: str) -> NotebookNode:
     """The source's notebook with nothing in it but the reason why the submission was not graded."""
     notebook = make_notebook(cells, [cell.stub for cell in cells], points)
-    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**Not graded.** {markdown(reason)}", id="not-graded"))
+    notebook.cells.insert(
+        0, nbformat.v4.new_markdown_cell(f"**Not graded.** {markdown(without_folders(reason))}", id="not-graded")
+    )
     return notebook
 
 
@@ -90,7 +93,8 @@ def _likeness(cell: SourceCell, number: int, theirs: HandedIn) -> tuple[bool, ..
     )
     same_id = bool(cell.role) and theirs.grade_id == grade_id(cell)
     unchanged = _same(theirs.source, cell.stub)
-    if not (defines or same_id or unchanged or theirs.id == f"cell-{number:03d}"):
+    opening = cell.role in ("question", "plot") and _first_line(theirs.source) == _first_line(cell.stub)
+    if not (defines or same_id or unchanged or opening or theirs.id == f"cell-{number:03d}"):
         return None
     return defines, same_id, not unchanged if _fillable(cell) else unchanged, bool(theirs.shown)
 
@@ -99,6 +103,10 @@ def _same(text: str, other: str) -> bool:
     return [line.rstrip() for line in text.strip().splitlines()] == [
         line.rstrip() for line in other.strip().splitlines()
     ]
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0].strip()
 
 
 def _fillable(cell: SourceCell) -> bool:
@@ -110,12 +118,16 @@ def _kept(cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, 
     """The student's cells without a place, and changed ones where only the source's text counts, by the number of the
     source's cell that they follow (-1: none)."""
     numbers = {place: number for number, place in places.items()}
+    placed = {(handed_in[place].source, handed_in[place].shown) for place in numbers}
     kept, last = defaultdict(list), -1
     for place, theirs in enumerate(handed_in):
         last = numbers.get(place, last)
-        if place in numbers and (_fillable(cells[last]) or _same(theirs.source, cells[last].stub)):
-            continue
-        if theirs.source.strip() and not any(_same(theirs.source, cell.stub) for cell in cells):
+        if place in numbers:
+            nothing_new = _fillable(cells[last]) or _same(theirs.source, cells[last].stub)
+        else:
+            copied = (theirs.source, theirs.shown) in placed
+            nothing_new = copied or any(_same(theirs.source, cell.stub) for cell in cells)
+        if theirs.source.strip() and not nothing_new:
             kept[last].append(theirs)
     return kept
 
@@ -123,8 +135,8 @@ def _kept(cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, 
 # --- what is in it ----------------------------------------------------------------------------------------------------
 
 
-def _fill(cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, kept: list[HandedIn]) -> None:
-    """Puts the student's text and outputs into a cell; a written answer may also stand in cells right below."""
+def _fill(cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, texts: list[str]) -> None:
+    """Puts the student's text and outputs into a cell; `texts` stand where a written answer may be too."""
     if theirs is None:
         answers = []
     elif cell.role == "plot":
@@ -133,7 +145,7 @@ def _fill(cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, kept: l
         answers = [] if _same(theirs.source, cell.stub) else [theirs.source]
         answers += [content for _, content in theirs.shown if cell.role == "question"]
     if cell.role == "question":
-        answers += [other.source for other in kept if other.kind == "markdown"]
+        answers += texts
     if cell.role:
         answer = hashlib.sha256("\0".join(answers).encode()).hexdigest()
         node.metadata["autograder"] = {"answered": bool(answers), "answer": answer}

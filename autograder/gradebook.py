@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from nbgrader.preprocessors import AssignLatePenalties, ComputeChecksums, SaveCe
 from nbgrader.utils import parse_utc
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
 
 from autograder.autograded import add_reports, not_graded, rebuild
 from autograder.course import CourseError, Module
@@ -36,6 +37,7 @@ from autograder.report import GRADED, Result
 from autograder.source import SourceCell
 from autograder.submissions import Submission
 
+warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
 COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts beside a submission, and reads again
 
 

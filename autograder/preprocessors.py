@@ -120,6 +120,9 @@ class SubmissionExporter(NotebookExporter):
             if result.status != GRADED:
                 log.error("%s: %s: %s", submission.student, result.status, result.reason)
             if not self.book.suits_nbgrader(submission, self.parent.assignments):
+                log.warning(
+                    "%s: nbgrader itself passes over it (its name, its file's name or its time)", submission.path
+                )
                 self.book.record(self.grader, submission, result, self.config)
                 self.parent.assignments.pop(str(submission.path.parent), None)
         write_results(results, self.grader.exercises, out)

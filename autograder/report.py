@@ -165,7 +165,7 @@ def _template(name: str):
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["points"] = number
     environment.filters["code"] = _code
-    environment.filters["without_folders"] = _without_folders
+    environment.filters["without_folders"] = without_folders
     environment.globals["icons"] = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
     return environment.get_template(name)
 
@@ -177,6 +177,6 @@ def _code(text: str):
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _without_folders(text: str) -> str:
+def without_folders(text: str) -> str:
     """Paths cut down to their file names: where a TA keeps the class is no student's business."""
     return re.sub(r"[^\s:()]*/", "", text)

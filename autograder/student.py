@@ -7,6 +7,7 @@ run in a process of their own: an endless loop or a crash there leaves the noteb
 import atexit
 import functools
 import json
+import os
 from pathlib import Path
 
 from autograder.course import CourseError
@@ -79,6 +80,8 @@ def check(name: str | None = None) -> None:
             f"the checks themselves failed ({error}): restart the kernel, or get the folder again."
         ) from None
     _show(graded, bundle.exercises)
+    if os.environ.get("NBGRADER_EXECUTION") == "validate" and graded.score < graded.maximum:
+        raise CheckError(as_text(graded))  # `nbgrader validate` knows a failure by its exception
 
 
 @functools.cache
