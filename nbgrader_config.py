@@ -22,3 +22,6 @@ c.Autograde.autograde_preprocessors = [
 ]
 c.Autograde.force = True  # a rerun is cheap; without it nbgrader skips new uploads, and for ever a student it was killed at
 c.HTMLExporter.preprocessors = ["autograder.preprocessors.ShowRubrics"]
+
+# Canvas: doejane_123_456_densenet.ipynb; Moodle: Jane Doe_123_assignsubmission_file_densenet.ipynb
+c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?:[^/]*_)?(?P<file_id>[^/_]+)"
