@@ -1,0 +1,172 @@
+"""Small networks and data with which the probes ask. The attribute paths are DenseNet-121's, so the same names work."""
+
+import contextlib
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.models import DenseNet
+
+
+def tiny_densenet(classes: int = 10, growth: int = 4, start: int = 8) -> DenseNet:
+    """A DenseNet with four blocks of two layers and a few thousand weights: (n, 3, 32, 32) → (n, classes)."""
+    return DenseNet(
+        growth_rate=growth, block_config=(2, 2, 2, 2), num_init_features=start, bn_size=2, num_classes=classes
+    )
+
+
+def densenet121(classes: int = 1000) -> DenseNet:
+    """DenseNet-121 in its real size with constant weights, made quickly: for shapes and counts only."""
+    with torch.device("meta"):
+        net = DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, num_classes=classes)
+    net.to_empty(device="cpu")
+    with torch.no_grad():  # not what happens to be in memory: a count of zeros must be the same every time
+        for name, parameter in net.named_parameters():
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    return net
+
+
+class SmallNet(nn.Module):
+    """One convolution, batch norm and a classifier: (n, 3, h, w) → scores (n, classes).
+
+    `watch(net, scores)`, when set, is called at each forward pass.
+    """
+
+    def __init__(self, classes: int = 10, width: int = 4, dropout: float = 0.0):
+        super().__init__()
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv0=nn.Conv2d(3, width, kernel_size=3, padding=1, bias=False),
+                norm0=nn.BatchNorm2d(width),
+                relu0=nn.ReLU(),
+            )
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, classes)
+        self.watch: Callable[[SmallNet, torch.Tensor], None] | None = None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scores = self.classifier(self.dropout(self.features(images).mean(dim=(2, 3))))
+        if self.watch is not None:
+            self.watch(self, scores)
+        return scores
+
+
+class TiedNet(nn.Module):
+    """An encoder and a decoder that share one weight; the decoder has a bias of its own."""
+
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.encoder = nn.Linear(width, width, bias=False)
+        self.decoder = nn.Linear(width, width)
+        self.decoder.weight = self.encoder.weight
+
+
+def seed_all(seed: int) -> None:
+    """Seeds torch, numpy and random."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def seeded(draw: random.Random, build: Callable, *args, **kwargs):
+    """`build(*args, **kwargs)` with random numbers that depend on `draw` alone, whatever was drawn from torch before."""
+    seed_all(draw.getrandbits(31))
+    return build(*args, **kwargs)
+
+
+def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
+    """The next random number of torch, numpy and random after `action()`, which began with all three seeded."""
+    seed_all(seed)
+    action()
+    return [torch.rand(()).item(), np.random.random(), random.random()]
+
+
+def favouring(net: SmallNet, label: int) -> SmallNet:
+    """`net` with a classifier that mostly says `label`: right and wrong answers then differ clearly in their loss."""
+    with torch.no_grad():
+        net.classifier.weight.mul_(3)
+        net.classifier.bias[label] += 2.5
+    return net
+
+
+class Pictures(Dataset):
+    """Images (n, 3, h, w) and their labels. `on_pass()`, when given, is called as the first image is asked for."""
+
+    def __init__(self, images: torch.Tensor, labels: list[int], on_pass: Callable[[], None] | None = None):
+        self.images, self.labels, self.on_pass = images, labels, on_pass
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if index == 0 and self.on_pass is not None:
+            self.on_pass()
+        return self.images[index], self.labels[index]
+
+
+def numbered(count: int) -> Pictures:
+    """`count` tiny images whose label is their own number, so that their order can be read off the labels."""
+    return Pictures(torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2), list(range(count)))
+
+
+def pictures(labels: list[int], height: int = 6, width: int = 8, on_pass: Callable[[], None] | None = None) -> Pictures:
+    """Random images, brighter or darker with their label."""
+    shades = torch.tensor(labels, dtype=torch.float32).view(-1, 1, 1, 1) / (1 + max(labels))
+    return Pictures((torch.rand(len(labels), 3, height, width) + shades) / 2, labels, on_pass)
+
+
+def in_order(data: Dataset, batch_size: int) -> DataLoader:
+    """A loader of `data` from first to last, the same at every pass."""
+    return DataLoader(data, batch_size=batch_size)
+
+
+def settings(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
+    """Learning rate, momentum and weight decay of each group of parameters, where the optimizer has them."""
+    names = ("lr", "momentum", "weight_decay")
+    return [{name: float(group[name]) for name in names if name in group} for group in optimizer.param_groups]
+
+
+def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
+    """A list that grows by one entry at each step of the optimizer."""
+    steps: list[int] = []
+    optimizer.register_step_post_hook(lambda *_: steps.append(len(steps) + 1))
+    return steps
+
+
+def state(net: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of every weight and buffer of `net`."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
+
+
+def copied(weights):
+    """A snapshot as it is now, whatever shares its memory; what is no dict as it is."""
+    if not isinstance(weights, dict):
+        return weights
+    return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in weights.items()}
+
+
+@contextlib.contextmanager
+def watched(net: SmallNet) -> Iterator[list[dict]]:
+    """Collects, at each forward pass, how many images came and whether net was training and kept gradients."""
+    seen: list[dict] = []
+
+    def watch(passing: SmallNet, scores: torch.Tensor) -> None:
+        seen.append(
+            {
+                "images": len(scores),
+                "batch norm training": passing.features.norm0.training,
+                "dropout training": passing.dropout.training,
+                "gradients": scores.requires_grad,
+            }
+        )
+
+    net.watch = watch
+    try:
+        yield seen
+    finally:
+        net.watch = None
