@@ -1,4 +1,27 @@
-"""The repository's root is the nbgrader course; `nbgrader` commands run here."""
+"""The repository's root is the nbgrader course; `nbgrader` commands run here.
+
+Grading, releases and formgrader's rubrics are this project's (`autograder/preprocessors.py`); all else is nbgrader's.
+"""
+
+from pathlib import Path
+
+from autograder.preprocessors import prepare
+
 c = get_config()  # noqa: F821  nbgrader puts it here
 
 c.CourseDirectory.course_id = "deep-learning-for-visual-computing"
+c.CourseDirectory.source_directory = ".autograder/source"  # signposts; in source/ nbgrader would copy solutions about
+prepare(Path(__file__).parent)
+
+c.GenerateAssignment.exporter_class = "autograder.preprocessors.ReleaseExporter"
+c.Autograde.exporter_class = "autograder.preprocessors.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = ["autograder.preprocessors.Rebuild"]
+c.Autograde.autograde_preprocessors = [
+    "autograder.preprocessors.SaveScores",
+    "nbgrader.preprocessors.AssignLatePenalties",
+]
+c.Autograde.force = True  # a rerun is cheap; without it nbgrader skips new uploads, and for ever a student it was killed at
+c.HTMLExporter.preprocessors = ["autograder.preprocessors.ShowRubrics"]
+
+# Canvas: doejane_123_456_densenet.ipynb; Moodle: Jane Doe_123_assignsubmission_file_densenet.ipynb
+c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?:[^/]*_)?(?P<file_id>[^/_]+)"

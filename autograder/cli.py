@@ -4,6 +4,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     grade.add_argument("--timings", action="store_true", help="say where the time went, and which probes are slow")
     grade.add_argument(
         "--seed", type=int, help="of the hidden checks' inputs (default: drawn once for the class and kept)"
+    )
+    grade.add_argument(
+        "--no-gradebook",
+        action="store_true",
+        help="leave nbgrader's gradebook and autograded/ alone; else what lies in the course's own submitted/ is entered",
     )
     _engine_options(grade)
 
@@ -116,7 +122,7 @@ def _observing_options(command: argparse.ArgumentParser) -> None:
 
 def _engine(options: argparse.Namespace) -> dict:
     """The engine's settings; says what is missing instead of running open."""
-    from autograder.sandbox import missing_walls
+    from autograder.sandbox import require_walls
 
     if options.workers < 1 or options.limit <= 0:
         raise CourseError("--workers and --limit must be positive")
@@ -125,10 +131,8 @@ def _engine(options: argparse.Namespace) -> dict:
             "autograder: --sandbox none: submissions can read your files, reach the network and fool the grader",
             file=sys.stderr,
         )
-    elif lacks := missing_walls():
-        raise CourseError(
-            "the sandbox cannot be built here:\n  " + "\n  ".join(lacks) + "\nor use --sandbox none for code you trust"
-        )
+    else:
+        require_walls()
     return {"sandbox": options.sandbox, "workers": options.workers, "limit": options.limit}
 
 
@@ -152,7 +156,9 @@ def _grade(options: argparse.Namespace) -> int:
 
     out = _output(options, module)
     console = Console()
-    outcome = grade_class(module, submissions, out, console, seed=options.seed, timed=options.timings, **engine)
+    record = None if options.no_gradebook else _recorder(module, submissions, console)
+    how = {"seed": options.seed, "timed": options.timings, "record": record}
+    outcome = grade_class(module, submissions, out, console, **how, **engine)
     print_table(outcome, console)
     if options.timings:
         print_timings(outcome, console)
@@ -203,6 +209,30 @@ def _agreed(options: argparse.Namespace) -> bool:
     if not agreed:
         print("autograder: nothing was written", file=sys.stderr)
     return agreed
+
+
+def _recorder(module: Module, submissions: list, console) -> Callable | None:
+    """What enters a submission into nbgrader's gradebook; None when none lies in an nbgrader course's submitted/."""
+    submitted = module.root / "submitted"
+    ours = {s.student for s in submissions if submitted in s.path.absolute().parents}
+    if not ours or not (module.root / "nbgrader_config.py").is_file():
+        return None
+    from autograder.gradebook import ClassBook, settings
+
+    app = settings(module.root)
+    book = ClassBook(module, app.coursedir)
+    for student in book.strangers(sorted(ours)):
+        console.print(f"{student} is not in the gradebook's list of students: is the name right?", markup=False)
+    registered = []
+
+    def record(grader, submission, result) -> None:
+        if not registered:
+            book.register(grader.cells, grader.points)
+            registered.append(True)
+        if submission.student in ours:
+            book.record(grader, submission, result, app.config)
+
+    return record
 
 
 def _release(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,36 +49,49 @@ def grade_class(
     workers: int = 2,
     limit: float = 20.0,
     timed: bool = False,
+    record: Callable[[Grader, Submission, Result], None] | None = None,
 ) -> ClassResult:
     """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
 
-    With `timed` it waits for all workers first, so that their start is not counted as a submission's time.
+    With `timed` it waits for all workers first, so that their start is not counted as a submission's time. `record` is
+    called for each submission, one after another, while the next ones are being graded.
     """
     seed = class_seed(out, seed)
     with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader:
         if timed:
             with grader.timings.stage("starting workers"):
                 grader.wait()
-        results = grade_all(grader, submissions, console, workers)
+        results = grade_all(grader, submissions, console, workers, record)
     with grader.timings.stage("writing"):
-        for result in results:
-            write_result(result, grader.exercises, out)
-        write_grades_csv(out)
+        write_results(results, grader.exercises, out)
     unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
     return ClassResult(results, unchanged, grader.timings)
 
 
-def grade_all(grader: Grader, submissions: list[Submission], console: Console, threads: int = 1) -> list[Result]:
-    """A result for every submission, in their order; nothing is written."""
-    with _progress(console) as progress, ThreadPoolExecutor(threads) as pool:
-        bar = progress.add_task("starting", total=len(submissions))
-        grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-        progress.update(bar, description="grading")
+def grade_all(
+    grader: Grader,
+    submissions: list[Submission],
+    console: Console,
+    workers: int = 1,
+    record: Callable[[Grader, Submission, Result], None] | None = None,
+) -> list[Result]:
+    """A result for every submission, in their order; a bar shows how far it is. For `record` see `grade_class`."""
+    with _progress(console) as progress:
+        bar = progress.add_task("grading", total=len(submissions))
         results = []
-        for result in pool.map(lambda submission: _grade_one(grader, submission), submissions):
+        for submission, result in zip(submissions, grade_each(grader, submissions, workers), strict=True):
             results.append(result)
+            if record:
+                record(grader, submission, result)
             progress.advance(bar)
     return results
+
+
+def grade_each(grader: Grader, submissions: list[Submission], workers: int) -> Iterator[Result]:
+    """The result of each of `submissions`, in their order; as many as there are workers are graded at once."""
+    grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
 
 
 def class_seed(out: Path, given: int | None = None) -> int:
@@ -129,6 +143,13 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
+
+
+def write_results(results: list[Result], exercises: dict[str, list[str]], out: Path) -> None:
+    """Writes every student's files, and `grades.csv` from all that lie in `out`."""
+    for result in results:
+        write_result(result, exercises, out)
+    write_grades_csv(out)
 
 
 def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:

@@ -17,7 +17,7 @@ from autograder.checks import Check
 from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
 from autograder.judge import PASSED, Judged, Verdict, clean, collect, hidden_remarks, judge, remarks_on
-from autograder.notebook import Code, choose
+from autograder.notebook import Code, HandedIn, choose
 from autograder.observer import PUBLIC_SEED, NotKept, Observer, Recording, start_server
 from autograder.timings import Timings
 
@@ -45,6 +45,11 @@ class Graded:
     @property
     def maximum(self) -> float:
         return sum(verdict.maximum for verdict in self.verdicts)
+
+    def of(self, functions: Iterable[str]) -> "Graded":
+        """What it says about these functions alone."""
+        mine = tuple(verdict for verdict in self.verdicts if verdict.function in functions)
+        return replace(self, verdicts=mine, judged=())
 
     @property
     def first_error(self) -> str:
@@ -102,6 +107,11 @@ class Grader:
             observer.wait()
 
     @property
+    def points(self) -> dict[str, float]:
+        """What each exercise is worth."""
+        return source.points(self.exercises, self.checks)
+
+    @property
     def mistakes(self) -> list[Entry]:
         if self._entries is None:
             self._entries = read_catalogue(self.module.tests / "mistakes.py", self.statements)
@@ -138,6 +148,10 @@ class Grader:
         """The code of a notebook; raises `Unreadable`."""
         with self.timings.stage("reading"):
             return self.observers[PUBLIC].read(data)
+
+    def contents(self, data: bytes) -> list[HandedIn]:
+        """The cells of a notebook as they are to be shown; raises `Unreadable`."""
+        return self.observers[PUBLIC].contents(data)
 
     def observe(self, code: Code, function: str | None = None, seed: int | None = None, **how) -> dict[bool, Recording]:
         """The recordings of `code` under all probes, or those about one function; `how` as in `Observer.observe`."""

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 PYTHON_CELL_MAGICS = {"time", "timeit", "capture", "prun", "python", "python3"}
 MAX_NOTEBOOK_BYTES = 100 * 2**20
+MAX_CELLS, MAX_SHOWN, MAX_SOURCE = 2000, 100, 20_000  # of what a TA is shown: cells, outputs of one, bytes of a text
+MAX_PICTURE, MAX_CONTENTS = 4 * 2**20, 7 * 2**20
+SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
 
 
 class Unreadable(ValueError):
@@ -26,6 +29,23 @@ class Cell:
 
     number: int
     source: str
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """A cell as a student handed it in, to be shown and not to be run.
+
+    Args:
+        kind: code or markdown.
+        grade_id: what its nbgrader metadata claims, and `id` what the file's format calls it; neither is trusted.
+        shown: (type, content) of its outputs or, in a markdown cell, of its attached pictures; types as in `SHOWN`.
+    """
+
+    kind: str
+    source: str
+    grade_id: str = ""
+    id: str = ""
+    shown: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -66,6 +86,77 @@ def read_cells(data: bytes) -> list[Cell]:
     Raises:
         Unreadable: empty, too large, not JSON, or JSON without cells.
     """
+    sources = [_source(cell) for cell in _cells(data) if cell.get("cell_type") == "code"]
+    return [Cell(number, source) for number, source in enumerate(sources, 1)]
+
+
+def read_contents(data: bytes) -> list[dict]:
+    """All cells of a notebook file for a TA to look at, as `HandedIn`'s fields; what is too large is cut, and says so.
+
+    Raises:
+        Unreadable: as `read_cells`.
+    """
+    contents, left = [], MAX_CONTENTS
+    for cell in _cells(data)[:MAX_CELLS]:
+        fields = _fields(cell)
+        fields["source"] = _cut(fields["source"], min(MAX_SOURCE, left))
+        left -= _size(fields["source"])
+        shown, fields["shown"] = fields["shown"], []
+        for kind, content in shown:
+            if kind == "text/plain":
+                content = _cut(content, min(MAX_SOURCE, left))
+            elif _size(content) > min(MAX_PICTURE, left):
+                kind, content = "text/plain", "(a picture that is too large to be shown here)"
+            left -= _size(content)
+            fields["shown"].append([kind, content])
+        contents.append(fields)
+        if left <= 0:
+            break
+    return contents
+
+
+def _fields(cell: dict) -> dict:
+    metadata = cell.get("metadata")
+    about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    return {
+        "kind": "code" if cell.get("cell_type") == "code" else "markdown",
+        "source": _source(cell),
+        "grade_id": str(about.get("grade_id", ""))[:200] if isinstance(about, dict) else "",
+        "id": str(cell.get("id", ""))[:200],
+        "shown": _shown(cell),
+    }
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _cut(text: str, size: int) -> str:
+    """At most `size` bytes of text (or nearly), with a word on what is missing."""
+    if _size(text) <= size:
+        return text
+    return f"{text.encode('utf-8', 'replace')[: max(size, 0)].decode('utf-8', 'ignore')}\n(cut here: it is too large)"
+
+
+def _shown(cell: dict) -> list[tuple[str, str]]:
+    """The outputs, or the attached pictures, of a cell of format 4: of each the first type that is safe to show."""
+    outputs = cell.get("outputs") or []
+    if isinstance(cell.get("attachments"), dict):
+        outputs = [{"data": attached} for attached in cell["attachments"].values()]
+    shown = []
+    for output in outputs[:MAX_SHOWN] if isinstance(outputs, list) else []:
+        if not isinstance(output, dict):
+            continue
+        data = output.get("data") if isinstance(output.get("data"), dict) else {}
+        kind = next((kind for kind in SHOWN if kind in data), "text/plain")
+        content = data.get(kind, output.get("text", output.get("traceback", "")))
+        glue = "\n" if "traceback" in output else ""
+        lines = content if isinstance(content, list) else [content]
+        shown.append((kind, glue.join(line for line in lines if isinstance(line, str))))
+    return [(kind, content) for kind, content in shown if content]
+
+
+def _cells(data: bytes) -> list[dict]:
     notebook = _parse(data)
     cells = notebook.get("cells")
     if cells is None and isinstance(notebook.get("worksheets"), list):  # format 3
@@ -73,8 +164,7 @@ def read_cells(data: bytes) -> list[Cell]:
         cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
     if not isinstance(cells, list):
         raise Unreadable("holds JSON, but no notebook cells: save it again from Jupyter or Colab as .ipynb")
-    sources = [_source(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    return [Cell(number, source) for number, source in enumerate(sources, 1)]
+    return [cell for cell in cells if isinstance(cell, dict)]
 
 
 def _parse(data: bytes) -> dict:

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import queue
+import re
 import socket
 import struct
 import subprocess
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autograder.course import CourseError, GraderFault
-from autograder.notebook import Code, Unreadable
+from autograder.notebook import SHOWN, Code, HandedIn, Unreadable
 from autograder.recording import MAX_DEPTH, Error, Malformed, decode, encode
 from autograder.worker import MEMORY_BYTES, ask, receive_message, send_message
 
@@ -183,14 +184,24 @@ class Observer:
 
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
+        reply = self._behind_walls({"kind": "read", "functions": self.functions}, data)
+        return str(reply["unreadable"])[:500] if "unreadable" in reply else _plain_code(reply)
+
+    def contents(self, data: bytes) -> list[HandedIn]:
+        """The cells of a notebook file as they are to be shown, read behind the walls; raises as `read`."""
+        reply = self._behind_walls({"kind": "contents"}, data)
+        if "unreadable" in reply:
+            raise Unreadable(str(reply["unreadable"])[:500])
+        return _plain_contents(reply)
+
+    def _behind_walls(self, job: dict, data: bytes) -> dict:
+        """What a fork that parses the file `data` answers."""
         self._need_workers("nothing is kept of this notebook as it is now")
-        state, answer, _, _ = self._ask({"kind": "read", "functions": self.functions}, data, BUDGET * self.limit)
+        state, answer, _, _ = self._ask(job, data, BUDGET * self.limit)
         replies = _replies(answer)
         if state != "finished" or len(replies) != 1:
             raise Unreadable(f"could not be read: reading it {state}")  # not kept: another machine may manage
-        if "unreadable" in replies[0]:
-            return str(replies[0]["unreadable"])[:500]
-        return _plain_code(replies[0])
+        return replies[0]
 
     def _code_key(self, data: bytes) -> str:
         parts = [_reader_fingerprint(), hashlib.sha256(data).hexdigest(), self.functions]
@@ -510,6 +521,30 @@ def _load_code(path: Path) -> Code | str | None:
         return str(kept["unreadable"]) if "unreadable" in kept else _plain_code(kept)
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _plain_contents(value: dict) -> list[HandedIn]:
+    """The cells in a reader's answer, taken to be no more than text and pictures in base64."""
+    try:
+        cells = json.loads(value["contents"].array.tobytes())
+        return [
+            HandedIn(
+                "code" if cell["kind"] == "code" else "markdown",
+                str(cell["source"]),
+                str(cell["grade_id"]),
+                str(cell["id"]),
+                tuple((kind, content) for kind, content in cell["shown"] if _is_shown(kind, content)),
+            )
+            for cell in cells
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
+
+
+def _is_shown(kind: Any, content: Any) -> bool:
+    if kind not in SHOWN or not isinstance(content, str):
+        return False
+    return kind == "text/plain" or bool(re.fullmatch(r"[A-Za-z0-9+/=\s]+", content))
 
 
 def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:

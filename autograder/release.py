@@ -111,40 +111,38 @@ def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[st
 
 
 def exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
-    """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
-    checks = collect(module.tests)
-    return {
-        exercise: sum(check.points for check in checks if check.function in functions)
-        for exercise, functions in source.exercises(cells).items()
-    }
+    """What each exercise is worth."""
+    return source.points(source.exercises(cells), collect(module.tests))
 
 
 def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
     """nbgrader's cell metadata, schema 3, for a cell's role."""
-    about = cell.about
-    grade_id, grade, solution, locked = {
-        "exercise": lambda: (about["function"], False, True, False),
-        "check": lambda: (f"check-{about['exercise']}", False, False, True),
-        "grade": lambda: (about["exercise"], True, False, True),
-        "question": lambda: (f"question-{about['name']}", True, True, False),
-        "plot": lambda: (f"plot-{about['name']}", True, True, False),
-    }[cell.role]()
+    grade, solution, locked = {
+        "exercise": (False, True, False),
+        "check": (False, False, True),
+        "grade": (True, False, True),
+        "question": (True, True, False),
+        "plot": (True, True, False),
+    }[cell.role]
     metadata = {
         "schema_version": 3,
-        "grade_id": _distinct(grade_id, cell),
+        "grade_id": grade_id(cell),
         "grade": grade,
         "solution": solution,
         "locked": locked,
         "task": False,
     }
     if grade:
-        metadata["points"] = points[about["exercise"]] if cell.role == "grade" else about["points"]
+        metadata["points"] = points[cell.about["exercise"]] if cell.role == "grade" else cell.about["points"]
     return metadata
 
 
-def _distinct(grade_id: str, cell: SourceCell) -> str:
-    """nbgrader wants every id once; an exercise may have its function's name."""
-    return f"exercise-{grade_id}" if cell.role == "grade" else grade_id
+def grade_id(cell: SourceCell) -> str:
+    """What nbgrader calls a cell, each once: an exercise may have its function's name."""
+    if cell.role == "exercise":
+        return cell.about["function"]
+    kind = "exercise" if cell.role == "grade" else cell.role
+    return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"
 
 
 def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:

@@ -105,9 +105,27 @@ def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     return _template("feedback.html").render(result=result, exercises=_sections(result.graded, exercises))
 
 
-def check_table(graded: Graded, exercises: dict[str, list[str]]) -> str:
-    """What `check(…)` shows under an exercise in the notebook: an HTML fragment."""
-    return _template("check.html").render(graded=graded, exercises=_sections(graded, exercises))
+def check_table(graded: Graded, exercises: dict[str, list[str]], public: bool = True) -> str:
+    """What stands under an exercise in the notebook, an HTML fragment: of `check(…)`, or all checks after grading.
+
+    Of a hidden check it says no more than the feedback page.
+    """
+    return _template("check.html").render(graded=graded, exercises=_sections(graded, exercises), public=public)
+
+
+def as_text(graded: Graded) -> str:
+    """The verdicts for a terminal; of a hidden check its title alone."""
+    points = "points" if any(not verdict.public for verdict in graded.verdicts) else "public points"
+    lines = []
+    for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
+        group = function_group(function, graded)
+        lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} {points}")
+        lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
+        for verdict in group["verdicts"]:
+            lines.append(f"  {'✓' if verdict.state == PASSED else '✗'} {verdict.title}")
+            said = verdict.public and verdict.message and not group["missing"]
+            lines += [f"      {verdict.message}"] if said else []
+    return "\n".join(lines)
 
 
 def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -147,7 +165,7 @@ def _template(name: str):
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["points"] = number
     environment.filters["code"] = _code
-    environment.filters["without_folders"] = _without_folders
+    environment.filters["without_folders"] = without_folders
     environment.globals["icons"] = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
     return environment.get_template(name)
 
@@ -159,6 +177,6 @@ def _code(text: str):
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _without_folders(text: str) -> str:
+def without_folders(text: str) -> str:
     """Paths cut down to their file names: where a TA keeps the class is no student's business."""
     return re.sub(r"[^\s:()]*/", "", text)

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from autograder.course import CourseError
+
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 16384, 1 << 18, 2, 4
@@ -67,6 +69,20 @@ def missing_walls() -> list[str]:
             "kernel.apparmor_restrict_unprivileged_userns=0), or in Docker use --security-opt seccomp=unconfined"
         )
     return lacks
+
+
+def require_walls() -> None:
+    """Says what is missing instead of running open.
+
+    Raises:
+        CourseError: this machine cannot build the sandbox.
+    """
+    if lacks := missing_walls():
+        raise CourseError(
+            "the sandbox cannot be built here:\n  "
+            + "\n  ".join(lacks)
+            + "\nor use `autograder grade --sandbox none` for code you trust"
+        )
 
 
 def _can_unshare() -> bool:

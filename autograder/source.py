@@ -5,7 +5,8 @@
     # %% role="check" exercise="count_parameters"        check("count_parameters"), right under it
     # %% role="grade" exercise="parameters"              check("parameters"), the grade cell: worth the exercise's checks
     # %% [markdown] role="question" name="…" points=4    a written question; the model answer is its solution region
-    # %% role="plot" name="…" points=3                   a plot that a TA grades by eye
+    # %% role="plot" name="…" points=3                   a plot that a TA grades by eye; a solution region, if there is
+                                                         one, holds comments only: the rubric
 
 The functions between two grade cells belong to the exercise that the second one names. Points of exercises are not
 written here: they are the sum of the checks' points.
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.checks import Check
 from autograder.course import CourseError
 from autograder.notebook import Cell, Statement, parse
 
@@ -49,8 +51,17 @@ class SourceCell:
         """The text a student gets."""
         if self.kind == "markdown":
             return REGION.sub("*Your answer here.*\n", self.text)
+        if self.role == "plot":
+            return REGION.sub("", self.text)
         raising = f'raise NotImplementedError("write {self.about.get("function", "this")}")\n'
         return REGION.sub(lambda match: match["indent"] + raising, self.text)
+
+    @property
+    def rubric(self) -> str:
+        """What a TA grades a question or a plot by: the text of its solution region, as Markdown."""
+        bodies = [match["body"] for match in REGION.finditer(self.text)] if self.role in ("question", "plot") else []
+        text = "\n".join(bodies)
+        return re.sub(r"^[ \t]*# ?", "", text, flags=re.MULTILINE) if self.kind == "code" else text
 
     def solution_lines(self) -> Iterator[str]:
         """The lines of its solution regions, stripped."""
@@ -93,6 +104,10 @@ def _problem(cell: SourceCell) -> str:
     regions = len(REGION.findall(cell.text))
     if cell.role in ("exercise", "question") and regions != 1:
         return f"needs one ### BEGIN SOLUTION … ### END SOLUTION region, has {regions}"
+    if cell.role == "plot" and regions:
+        return (
+            "" if all(line.startswith("#") for line in cell.solution_lines()) else "a plot's region holds comments only"
+        )
     if cell.role not in ("exercise", "question") and (regions or "SOLUTION" in cell.text):
         return "has a solution region, but no role that takes one"
     if cell.role == "exercise" and about["function"] not in _defined(cell.solution):
@@ -122,6 +137,14 @@ def exercises(cells: list[SourceCell]) -> dict[str, list[str]]:
     if waiting:
         raise CourseError(f'no grade cell follows {", ".join(waiting)}: add one with role="grade"')
     return found
+
+
+def points(exercises: dict[str, list[str]], checks: list[Check]) -> dict[str, float]:
+    """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
+    return {
+        exercise: sum(check.points for check in checks if check.function in functions)
+        for exercise, functions in exercises.items()
+    }
 
 
 def functions(cells: list[SourceCell]) -> list[str]:

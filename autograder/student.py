@@ -7,16 +7,17 @@ run in a process of their own: an endless loop or a crash there leaves the noteb
 import atexit
 import functools
 import json
+import os
 from pathlib import Path
 
 from autograder.course import CourseError
 from autograder.diagnose import KNOWN, KnownMistake, diagnose, load_known
 from autograder.grading import Graded, probes_of, with_hints
-from autograder.judge import PASSED, collect, judge
+from autograder.judge import collect, judge
 from autograder.notebook import Cell, Code, select
 from autograder.observer import GraderFault, Observer, Recording, load_recording
 from autograder.recording import Malformed
-from autograder.report import check_table, function_group, number
+from autograder.report import as_text, check_table
 
 SECONDS = 10.0
 
@@ -79,6 +80,8 @@ def check(name: str | None = None) -> None:
             f"the checks themselves failed ({error}): restart the kernel, or get the folder again."
         ) from None
     _show(graded, bundle.exercises)
+    if os.environ.get("NBGRADER_EXECUTION") == "validate" and graded.score < graded.maximum:
+        raise CheckError(as_text(graded))  # `nbgrader validate` knows a failure by its exception
 
 
 @functools.cache
@@ -121,19 +124,6 @@ def _show(graded: Graded, exercises: dict[str, list[str]]) -> None:
     from IPython.display import publish_display_data
 
     publish_display_data({"text/html": check_table(graded, exercises), "text/plain": as_text(graded)})
-
-
-def as_text(graded: Graded) -> str:
-    """The verdicts for a terminal."""
-    lines = []
-    for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
-        group = function_group(function, graded)
-        lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} public points")
-        lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
-        for verdict in group["verdicts"]:
-            lines.append(f"  {'✓' if verdict.state == PASSED else '✗'} {verdict.title}")
-            lines += [f"      {verdict.message}"] if verdict.message and not group["missing"] else []
-    return "\n".join(lines)
 
 
 def warm_up() -> None:

@@ -141,18 +141,24 @@ def perform(probes: list, job: dict, body: bytes, emit: Callable[[bytes], None])
     from autograder.observe import frame, observe
     from autograder.recording import encode
 
-    if job["kind"] == "read":
-        emit(frame(encode(_read(body, job["functions"]))))
+    if job["kind"] in ("read", "contents"):
+        emit(frame(encode(_read(body, job.get("functions")))))
         return
     content = json.loads(body)
     notes = {int(cell): note for cell, note in content["notes"].items()}
     observe(job, Code(content["pieces"], content["stubs"], notes), probes, lambda blob: emit(frame(blob)))
 
 
-def _read(notebook: bytes, functions: list[str]) -> dict:
-    from autograder.notebook import Unreadable, read_cells, select
+def _read(notebook: bytes, functions: list[str] | None) -> dict:
+    """The code that the functions need, or without any functions the cells as they are to be shown, as JSON."""
+    import numpy as np
+
+    from autograder.notebook import Unreadable, read_cells, read_contents, select
 
     try:
+        if functions is None:
+            text = json.dumps(read_contents(notebook), ensure_ascii=False)
+            return {"contents": np.frombuffer(text.encode("utf-8", "replace"), np.uint8)}
         code = select(read_cells(notebook), functions)
     except Unreadable as error:
         return {"unreadable": str(error)}

@@ -672,6 +672,11 @@ accuracy_axis.axhline(0.1, color="grey", linewidth=1, label="guessing: 1 of 10")
 for axis in (loss_axis, accuracy_axis):
     axis.legend(fontsize=9)
 plt.show()
+### BEGIN SOLUTION
+# *Rubric.* 1 point: both curves of the student's own run are there, one point an epoch, training and test told apart.
+# 1: axes labelled, a legend on each. 1: the run is one: the training loss starts near ln 10 = 2.3 and falls (or the
+# student says why it does not). Cells left as released with a right `plot_history` above get all three.
+### END SOLUTION
 
 # %% [markdown]
 # ### The case, closed
@@ -739,6 +744,10 @@ for row, name in zip(rows, WATCHED, strict=True):
     print(f"{name}: root mean square {before[name].square().mean().sqrt():.4f} before,"
           f" {after[name].square().mean().sqrt():.4f} after, {difference[name].square().mean().sqrt():.4f} difference")
 plt.show()
+### BEGIN SOLUTION
+# *Rubric.* 1 point: six pictures, two layers before, after, and their difference. 1: the kernels are told apart (a grid,
+# not one grey patch). 1: the differences are not zero: the weights before are copies, and training moved the net.
+### END SOLUTION
 
 # %% [markdown] role="question" name="differences" points=4
 # ### Question 2: what do the weight differences show?
