@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (CourseError, GraderFault) as error:
+    except (CourseError, GraderFault, OSError) as error:  # an OSError names the file that cannot be written
         print(f"autograder: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
