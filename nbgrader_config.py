@@ -1,4 +1,5 @@
 """The repository's root is the nbgrader course; `nbgrader` commands run here."""
+
 from pathlib import Path
 
 from autograder.late import policy_file

@@ -107,6 +107,12 @@ def export(
         done.problems += _other_maximum(roster, target, assignment.max_score)
     by = _who_column(roster, by, names.who, standings)
     kept = [name for name in roster.columns if name in (*names.who, *names.needed, by, target)]
+    done.text = _written(roster, kept, _filled(roster, standings, target, by, done), target, by)
+    return done
+
+
+def _filled(roster: Roster, standings: dict[str, Standing], target: str, by: str, done: Export) -> list[dict[str, str]]:
+    """The rows of students with a grade, and Canvas's own; tells `done` who is missing on either side."""
     rows, placed = [], set()
     for row in roster.rows:
         if _not_a_student(row, by):
@@ -114,7 +120,7 @@ def export(
             continue
         standing = standings.get(row[by].strip().casefold())
         if standing is not None and standing.student in placed:
-            raise CourseError(f"{path}: {row[by]!r} is in two rows of the column {by!r}: leave the right one")
+            raise CourseError(f"{roster.path}: {row[by]!r} is in two rows of the column {by!r}: leave the right one")
         placed |= {standing.student} if standing else set()
         why = _why_not(row, target, by, standing)
         if why:
@@ -123,12 +129,11 @@ def export(
             rows.append(row | {target: number(round(standing.score, 2))})
             done.written += 1
     done.problems += [
-        f"graded, but not in the column {by!r} of {path}: {clean(standing.student)}"
+        f"graded, but not in the column {by!r} of {roster.path}: {clean(standing.student)}"
         for standing in dict.fromkeys(standings.values())
         if standing.score is not None and standing.student not in placed
     ]
-    done.text = _written(roster, kept, rows, target, by)
-    return done
+    return rows
 
 
 # --- the platform's file ----------------------------------------------------------------------------------------------

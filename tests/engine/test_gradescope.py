@@ -148,6 +148,13 @@ def test_running_open_is_asked_for_at_build_time_and_says_what_it_gives_up(build
     assert {test["status"] for test in content["tests"]} == {"passed"}
 
 
+def test_a_place_that_cannot_be_written_is_one_line(course, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    assert cli.main(["gradescope", "toy", "-o", "/dev/null/auto.zip"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("autograder: ") and "/dev/null" in line
+
+
 # --- in one process, with the shared workers --------------------------------------------------------------------------
 
 
