@@ -5,11 +5,13 @@ Grading, releases and formgrader's rubrics are this project's (`autograder/prepr
 
 from pathlib import Path
 
+from autograder.late import policy_file
 from autograder.preprocessors import prepare
 
 c = get_config()  # noqa: F821  nbgrader puts it here
 
 c.CourseDirectory.course_id = "deep-learning-for-visual-computing"
+# c.CourseDirectory.db_url = "postgresql+psycopg://HOST/gradebook"  # in place of gradebook.db
 c.CourseDirectory.source_directory = ".autograder/source"  # signposts; in source/ nbgrader would copy solutions about
 prepare(Path(__file__).parent)
 
@@ -25,3 +27,6 @@ c.HTMLExporter.preprocessors = ["autograder.preprocessors.ShowRubrics"]
 
 # Canvas: doejane_123_456_densenet.ipynb; Moodle: Jane Doe_123_assignsubmission_file_densenet.ipynb
 c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?:[^/]*_)?(?P<file_id>[^/_]+)"
+
+c.AssignLatePenalties.plugin_class = "autograder.late.LatePolicyPlugin"
+c.LatePolicyPlugin.policy_file = policy_file(Path(__file__).parent)

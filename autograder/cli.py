@@ -12,7 +12,10 @@ from autograder.course import Course, CourseError, GraderFault, Module, nearest
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; exit status 0: all went well, 1: something has to be looked at, 2: wrong usage."""
+    """Runs one command; exit status 0: all went well, 1: something has to be looked at, 2: wrong usage.
+
+    `grade --fail-below`: 3 when everything was graded and a submission has fewer points than asked.
+    """
     parser, commands = _parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line goes on
         import argcomplete
@@ -25,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (CourseError, GraderFault) as error:
+    except (CourseError, GraderFault, OSError) as error:  # an OSError names the file that cannot be written
         print(f"autograder: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -52,6 +55,10 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
         action="store_true",
         help="leave nbgrader's gradebook and autograded/ alone; else what lies in the course's own submitted/ is entered",
     )
+    grade.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML too")
+    grade.add_argument(
+        "--fail-below", type=float, metavar="PERCENT", help="exit status 3 when a submission has fewer of its points"
+    )
     _engine_options(grade)
 
     regrade = _command(
@@ -62,6 +69,33 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
     _observing_options(regrade)
+
+    export = _command(commands, "export", _export, "write the gradebook's grades as a file that a platform imports")
+    export.add_argument("platform", choices=("canvas", "moodle"), help="`nbgrader export` writes plain CSV")
+    export.add_argument("module", help="the module, e.g. week08_densenet")
+    export.add_argument(
+        "--roster", type=Path, required=True, metavar="FILE", help="the CSV file that the platform's gradebook exported"
+    )
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the file to import (default: grades/MODULE/PLATFORM.csv)"
+    )
+    export.add_argument(
+        "--by", metavar="COLUMN", help="the roster's column with the gradebook's ids or e-mail addresses"
+    )
+    export.add_argument(
+        "--column", metavar="COLUMN", help="the roster's column to fill (default: named like the module)"
+    )
+    export.add_argument("--partial", action="store_true", help="also grades that wait for a TA")
+
+    gradescope = _command(commands, "gradescope", _gradescope, "build the autograder zip of a module for Gradescope")
+    gradescope.add_argument("module", help="the module, e.g. week08_densenet")
+    gradescope.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: MODULE-gradescope.zip")
+    gradescope.add_argument(
+        "--sandbox",
+        choices=("full", "none"),
+        default="full",
+        help="none: submissions can read the hidden checks and write their own score; where full walls cannot be built",
+    )
 
     release = _command(commands, "release", _release, "make release/ and solutions/ from source/")
     _modules(release.add_argument("modules", nargs="*", metavar="MODULE", help="modules (default: all)"))
@@ -169,7 +203,45 @@ def _grade(options: argparse.Namespace) -> int:
         highlight=False,
         soft_wrap=True,
     )
-    return 1 if outcome.failures else 0
+    if options.junit:
+        from autograder.observer import write_whole
+        from autograder.report import junit_xml
+
+        write_whole(options.junit, junit_xml(outcome.results))
+    if outcome.failures:
+        return 1
+    below = [r for r in outcome.results if 100 * r.score < (options.fail_below or 0) * r.maximum]
+    return 3 if below else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from autograder.export import export
+    from autograder.observer import write_whole
+
+    module = Course.find().module(options.module)
+    out = options.output or module.root / "grades" / module.name / f"{options.platform}.csv"
+    if out.resolve() == options.roster.resolve():
+        raise CourseError(f"{out} is the roster itself: name another file with -o")
+    done = export(
+        module, options.platform, options.roster, by=options.by, column=options.column, partial=options.partial
+    )
+    write_whole(out, done.text)
+    print(f"{out}: {done.written} grades")
+    for line in done.remarks + done.problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if done.problems else 0
+
+
+def _gradescope(options: argparse.Namespace) -> int:
+    from autograder.gradescope import OPEN, build
+
+    module = Course.find().module(options.module)
+    out = options.output or Path(f"{module.name}-gradescope.zip")
+    build(module, out, options.sandbox)
+    if options.sandbox == "none":
+        print(f"autograder: {OPEN}", file=sys.stderr)
+    print(f"{out}: upload it on the assignment's page Configure Autograder")
+    return 0
 
 
 def _output(options: argparse.Namespace, module: Module) -> Path:

@@ -173,5 +173,7 @@ def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:
 
 def clean(text: str, limit: int = 1200) -> str:
     """Text of a submission made fit for a terminal and a page: no control characters, no bidirectional tricks."""
-    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "�", text)
+    text = re.sub(
+        r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "�", text
+    )
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from autograder.grading import Graded
-from autograder.judge import NOT_GRADED, PASSED, Verdict
+from autograder.judge import NOT_GRADED, PASSED, Verdict, clean
 
 SCHEMA = Path(__file__).parent / "result.schema.json"
 GRADED, REFUSED = "graded", "refused"
@@ -82,19 +83,59 @@ def grades_csv(results: list[dict[str, Any]]) -> str:
     for result in results:
         points = {exercise["name"]: number(exercise["points"]) for exercise in result["exercises"]}
         score = "" if result["score"] is None else number(result["score"])
-        row = [_cell(result["student"]), result["status"], score, number(result["maximum"])]
-        writer.writerow([*row, *(points.get(name, "") for name in names), _cell(result["reason"])])
+        row = [plain_cell(result["student"]), result["status"], score, number(result["maximum"])]
+        writer.writerow([*row, *(points.get(name, "") for name in names), plain_cell(result["reason"])])
     return out.getvalue()
 
 
-def _cell(text: str) -> str:
+def plain_cell(text: str) -> str:
     """Text that a spreadsheet will not take for a formula."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def number(value: float) -> str:
     """Points as people write them: 3, 2.5."""
     return f"{value:g}"
+
+
+def told(verdict: Verdict) -> str:
+    """What a student may read about a check beside its title: of a hidden one its state and a mistake's hint alone."""
+    if verdict.state == PASSED:
+        return ""
+    # what a hidden probe says never reaches the student
+    said = verdict.message if verdict.public else f"A hidden check of `{verdict.function}`: {verdict.state}."
+    return f"{said}\n{verdict.hint}".strip()
+
+
+def junit_xml(results: list[Result]) -> str:
+    """The class as JUnit XML: a suite for each student, a case for each check; what students may read, no more.
+
+    A submission without a grade is one case with an error.
+    """
+    suites = ElementTree.Element("testsuites", name="autograder")
+    for result in results:
+        _add_suite(suites, result)
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_suite(suites: ElementTree.Element, result: Result) -> None:
+    verdicts = result.graded.verdicts if result.graded else ()
+    wrong = [verdict for verdict in verdicts if verdict.state not in (PASSED, NOT_GRADED)]
+    errors = sum(verdict.state == NOT_GRADED for verdict in verdicts) if result.graded else 1
+    counts = {"tests": len(verdicts) or 1, "failures": len(wrong), "errors": errors}
+    about = {"name": f"{result.module}: {clean(result.student)}"} | {key: str(n) for key, n in counts.items()}
+    suite = ElementTree.SubElement(suites, "testsuite", about)
+    for verdict in verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", name=clean(verdict.title), classname=f"{result.module}.{verdict.function}"
+        )
+        if verdict.state != PASSED:
+            tag, text = "error" if verdict.state == NOT_GRADED else "failure", clean(told(verdict))
+            ElementTree.SubElement(case, tag, type=verdict.state, message=text.partition("\n")[0]).text = text
+    if result.graded is None:
+        case = ElementTree.SubElement(suite, "testcase", name=result.status, classname=result.module)
+        ElementTree.SubElement(case, "error", type=result.status, message=clean(result.reason))
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
