@@ -263,7 +263,8 @@ def _regrade(options: argparse.Namespace) -> int:
         return 0 if options.dry_run else 2
     if not options.dry_run:
         write(regraded, out)
-        console.print(f"Written: {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
+        if regraded.changed:
+            console.print(f"Written: {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
     return 1 if regraded.kept else 0
 
 

@@ -18,7 +18,7 @@ from autograder.grade import changed_files, grade_all, kept_seed, read_results, 
 from autograder.grading import Grader, with_hints
 from autograder.judge import NOT_GRADED, PASSED, Verdict, clean
 from autograder.observer import NotKept
-from autograder.report import GRADED, Result, number
+from autograder.report import GRADED, REFUSED, Result, number
 from autograder.submissions import Submission
 
 WHY_LENGTH = 300
@@ -114,8 +114,7 @@ def _why_kept(result: Result, old: dict, out: Path) -> str:
         return f"was changed by hand; delete {out / 'results' / result.student}.json to have it judged"
     if result.status == NOT_GRADED:
         return f"{result.reason}: autograder grade {result.module}"
-    same = (result.status, result.reason) == (old.get("status"), old.get("reason"))
-    return "" if result.status == GRADED or same else result.reason
+    return result.reason if result.status == REFUSED and old.get("status") == GRADED else ""
 
 
 def _by_hand(old: dict) -> bool:
