@@ -12,6 +12,13 @@ class CourseError(Exception):
     """Something in the course or on the command line has to be mended; the message names it and the mend."""
 
 
+class NotebookError(Exception):
+    """Something that a student can mend, said in one line; a notebook shows it in place of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 class GraderFault(RuntimeError):
     """The grader failed, not the submission: it is "not graded", never a zero."""
 
