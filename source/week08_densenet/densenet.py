@@ -518,10 +518,12 @@ check("pick_device")
 # %% [markdown]
 # ### `train_one_epoch`
 #
-# **Why.** This is where learning happens. For each batch: forget the old gradients, compute the scores, the loss, its
-# gradients, and let the optimizer take a step.
+# **Why.** This is where learning happens. For each batch: forget the old gradients, compute the scores, the loss and
+# its *gradients* (how the loss would change with each weight), and let the *optimizer* take a step that lowers the
+# loss. The lecture's, [Adam](https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html), gives each weight a
+# step size of its own.
 #
-# **Write** one pass over the loader. The network gives raw scores; `criterion` is
+# **Write** one pass over the loader. The network gives raw scores, one for each class; `criterion` is
 # [`nn.NLLLoss`](https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html), which wants logarithms of
 # probabilities: `F.log_softmax(scores, dim=1)`. Images and labels must go to the network's device. In *training mode*
 # (see [`Module.train`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html)) batch normalisation uses
@@ -854,6 +856,15 @@ for name, other in {
 # grow with the batch, parameters do not. 1: totals for both runs from the table. 1: concludes that parameters alone do
 # not explain it, or gives another sound reason. An answer that only repeats "fewer parameters, so more room": 1.
 # ### END SOLUTION
+
+# %% [markdown]
+# ## Before you hand in
+#
+# Restart the kernel and run all cells, so that what you see is what your cells say. The next cell then runs all public
+# checks once more. Save the notebook, and see that all three written answers are in it.
+
+# %%
+check()
 
 # %% [markdown]
 # ## Go deeper (optional, no points)
