@@ -1,15 +1,25 @@
 """Where things are: the course's folders, and what a module's source says about its exercises."""
 
 import difflib
+import re
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
 
 
 class CourseError(Exception):
     """Something in the course or on the command line has to be mended; the message names it and the mend."""
+
+
+class NotebookError(Exception):
+    """Something that a student can mend, said in one line; a notebook shows it in place of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
 
 
 class GraderFault(RuntimeError):
@@ -64,6 +74,20 @@ class Module:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """`course.toml`: where students find the course on GitHub, for Colab. Without a repository there is no Colab."""
+
+    repository: str = ""
+    branch: str = "main"
+    archive: str = ""
+
+    @property
+    def zip(self) -> str:
+        """The address of a zip file with `release/` and the package."""
+        return self.archive or f"https://github.com/{self.repository}/archive/refs/heads/{self.branch}.zip"
+
+
+@dataclass(frozen=True)
 class Course:
     """The repository: a folder with `source/` and `tests/`."""
 
@@ -98,6 +122,26 @@ class Course:
         if name in names:
             return Module(self.root, name)
         raise CourseError(f"no module is called {name!r}: {nearest(name, names)}")
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What `course.toml` in the root says; all of it is optional.
+
+        Raises:
+            CourseError: not TOML, an unknown setting, or a value that is none of its kind.
+        """
+        path = self.root / "course.toml"
+        if not path.exists():
+            return Settings()
+        try:
+            settings = Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise CourseError(f"course.toml: {str(error).removeprefix('Settings.__init__() ')}") from None
+        for name, kind in SETTINGS.items():
+            value = getattr(settings, name)
+            if not re.fullmatch(kind, str(value), re.ASCII):
+                raise CourseError(f"course.toml: {name} = {value!r} is no {name}: the file's comments show its form")
+        return settings
 
     @property
     def store(self) -> Path:

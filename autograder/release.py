@@ -30,6 +30,26 @@ from autograder.source import SourceCell
 
 PACKAGED_DATA = Path(__file__).parent / "data"
 RECORDINGS = ("reference.safetensors", KNOWN)
+COLAB_BADGE = """\
+[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]\
+(https://colab.research.google.com/github/{repository}/blob/{branch}/release/{module}/{notebook})
+
+On Colab, first save your own copy (File, Save a copy in Drive), and hand in the file from File, Download, Download .ipynb.
+"""
+COLAB_CELL = """\
+# On Colab: installs the course's package and fetches checks/ and data/. Anywhere else it does nothing.
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    ARCHIVE = "{archive}"
+    pip = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ARCHIVE], capture_output=True, text=True)
+    if pip.returncode:
+        sys.exit(f"{{pip.stderr}}\\nThe course's package was not installed. Run this cell again in a minute.")
+    from autograder.colab import fetch_module
+
+    fetch_module(ARCHIVE, "{module}")
+"""
 ABSOLUTE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|Users|root|tmp|work|workspace|mnt|media|private|opt|var)/[\w.-]+|\b[A-Z]:\\\\?\w+"
 )
@@ -41,7 +61,7 @@ def release(module: Module) -> None:
     Raises:
         CourseError: the source or the solved notebook is wrong, or the result would leak; nothing is changed then.
     """
-    cells = source.read_source(module.source)
+    cells = released_cells(module)
     with tempfile.TemporaryDirectory(dir=module.root, prefix=".release-") as scratch:
         student, teacher = Path(scratch) / "release", Path(scratch) / "solutions"
         _write_all(student, released_files(module, cells))
@@ -73,6 +93,17 @@ def _replace(new: Path, old: Path) -> None:
 
 
 # --- what students get ------------------------------------------------------------------------------------------------
+
+
+def released_cells(module: Module) -> list[SourceCell]:
+    """The source's cells; where course.toml names a repository, behind the title Colab's badge and its first cell."""
+    cells, settings = source.read_source(module.source), Course(module.root).settings
+    if not settings.repository:
+        return cells
+    words = {"archive": settings.zip, "module": module.name, "notebook": module.notebook}
+    badge = COLAB_BADGE.format(repository=settings.repository, branch=settings.branch, **words)
+    colab = [SourceCell("markdown", badge, {}), SourceCell("code", COLAB_CELL.format(**words), {})]
+    return [*cells[:1], *colab, *cells[1:]]
 
 
 def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
@@ -218,7 +249,7 @@ def _executed(module: Module, cells: list[SourceCell], student: Path) -> str:
 
 def check_release(module: Module) -> list[str]:
     """What is stale or leaks in `release/` and `solutions/`, one line each with the file; empty when nothing is."""
-    cells = source.read_source(module.source)
+    cells = released_cells(module)
     again = f"stale, run `autograder release {module.name}`"
     problems = []
     for name, content in released_files(module, cells).items():

@@ -148,7 +148,7 @@ def fit(net: nn.Module, train_loader: DataLoader, test_loader: DataLoader, crite
 
 
 def plot_history(history: dict[str, list[float]]) -> plt.Figure:
-    """Returns a figure of `fit`'s history: loss (nats per image) and accuracy (fraction) against the epoch, from 1.
+    """Returns a figure of `fit`'s history: loss (nats per image) and accuracy against the epoch, from 1.
 
     Two axes, loss first; training red, test green; labels on both axes and a legend on each.
     """
@@ -158,5 +158,6 @@ def plot_history(history: dict[str, list[float]]) -> plt.Figure:
         axis.plot(epochs, history[f"train_{quantity}"], "o-", color="tab:red", label="training")
         axis.plot(epochs, history[f"test_{quantity}"], "s--", color="tab:green", label="test")
         axis.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
+        axis.locator_params("x", integer=True)
         axis.legend()
     return figure

@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from autograder import TinyCIFAR10, check
+from autograder.training import experiment_folder, run_experiment
 
 # %% [markdown]
 # The next cell draws figures with black ink on white paper, also where your editor's theme is dark.
@@ -54,8 +55,11 @@ plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", 
 # | batch, epochs | 16, 10 | 32, 10 |
 # | optimizer | Adam, learning rate 1e-3 (few steps, so longer ones) | Adam, learning rate 1e-4 |
 # | where, how long | any laptop, about half a minute | a GPU: 95 minutes on the lecture's (a CPU: 1½ days) |
+# | if it is cut off | starts again | goes on after the last whole epoch |
 #
-# Solve everything with `False`. Then, if you have a GPU (Colab lends one), set `True`, restart and run all.
+# Solve everything with `False`. Then, if you have a GPU, set `True`, restart the kernel and run all cells. Colab lends
+# one (Runtime, Change runtime type). There, first mount Google Drive (the folder icon on the left): the experiment is
+# saved on it after every epoch, and survives when Colab takes the machine back.
 
 # %%
 FULL_EXPERIMENT = False
@@ -438,12 +442,23 @@ for name, weight in before.items():
 # ### A small detective story: the impossible loss
 #
 # After its first epoch the lecture's notebook prints a training loss of **0.0417** and a test accuracy of **59.27 %**.
-# The loss of an image is −ln(p), in *nats*, where p is the probability that the network gave to the right class.
-#
-# - **Clue 1.** A network that knows nothing gives each of ten classes p = 1/10 and loses 2.303 nats an image. To lose
-#   only 0.0417, the right class must typically get p = exp(−0.0417) = 96 %. After one epoch, with four of ten test
-#   images wrong?
-# - **Clue 2.** 0.0417 × 32 = 1.335 nats, so p = 26 %. That is believable. And 32 is the batch size.
+# The loss of an image is −ln(p), in *nats*, where p is the probability that the network gave to the right class. So a
+# loss can be turned back into a probability, p = exp(−loss), and that makes the first clue.
+
+# %%
+PRINTED = np.array([0.041725, 0.026344, 0.019356, 0.015529, 0.012718, 0.010575, 0.008777, 0.007313, 0.006126, 0.005103])
+LECTURE_TEST_ACCURACY = np.array([59.27, 74.02, 77.74, 76.50, 84.75, 83.90, 85.13, 84.26, 85.43, 86.06]) / 100
+FACTOR = 1  # what if each printed loss were too small by some factor? Try others, and think of the table of the switch
+
+print("epoch   training loss   so p of the right class   test images recognised")
+for epoch, (loss, accuracy) in enumerate(zip(FACTOR * PRINTED, LECTURE_TEST_ACCURACY, strict=True), 1):
+    print(f"{epoch:5}{loss:16.4f}{np.exp(-loss):26.1%}{accuracy:25.1%}")
+
+# %% [markdown]
+# - **Clue 1.** A network that knows nothing gives each of ten classes p = 1/10 and loses ln 10 = 2.303 nats an image.
+#   Here the right class gets 96 % after one epoch, while four of ten test images are not recognised. Both cannot be.
+# - **Clue 2.** With `FACTOR = 32` the first loss is 1.335 nats, so p = 26 %. That is believable. And 32 is the batch
+#   size.
 # - **Clue 3.** The test loss that the lecture plots is at least *five times* the training loss in every epoch, even in
 #   the first, when no image can have been learnt by heart. There are five times as many training as test images.
 #
@@ -464,13 +479,28 @@ for name, weight in before.items():
 #
 # </details>
 #
+# The next cell does the lecture's sum for its first epoch. **What to see:** even a perfect network would be charged
+# 0.2086, exactly five times the printed training loss, and one that only guesses not much more. What the test images
+# say is hardly to be seen.
+
+# %%
+running_sum = PRINTED[0] * 50_000  # of the training pass, and not set back to zero
+test_batches = 10_000 / 32
+for network, honest_loss in [("perfect", 0.0), ("believable", 1.2), ("guessing", np.log(10))]:
+    plotted = (running_sum + test_batches * honest_loss) / 10_000
+    print(f"a {network} network: test loss {honest_loss:.3f} nats an image, plotted as {plotted:.4f}")
+
+# %% [markdown]
 # You will write the honest bookkeeping now, and see both versions of your own curves at the end.
 #
 # ### `pick_device`
 #
-# **Why.** A GPU trains this network tens of times faster, but not every machine has one. **Write** a choice. **It is
-# right when** it is the accelerator where there is one ([`torch.cuda`](https://docs.pytorch.org/docs/stable/cuda.html),
-# or `torch.backends.mps` on a Mac), else the CPU.
+# **Why.** A GPU trains this network tens of times faster, but not every machine has one, and a notebook that insists on
+# `"cuda"` stops on all others.
+#
+# **Write** a choice between the devices; [`torch.cuda`](https://docs.pytorch.org/docs/stable/cuda.html) and, for Macs,
+# [`torch.backends.mps`](https://docs.pytorch.org/docs/stable/backends.html) say what there is. **It is right when** it
+# is the accelerator where there is one, else the CPU.
 
 # %% role="exercise" function="pick_device"
 def pick_device() -> torch.device:
@@ -488,10 +518,12 @@ check("pick_device")
 # %% [markdown]
 # ### `train_one_epoch`
 #
-# **Why.** This is where learning happens. For each batch: forget the old gradients, compute the scores, the loss, its
-# gradients, and let the optimizer take a step.
+# **Why.** This is where learning happens. For each batch: forget the old gradients, compute the scores, the loss and
+# its *gradients* (how the loss would change with each weight), and let the *optimizer* take a step that lowers the
+# loss. The lecture's, [Adam](https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html), gives each weight a
+# step size of its own.
 #
-# **Write** one pass over the loader. The network gives raw scores; `criterion` is
+# **Write** one pass over the loader. The network gives raw scores, one for each class; `criterion` is
 # [`nn.NLLLoss`](https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html), which wants logarithms of
 # probabilities: `F.log_softmax(scores, dim=1)`. Images and labels must go to the network's device. In *training mode*
 # (see [`Module.train`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html)) batch normalisation uses
@@ -605,6 +637,11 @@ check("training")
 #
 # The network moves to the device *before* the optimizer is built, so that the optimizer holds the weights that are
 # trained.
+#
+# With the switch on, `run_experiment` asks your `fit` for one epoch at a time (so its lines say 1 of 1), shows the
+# images per second and the time left, and saves everything after each epoch, on Google Drive where it is mounted, else
+# in the folder `densenet121/`. If Colab takes the machine back or you interrupt, run all cells again: it goes on after
+# the last whole epoch.
 
 # %%
 device = pick_device()
@@ -612,7 +649,8 @@ net = net.to(device)
 criterion = nn.NLLLoss()
 optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE)
 print(f"training on {device}")
-history = fit(net, train_loader, test_loader, criterion, optimizer, device, EPOCHS)
+run = (net, train_loader, test_loader, criterion, optimizer, device, EPOCHS)
+history = run_experiment(fit, *run, folder=experiment_folder("densenet121")) if FULL_EXPERIMENT else fit(*run)
 
 # %%
 after = snapshot_weights(net, WATCHED)
@@ -624,12 +662,13 @@ after = snapshot_weights(net, WATCHED)
 # that the network has not seen.
 #
 # **Write** a [`Figure`](https://matplotlib.org/stable/api/figure_api.html) with two axes, the loss first, then the
-# accuracy. **It is right when** a reader needs no further word: epochs from 1, both axes labelled, a legend on each,
-# training in red and test in green, and different line styles for those who cannot tell red from green.
+# accuracy (fractions or percent). **It is right when** a reader needs no further word: epochs from 1, both axes
+# labelled, a legend on each, training in red and test in green, and different line styles or markers for those who
+# cannot tell red from green.
 
 # %% role="exercise" function="plot_history"
 def plot_history(history: dict[str, list[float]]) -> plt.Figure:
-    """Returns a figure of `fit`'s history: loss (nats per image) and accuracy (fraction) against the epoch, from 1.
+    """Returns a figure of `fit`'s history: loss (nats per image) and accuracy against the epoch, from 1.
 
     Two axes, loss first; training red, test green; labels on both axes and a legend on each.
     """
@@ -640,6 +679,7 @@ def plot_history(history: dict[str, list[float]]) -> plt.Figure:
         axis.plot(epochs, history[f"train_{quantity}"], "o-", color="tab:red", label="training")
         axis.plot(epochs, history[f"test_{quantity}"], "s--", color="tab:green", label="test")
         axis.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
+        axis.locator_params("x", integer=True)
         axis.legend()
     return figure
     ### END SOLUTION
@@ -656,21 +696,18 @@ check("plots")
 # accuracy. 120 images can be learnt by heart (*overfitting*); the lecture's 50,000 cannot, so what its network learns
 # carries over to new images.
 
-# %%
-LECTURE_TRAIN_LOSS = 32 * np.array(
-    [0.041725, 0.026344, 0.019356, 0.015529, 0.012718, 0.010575, 0.008777, 0.007313, 0.006126, 0.005103]
-)
-LECTURE_TEST_ACCURACY = np.array([59.27, 74.02, 77.74, 76.50, 84.75, 83.90, 85.13, 84.26, 85.43, 86.06]) / 100
-
 # %% role="plot" name="curves" points=3
 figure = plot_history(history)
 loss_axis, accuracy_axis = figure.axes[:2]
-loss_axis.plot(range(1, 11), LECTURE_TRAIN_LOSS, "k^:", label="lecture, training")
+loss_axis.plot(range(1, 11), 32 * PRINTED, "k^:", label="lecture, training")
 loss_axis.axhline(np.log(10), color="grey", linewidth=1, label="guessing: ln 10")
-accuracy_axis.plot(range(1, 11), LECTURE_TEST_ACCURACY, "kv:", label="lecture, test")
-accuracy_axis.axhline(0.1, color="grey", linewidth=1, label="guessing: 1 of 10")
+unit = 100 if accuracy_axis.get_ylim()[1] > 2 else 1  # whether your axis shows percent or fractions
+accuracy_axis.plot(range(1, 11), unit * LECTURE_TEST_ACCURACY, "kv:", label="lecture, test")
+accuracy_axis.axhline(unit / 10, color="grey", linewidth=1, label="guessing: 1 of 10")
 for axis in (loss_axis, accuracy_axis):
+    axis.set_ylim(bottom=0)
     axis.legend(fontsize=9)
+figure.suptitle("DenseNet-121 on CIFAR-10: your run, and the lecture's in black")
 plt.show()
 ### BEGIN SOLUTION
 # *Rubric.* 1 point: both curves of the student's own run are there, one point an epoch, training and test told apart.
@@ -694,10 +731,12 @@ lecture_books = {"training": train_sums / len(train_set), "test": (train_sums + 
 honest_books = {"training": history["train_loss"], "test": history["test_loss"]}
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-for axis, books, title in zip(axes, [lecture_books, honest_books], ["the lecture's books", "your books"], strict=True):
+axes[0].set(title="Your run in the lecture's books", ylabel="loss, summed up as in the lecture")
+axes[1].set(title="Your run in your books", ylabel="loss (nats per image)")
+for axis, books in zip(axes, [lecture_books, honest_books], strict=True):
     for (name, losses), style, color in zip(books.items(), ["o-", "s--"], ["tab:red", "tab:green"], strict=True):
-        axis.plot(range(1, EPOCHS + 1), losses, style, color=color, label=name)
-    axis.set(title=f"Your run in {title}", xlabel="epoch", ylabel="loss", ylim=(0, None))
+        axis.plot(range(1, len(losses) + 1), losses, style, color=color, label=name)
+    axis.set(xlabel="epoch", ylim=(0, None))
     axis.legend()
 plt.show()
 
@@ -804,11 +843,12 @@ for name, other in {
     print(f"{name:<15}{count:>12,}{16 * count / MIB:>15.0f}{activation_bytes(other, 224) / MIB:>15.0f}")
 
 # %% [markdown] role="question" name="batch" points=4
-# ### Question 3: why does a batch of 32 fit here, and 16 for GoogLeNet?
+# ### Question 3: do fewer parameters make room for larger batches?
 #
-# The lecture trains DenseNet-121 with batches of 32 images where it gave GoogLeNet 16. The explanation that comes to
-# mind is that DenseNet-121 has fewer parameters. Say what this means in MiB. Then use the table above: how much memory
-# does each of the two runs need in all? Is the explanation enough?
+# The lecture trains DenseNet-121 with batches of 32 images where it gave GoogLeNet 16. A first guess is that the batch
+# may be larger because DenseNet-121 has fewer parameters. Put the guess to the test with the table above. How many MiB
+# do the fewer parameters save? How much memory does each of the two runs need in all? Does the guess hold? If your
+# figures speak against it, say so: what counts is that the conclusion follows from them.
 #
 # ### BEGIN SOLUTION
 # *Model answer.* Weights, gradients and Adam's two means take 16 bytes a parameter: 122 MiB for DenseNet-121 and 198
@@ -825,6 +865,15 @@ for name, other in {
 # grow with the batch, parameters do not. 1: totals for both runs from the table. 1: concludes that parameters alone do
 # not explain it, or gives another sound reason. An answer that only repeats "fewer parameters, so more room": 1.
 # ### END SOLUTION
+
+# %% [markdown]
+# ## Before you hand in
+#
+# Restart the kernel and run all cells, so that what you see is what your cells say. The next cell then runs all public
+# checks once more. Save the notebook, and see that all three written answers are in it.
+
+# %%
+check()
 
 # %% [markdown]
 # ## Go deeper (optional, no points)

@@ -2,8 +2,14 @@
 
 import contextlib
 import json
+import os
+import re
 import shutil
+import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -123,6 +129,93 @@ def test_tas_get_an_importable_reference_and_the_notebook_with_outputs(copy):
     assert "Takes the mean of two." in shown[2] and "✗" not in "".join(shown)
 
 
+# --- what a student does with it on Colab ----------------------------------------------------------------------------
+
+
+STUDENT = """
+import json, os, sys, types
+BLOCKED = ("jupytext", "nbclient", "nbformat", "nbgrader", "rich")  # what a student does not install
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Block())
+sys.modules["google.colab"] = types.ModuleType("google.colab")
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance(history_length=0)
+shell.run_line_magic("colors", "nocolor")
+for source in json.loads(sys.argv[1]):
+    result = shell.run_cell(source, store_history=True)
+    if not result.success:
+        break
+print("ended in", os.getcwd())
+"""
+
+
+def on_colab(folder: Path, *sources: str) -> str:
+    """What a student sees who runs these cells in a kernel of their own, with a stand-in for google.colab and pip."""
+    (folder / "stand-in" / "pip").mkdir(parents=True, exist_ok=True)
+    (folder / "stand-in" / "pip" / "__init__.py").touch()
+    (folder / "stand-in" / "pip" / "__main__.py").write_text(
+        f"import sys, pathlib\npathlib.Path({str(folder)!r}, 'pip').write_text(' '.join(sys.argv[1:]))\n"
+        "sys.exit('no connection' if 'broken' in sys.argv[-1] else 0)"
+    )
+    (folder / "content").mkdir(exist_ok=True)
+    paths = [str(folder / "stand-in"), str(Path(releasing.__file__).parents[1])]
+    command = [sys.executable, "-c", STUDENT, json.dumps(sources)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "IPYTHONDIR": str(folder / "ipython")}
+    done = subprocess.run(command, cwd=folder / "content", env=environment, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def served(copy, tmp_path):
+    """The released toy in a zip file as GitHub makes it, behind a server of our own; course.toml names it."""
+    shutil.copytree(copy.release, tmp_path / "www" / "repository-main" / "release" / "toy")
+    shutil.make_archive(str(tmp_path / "www" / "course"), "zip", tmp_path / "www", "repository-main")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "www"))
+    threading.Thread(target=partial(server.serve_forever, poll_interval=0.01)).start()
+    address = f"http://127.0.0.1:{server.server_port}/course.zip"
+    (copy.root / "course.toml").write_text(f'repository = "owner/name"\narchive = "{address}"\n')
+    yield address
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_released_notebook_works_on_colab(copy, served, tmp_path):
+    badge, first = releasing.released_cells(copy)[1:3]
+    assert "colab.research.google.com/github/owner/name/blob/main/release/toy/toy.ipynb" in badge.text
+    cells = [first.text, "from autograder import check", "def double(x):\n    return x * x", 'check("double")']
+    for _ in range(2):  # the second time after a restart: a new kernel in the old files
+        shown = on_colab(tmp_path, *cells)
+        assert "ended in " + str(tmp_path / "content" / "toy") in shown and "You multiply the number by itself" in shown
+    assert (tmp_path / "pip").read_text() == f"install --quiet {served}"
+    assert {path.name for path in (tmp_path / "content").iterdir()} == {"toy"}
+
+
+def test_elsewhere_the_first_cell_does_nothing(copy, served, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    exec(releasing.released_cells(copy)[2].text, {})
+    assert set(tmp_path.iterdir()) == before and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("course.zip", "broken.zip", "no connection\\s+.*not installed. Run this cell again in a minute"),
+        ("course.zip", "none.zip", "none.zip could not be fetched .*404"),
+        ('"toy"', '"toys"', "the archive holds no release/toys/: tell your instructor"),
+    ],
+)
+def test_a_student_sees_no_traceback_when_fetching_fails(copy, served, tmp_path, old, new, words):
+    shown = on_colab(tmp_path, releasing.released_cells(copy)[2].text.replace(old, new), "print('went on')")
+    assert re.search(words, shown) and "Traceback" not in shown and "went on" not in shown, shown
+    assert list((tmp_path / "content").iterdir()) == []
+
+
 # --- what is found ----------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +286,8 @@ HIDDEN_LINE = next(line for line in TEST_HIDDEN.splitlines() if "the secret ques
         (change("tests/toy/probes_public.py", "student.double(3)", "student.double(4)"), f"{CHECKS}/probes_public", "stale"),
         (change("tests/toy/mistakes.py", "x * x", "x * x * x"), f"{CHECKS}/module.json", "stale"),
         (change("solutions/toy/toy.py", "halfway", "middle"), "solutions/toy/toy.py", "stale"),
+        (write("course.toml", 'repository = "owner/name"'), NOTEBOOK, "stale"),
+        (write("course.toml", 'repository = "owner/name"'), "solutions/toy/toy.ipynb", "stale"),
     ],
 )  # fmt: skip
 def test_a_damage_is_named_with_its_file(copy, damage, file, problem):

@@ -1056,3 +1056,16 @@ def plot_and_close(history):
     figure.suptitle("DenseNet-121 on CIFAR-10")
     plt.close(figure)
     return figure
+
+
+@alternative(of="plot_history")
+def plot_the_accuracy_in_percent(history):
+    """The history holds fractions; a reader may be shown percent."""
+    figure, axes = plt.subplots(1, 2)
+    epochs = np.arange(1, len(history["train_loss"]) + 1)
+    for one, key, scale, label in zip(axes, ("loss", "accuracy"), (1, 100), ("loss", "accuracy (%)"), strict=True):
+        one.plot(epochs, scale * np.array(history[f"train_{key}"]), "r-", label="training")
+        one.plot(epochs, scale * np.array(history[f"test_{key}"]), "g--", label="test")
+        one.set(xlabel="epoch", ylabel=label)
+        one.legend()
+    return figure

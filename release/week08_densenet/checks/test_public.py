@@ -435,26 +435,33 @@ def axes_of(seen: dict) -> list[dict]:
     return sorted(seen["axes"], key=lambda axes: (-round(axes["place"][1], 1), round(axes["place"][0], 1)))
 
 
-def curve(axes: list[dict], values: list[float], what: str) -> tuple[int, dict]:
-    """The place (0 first, 1 second) of the axes that show these values, and the curve that does."""
+def curve(axes: list[dict], values: list[float]) -> tuple[int, dict] | None:
+    """The place (0 first, 1 second) of the axes that show these values, and the curve that does; None without one."""
     for place, one in enumerate(axes):
         for candidate in one["curves"]:
             y = candidate["y"]
-            if len(y) == len(values) and np.allclose(y, values, rtol=0, atol=1e-6):
+            if len(y) == len(values) and np.allclose(y, values, rtol=1e-6, atol=1e-6):
                 return place, candidate
-    drawn = [candidate["y"] for one in axes for candidate in one["curves"]]
-    require(False, f"plot_history(history): the curve of {what}", f"a curve through {values}",
-            f"curves through {drawn}" if drawn else "no curves",
-            "Each list of the history but the seconds is one curve, its figures as they are.")  # fmt: skip
+    return None
 
 
 CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
 def has_curves(seen: dict, history: dict) -> dict[str, tuple[int, dict]]:
-    """The four curves by their names; requires each, the losses on one pair of axes and the accuracies on the other."""
+    """The four curves by their names; requires each, the losses on one pair of axes and the accuracies on the other.
+
+    Both accuracies may be drawn in percent: the contract says how they are kept, not how they are shown.
+    """
     axes = axes_of(seen)
-    found = {name: curve(axes, history[name], name) for name in CURVES}
+    percent = {name: [100 * value for value in history[name]] for name in ("train_accuracy", "test_accuracy")}
+    shown = history | percent if all(curve(axes, values) for values in percent.values()) else history
+    found = {name: curve(axes, shown[name]) for name in CURVES}
+    drawn = [candidate["y"] for one in axes for candidate in one["curves"]]
+    for name in CURVES:
+        require(found[name] is not None, f"plot_history(history): the curve of {name}", f"a curve through {history[name]}",
+                f"curves through {drawn}" if drawn else "no curves",
+                "Each list of the history but the seconds is one curve, its figures as they are.")  # fmt: skip
     places = [found[name][0] for name in CURVES]
     where = ", ".join(f"{name} on the {('first', 'second')[found[name][0]]}" for name in CURVES)
     require(places in ([0, 0, 1, 1], [1, 1, 0, 0]), "plot_history(history): axes of the four curves",
