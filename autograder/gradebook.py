@@ -38,6 +38,7 @@ from autograder.source import SourceCell
 from autograder.submissions import Submission
 
 warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
+LOCK_SECONDS = 5  # how long somebody else may be writing
 COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts beside a submission, and reads again
 
 
@@ -201,7 +202,8 @@ def check_gradebook(db_url: str) -> None:
         CourseError: it was made by another nbgrader, is locked, damaged or not to be reached; with the mend.
     """
     shown = make_url(db_url).render_as_string(hide_password=True)
-    engine = create_engine(db_url)
+    sqlite = make_url(db_url).get_backend_name() == "sqlite"
+    engine = create_engine(db_url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
     try:
         with engine.connect() as connection:
             tables = inspect(connection).get_table_names()
@@ -212,7 +214,7 @@ def check_gradebook(db_url: str) -> None:
                 raise CourseError(
                     f"the gradebook {shown} was made by another version of nbgrader: copy it, then run `nbgrader db upgrade`"
                 )
-            if engine.dialect.name == "sqlite":
+            if sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails while somebody else is writing
     except OperationalError as error:
         raise CourseError(

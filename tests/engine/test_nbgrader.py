@@ -1,18 +1,17 @@
 """nbgrader's own commands on a course: what they print, and what is then in folders and gradebook."""
 
+import contextlib
 import getpass
 import json
 import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
-import sys
 import sysconfig
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -21,18 +20,18 @@ from conftest import needs_walls
 from nbgrader.api import Gradebook
 from toy_course import RIGHT, SOURCE, notebook, write_course
 
-from autograder import cli, preprocessors
+from autograder import cli
 
-pytestmark = needs_walls
+pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
 
 CONFIG = Path(__file__).parents[2] / "nbgrader_config.py"
-PLOT = '''
+PLOT = """
 # %% role="plot" name="line" points=3
 picture = "a line"
 ### BEGIN SOLUTION
 # *Rubric.* One point for each axis that has a label.
 ### END SOLUTION
-'''
+"""
 RUBRICS = ("Because their sum need not be", "One point for each axis")
 SECRETS = ("the secret question", "the secret advice", "the secret list")
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -130,7 +129,9 @@ def week(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     home = root / "home"
     home.mkdir()
     shutil.copy(CONFIG, home / "nbgrader_config.py")
-    (home / "nbgrader_config.py").write_text('get_config().CourseDirectory.course_id = "deep-learning-for-visual-computing"')
+    (home / "nbgrader_config.py").write_text(
+        'get_config().CourseDirectory.course_id = "deep-learning-for-visual-computing"'
+    )
     (home / "toys").mkdir()
     nbformat.write(handed_in(root), home / "toys" / "toys.ipynb")
     said["submit"] = run(home, "nbgrader", "submit", "toys", exchange, f"--Exchange.cache={home / 'cache'}")
@@ -211,7 +212,10 @@ class TestWeek:
 
     def test_our_report_is_the_grade_cell_s_output(self, week):
         (report,) = cell_of(shown(week[0], "bob"), "exercise-arithmetic").outputs
-        assert "double: 0 / 2 points" in report.data["text/plain"] and "quadruple: 2 / 2 points" in report.data["text/plain"]
+        assert (
+            "double: 0 / 2 points" in report.data["text/plain"]
+            and "quadruple: 2 / 2 points" in report.data["text/plain"]
+        )
         assert "You multiply the number by itself" in report.data["text/html"]
         assert "Doubles large numbers too." in report.data["text/html"]
 
@@ -258,6 +262,23 @@ class TestWeek:
         for path in (week[0] / "autograded").rglob("toys.ipynb"):
             assert path.read_text() == (twin / path.relative_to(week[0])).read_text()
 
+    def test_formgrader_grades_and_shows_the_rubrics(self, week):
+        root, _ = week
+        shutil.rmtree(root / "autograded" / "ada")
+        with Gradebook(f"sqlite:///{root / 'gradebook.db'}", "deep-learning-for-visual-computing") as book:
+            submission = book.find_submission_notebook("toys", "toys", "ada").id
+        with formgrader(root) as ask:
+            answer = json.loads(ask("api/submission/toys/ada/autograde", post=True))
+            page = ask(f"submissions/{submission}/")
+        assert answer["success"], answer
+        assert all(rubric in page for rubric in RUBRICS) and "For graders only." in page
+        assert (
+            "double: 2 / 2 points" in cell_of(shown(root, "ada"), "exercise-arithmetic").outputs[0].data["text/plain"]
+        )
+        assert not any(
+            rubric in path.read_text() for path in (root / "autograded").rglob("*.ipynb") for rubric in RUBRICS
+        )
+
     def test_a_killed_run_is_finished_by_the_next(self, week, tmp_path):
         twin = copied(week[0], tmp_path)
         program = Path(sysconfig.get_path("scripts")) / "nbgrader"
@@ -288,3 +309,40 @@ def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
     while not happened():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def formgrader(root: Path) -> Iterator[Callable]:
+    """A Jupyter server with formgrader; asks it for a page, or posts to it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sysconfig.get_path("scripts")) / "jupyter-server"
+    options = {
+        "ServerApp.port": port,
+        "ServerApp.open_browser": False,
+        "ServerApp.allow_root": True,
+        "ServerApp.disable_check_xsrf": True,
+        "IdentityProvider.token": "",
+        "ServerApp.jpserver_extensions": "{'nbgrader.server_extensions.formgrader': True}",
+    }
+    command = [program, *(f"--{name}={value}" for name, value in options.items())]
+    server = subprocess.Popen(command, cwd=root, stderr=(root / "server.log").open("w"))
+
+    def ask(page: str, post: bool = False) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/formgrader/{page}", b"" if post else None, 120) as answer:
+            return answer.read().decode()
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        assert server.poll() is None, (root / "server.log").read_text()
+        return False
+
+    try:
+        wait_for(listens)
+        yield ask
+    finally:
+        server.terminate()
+        server.wait()
