@@ -42,11 +42,16 @@ def prepare(root: Path) -> None:
     if scripts not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     for module in Course(root).modules():
-        path = root / ".autograder" / "source" / module.name / module.notebook
+        with contextlib.suppress(CourseError):  # a module that is still being written is no reason to stop all commands
+            _put_signpost(module)
+
+
+def _put_signpost(module: Module) -> None:
+    path = module.root / ".autograder" / "source" / module.name / module.notebook
+    if not path.is_file():
         text = SIGNPOST.format(module=module.name, source=module.source.name)
-        if not path.is_file():
-            cells = [nbformat.v4.new_markdown_cell(text, id="signpost")]
-            write_whole(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+        cells = [nbformat.v4.new_markdown_cell(text, id="signpost")]
+        write_whole(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
 
 
 @contextlib.contextmanager

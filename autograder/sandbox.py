@@ -81,7 +81,7 @@ def require_walls() -> None:
         raise CourseError(
             "the sandbox cannot be built here:\n  "
             + "\n  ".join(lacks)
-            + "\nor use `autograder grade --sandbox none` for code you trust"
+            + "\nor use `autograder grade` with --sandbox none for code you trust"
         )
 
 

@@ -21,6 +21,7 @@ from nbgrader.api import Gradebook
 from toy_course import RIGHT, SOURCE, notebook, write_course
 
 from autograder import cli
+from autograder.preprocessors import prepare
 
 pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
 
@@ -262,6 +263,14 @@ class TestWeek:
         for path in (week[0] / "autograded").rglob("toys.ipynb"):
             assert path.read_text() == (twin / path.relative_to(week[0])).read_text()
 
+        # a notebook that lies elsewhere is not entered, and a refused one takes nothing away
+        (tmp_path / "ada.ipynb").write_bytes(notebook(SQUARE))
+        assert cli.main(["grade", "toys", str(tmp_path / "ada.ipynb"), "--output", str(tmp_path / "out")]) == 0
+        before = shown(twin, "ada")
+        (twin / "submitted" / "ada" / "toys" / "toys.ipynb").write_bytes(b"{")
+        assert cli.main(["grade", "toys"]) == 1
+        assert grades(twin) == grades(week[0]) and shown(twin, "ada") == before
+
     def test_formgrader_grades_and_shows_the_rubrics(self, week):
         root, _ = week
         shutil.rmtree(root / "autograded" / "ada")
@@ -288,6 +297,13 @@ class TestWeek:
         process.wait()
         run(twin, "nbgrader", "autograde", "toys")
         assert grades(twin) == grades(week[0])
+
+
+def test_a_module_that_is_still_being_written_stops_no_command(tmp_path):
+    root = write_course(tmp_path, "toys")
+    (root / "source" / "next_week").mkdir()
+    prepare(root)
+    assert [path.name for path in (root / ".autograder" / "source").iterdir()] == ["toys"]
 
 
 def copied(root: Path, tmp_path: Path) -> Path:
