@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -27,6 +28,7 @@ from autograder.notebook import choose, needed
 from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
 from autograder.recording import Malformed, agree
 from autograder.source import SourceCell
+from autograder.student import package_series
 
 PACKAGED_DATA = Path(__file__).parent / "data"
 RECORDINGS = ("reference.safetensors", KNOWN)
@@ -86,11 +88,24 @@ def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
     about = {
         "module": module.name,
         "notebook": module.notebook,
+        "needs": package_series(),
         "exercises": source.exercises(cells),
+        "points": function_points(module, cells),
+        "cells": _marked_cells(json.loads(files[module.notebook])),
         "made_from": made_from(module),
     }
     files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
     return files
+
+
+def _marked_cells(notebook: dict) -> list[dict[str, Any]]:
+    """The cells that must stay as they are or that a person grades: `autograder pack` says what became of them."""
+    marked = [(cell, cell["metadata"].get("nbgrader", {})) for cell in notebook["cells"]]
+    return [
+        {"id": about["grade_id"], "kind": cell["cell_type"], "locked": about["locked"], "text": "".join(cell["source"])}
+        for cell, about in marked
+        if about.get("locked") or about.get("grade")
+    ]
 
 
 def notebook_text(module: Module, cells: list[SourceCell], solved: bool) -> str:
@@ -112,11 +127,14 @@ def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[st
 
 def exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
     """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
+    points = function_points(module, cells)
+    return {name: sum(map(points.get, functions)) for name, functions in source.exercises(cells).items()}
+
+
+def function_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
+    """What each function's checks are worth together, the hidden ones too."""
     checks = collect(module.tests)
-    return {
-        exercise: sum(check.points for check in checks if check.function in functions)
-        for exercise, functions in source.exercises(cells).items()
-    }
+    return {name: sum(check.points for check in checks if check.function == name) for name in source.functions(cells)}
 
 
 def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:

@@ -13,6 +13,7 @@ from autograder.grading import Graded
 from autograder.judge import NOT_GRADED, PASSED, Verdict
 
 SCHEMA = Path(__file__).parent / "result.schema.json"
+ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
 
 
@@ -105,9 +106,9 @@ def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     return _template("feedback.html").render(result=result, exercises=_sections(result.graded, exercises))
 
 
-def check_table(graded: Graded, exercises: dict[str, list[str]]) -> str:
-    """What `check(…)` shows under an exercise in the notebook: an HTML fragment."""
-    return _template("check.html").render(graded=graded, exercises=_sections(graded, exercises))
+def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str) -> str:
+    """What `check(…)` shows under an exercise in the notebook: an HTML fragment, `closing` below it."""
+    return _template("check.html").render(exercises=_sections(graded, exercises), closing=closing)
 
 
 def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -148,7 +149,7 @@ def _template(name: str):
     environment.filters["points"] = number
     environment.filters["code"] = _code
     environment.filters["without_folders"] = _without_folders
-    environment.globals["icons"] = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
+    environment.globals["icons"] = ICONS
     return environment.get_template(name)
 
 
