@@ -51,7 +51,9 @@ def __getattr__(name: str):
         return TinyCIFAR10
     if name == "check":
         if sys.platform == "win32":
-            raise NotHere("the checks need Linux, macOS or Colab: on Windows work in WSL, or open the notebook in Colab")
+            raise NotHere(
+                "the checks need Linux, macOS or Colab: on Windows work in WSL, or open the notebook in Colab"
+            )
         require_packages()
         from autograder import student
 

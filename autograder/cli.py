@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     _engine_options(demo)
 
     check = _command(commands, "check", _check, "say what the grader will say of everything public in your notebook")
-    pack = _command(commands, "pack", _pack, "make the file to hand in, its receipt, and a list of what will cost points")
+    pack = _command(
+        commands, "pack", _pack, "make the file to hand in, its receipt, and a list of what will cost points"
+    )
     for command in (check, pack):
         command.add_argument(
             "notebook", nargs="?", type=Path, default=Path("."), help="default: the assignment's, in this folder"
@@ -66,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--limit", type=float, default=20.0, metavar="SECONDS", help="for one probe (default: 20)")
     pack.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file to make (default: in handin/)")
 
-    receipt = _command(commands, "receipt", _receipt, "say whether a collected notebook is the one a receipt was made for")
+    receipt = _command(
+        commands, "receipt", _receipt, "say whether a collected notebook is the one a receipt was made for"
+    )
     receipt.add_argument("notebook", type=Path, help="the collected file")
     receipt.add_argument("receipt", type=Path, help="the student's .receipt.json")
 

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -59,6 +60,8 @@ class Bundle:
 
     @functools.cached_property
     def checks(self) -> list:
+        for name in [name for name in sys.modules if name.split(".")[0] == self.folder.name]:
+            del sys.modules[name]  # another assignment's checks, where one session opens two
         return collect(self.folder, ["test_public.py"])
 
     @functools.cached_property
@@ -98,8 +101,8 @@ class Bundle:
         if not hidden:
             return f"{good}There are no hidden checks here."
         return (
-            f"{good}These are the public checks, {number(graded.maximum)} points; hidden ones, with other inputs, are "
-            f"worth the other {number(hidden)}."
+            f"{good}These are the public checks, worth {number(graded.maximum)} of "
+            f"{number(graded.maximum + hidden)} points; hidden ones, with other inputs, are worth the other {number(hidden)}."
         )
 
 
@@ -115,7 +118,9 @@ def _in_one_line() -> Iterator[None]:
     except FileNotFoundError as error:
         raise CheckError(f"{error.filename} is missing: {AGAIN}.") from None
     except (GraderFault, CourseError, Malformed, OSError) as error:
-        raise CheckError(f"the checks do not work here ({_first_line(error)}): restart the kernel, or {AGAIN}.") from None
+        raise CheckError(
+            f"the checks do not work here ({_first_line(error)}): restart the kernel, or {AGAIN}."
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -217,7 +217,10 @@ def write(name: str, text: str):
 
 
 DAMAGES = {
-    "another folder": (lambda folder: shutil.rmtree(folder / "checks"), "checks is missing: work in the assignment's own"),
+    "another folder": (
+        lambda folder: shutil.rmtree(folder / "checks"),
+        "checks is missing: work in the assignment's own",
+    ),
     "no module.json": (without("module.json"), "get the assignment's folder again"),
     "no module": (write("module.json", "[]"), "get the assignment's folder again"),
     "half a module.json": (write("module.json", '{"needs": "0.1", "exer'), "get the assignment's folder again"),
@@ -238,6 +241,13 @@ def test_a_damage_is_one_line_with_the_mend(kernel, folder, tmp_path, damage, sa
     shown = kernel.run('from autograder import check\ncheck("double")')
     assert len(shown.error) == 1 and re.search(said, shown.error[0]), shown
     assert shown.error[0].startswith("check: ") and "\n" not in shown.error[0] and not shown.printed
+
+
+def test_two_assignments_in_one_session(kernel, folder, tmp_path):
+    other = Path(shutil.copytree(folder, tmp_path / "toy"))
+    kernel.run("def double(x): return x + x")
+    for place in (other, folder):
+        assert "✓ Doubles small numbers." in kernel.run(f"os.chdir({str(place)!r})\ncheck('double')").text
 
 
 @pytest.mark.parametrize(
