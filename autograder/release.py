@@ -26,7 +26,7 @@ from autograder.grading import made_from
 from autograder.judge import collect
 from autograder.notebook import choose, needed
 from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
-from autograder.recording import Malformed, agree
+from autograder.recording import Malformed, agree, without_places
 from autograder.source import SourceCell
 from autograder.student import package_series
 
@@ -178,7 +178,7 @@ def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
                     entry.name, entry.of, entry.hint, lambda fresh, ask=ask: {True: ask(fresh=fresh)}, expected
                 )
             )
-    save_recording(checks / RECORDINGS[0], _without_times(expected[True]))
+    save_recording(checks / RECORDINGS[0], _for_students(expected[True]))
     save_known(checks / RECORDINGS[1], known)
 
 
@@ -186,8 +186,11 @@ def _public_observer(module: Module, cells: list[SourceCell]) -> Observer:
     return Observer(module.tests, "probes_public", source.functions(cells), Course(module.root).store)
 
 
-def _without_times(recording: Recording) -> Recording:
-    observations = {name: replace(o, seconds=0.0) for name, o in recording.observations.items()}
+def _for_students(recording: Recording) -> Recording:
+    """Without times, which no two machines share, and without the reference's own lines."""
+    observations = {
+        name: replace(o, seconds=0.0, value=without_places(o.value)) for name, o in recording.observations.items()
+    }
     return Recording(observations)
 
 

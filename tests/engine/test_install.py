@@ -5,6 +5,7 @@ import gzip
 import importlib.metadata
 import json
 import marshal
+import os
 import py_compile
 import re
 import shutil
@@ -54,7 +55,9 @@ def answers_in(folder: Path, module: Module) -> list[str]:
     texts = [reference_module(module, cells), *(path.read_text() for path in kept)]
     secret_code = {shape for text in texts for shape in shapes(compile(text, "secret", "exec"))}
     hints = {_squeezed(line) for text in texts for line in docstring_lines(text)}
-    secret_text = {plain(line) for line in _secret_lines(module, cells).keys() - hints if len(line) >= TELLING}
+    public = plain("\n".join([*(cell.stub for cell in cells), *(path.read_text() for path in module.public_files)]))
+    lines = map(plain, _secret_lines(module, cells).keys() - hints)
+    secret_text = {line for line in lines if len(line) >= TELLING and line not in public}
     found = []
     for path in filter(Path.is_file, folder.rglob("*")):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -176,7 +179,11 @@ def folder(made, tmp_path) -> Path:
 
 
 def run(python: Path, folder: Path, *arguments: str, **more) -> subprocess.CompletedProcess:
-    return subprocess.run([python, "-I", *arguments], cwd=folder, capture_output=True, text=True, timeout=300, **more)
+    clean = {
+        name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"
+    }  # IPython would import from there
+    command = [python, "-I", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=clean, **more)
 
 
 @needs_walls
