@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def check(name: str | None = None) -> None:
 
     with _in_one_line():
         bundle = _bundle(Path.cwd() / "checks")
-        graded = bundle.grade(select(_cells(), bundle.functions), _functions(bundle, name))
+        graded = _for_session(bundle.grade(select(_cells(), bundle.functions), _functions(bundle, name)))
     closing = bundle.closing(graded) + _where_cells_are(graded)
     text = f"{as_text(graded)}\n{closing}"
     if graded.score < graded.maximum and "NBGRADER_EXECUTION" in os.environ:
@@ -211,6 +212,14 @@ def _cells() -> list[Cell]:
     if shell is None:
         raise CheckError("check works inside a notebook; for a file use `autograder check FILE`.")
     return [Cell(number, text) for number, text in enumerate(shell.history_manager.input_hist_raw) if number and text]
+
+
+def _for_session(graded: Graded) -> Graded:
+    """What the notebook does not define may stand in a cell that was not run."""
+    for_file, for_session = "is not defined in the notebook", "is not defined yet: run its cell first"
+    return replace(
+        graded, verdicts=tuple(replace(v, message=v.message.replace(for_file, for_session)) for v in graded.verdicts)
+    )
 
 
 def _where_cells_are(graded: Graded) -> str:

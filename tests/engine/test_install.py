@@ -53,11 +53,14 @@ def answers_in(folder: Path, module: Module) -> list[str]:
     cells = source.read_source(module.source)
     kept = [path for name in KEPT_TO_THE_COURSE if (path := module.tests / f"{name}.py").is_file()]
     texts = [reference_module(module, cells), *(path.read_text() for path in kept)]
-    secret_code = {shape for text in texts for shape in shapes(compile(text, "secret", "exec"))}
+    public_texts = [path.read_text() for path in module.public_files]
+    secret_code = shapes_of(texts) - shapes_of(public_texts)
     hints = {_squeezed(line) for text in texts for line in docstring_lines(text)}
-    public = plain("\n".join([*(cell.stub for cell in cells), *(path.read_text() for path in module.public_files)]))
+    public = plain("\n".join([*(cell.stub for cell in cells), *public_texts]))
     lines = map(plain, _secret_lines(module, cells).keys() - hints)
-    secret_text = {line for line in lines if len(line) >= TELLING and line not in public}
+    secret_text = {
+        line for line in lines if len(line) >= TELLING and line not in public and not line.startswith("from")
+    }
     found = []
     for path in filter(Path.is_file, folder.rglob("*")):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -77,6 +80,10 @@ def docstring_lines(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
             yield from text.splitlines()[node.body[0].lineno - 1 : node.body[0].end_lineno]
+
+
+def shapes_of(texts: list[str]) -> set[tuple]:
+    return {shape for text in texts for shape in shapes(compile(text, "text", "exec"))}
 
 
 def shapes(code: CodeType) -> Iterator[tuple]:

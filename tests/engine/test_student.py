@@ -109,6 +109,10 @@ def test_a_stub_is_not_written_yet(kernel):
     assert not shown.error and "<code>double</code> is not written yet" in shown.html
 
 
+def test_a_cell_that_was_not_run_is_to_be_run(kernel):
+    assert "`mean` is not defined yet: run its cell first" in kernel.run('check("mean")').text
+
+
 def test_a_wrong_answer_shows_asked_expected_found_hint_points_and_that_hidden_checks_exist(kernel):
     kernel.run("def double(x):\n    return x * x")
     shown = kernel.run('check("double")')
