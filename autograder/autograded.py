@@ -63,7 +63,7 @@ def add_reports(notebook: NotebookNode, graded: Graded, exercises: dict[str, lis
     for name, functions in exercises.items():
         mine = graded.of(functions)
         cell = by_id[f"exercise-{name}"]
-        report = {"text/html": check_table(mine, {name: functions}, public=False), "text/plain": as_text(mine)}
+        report = {"text/html": check_table(mine, {name: functions}), "text/plain": as_text(mine)}
         cell.outputs = [nbformat.v4.new_output("display_data", data=report)]
         cell.metadata["autograder"] = {"score": mine.score}
 

@@ -6,7 +6,7 @@ Both are plain functions (or classes) that take the place of the contract's func
     @mistake(of="count_parameters", caught_by="test_buffers_are_not_parameters")
     def counts_buffers(net):
         \"\"\"`state_dict()` also holds BatchNorm's running statistics. They are buffers: saved, never trained.\"\"\"
-        return sum(tensor.numel() for tensor in net.state_dict().values())
+        ...
 
 They are read as text, never imported: like a student's code, they run in the sandbox alone.
 """

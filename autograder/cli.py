@@ -5,9 +5,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from autograder import NotHere, require_packages
 from autograder.course import Course, CourseError, GraderFault, Module, nearest
 
 
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (CourseError, GraderFault, OSError) as error:  # an OSError names the file that cannot be written
+    except (CourseError, GraderFault, NotHere, OSError) as error:  # an OSError names the file that cannot be written
         print(f"autograder: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -114,6 +116,23 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
         "--output", type=Path, default=Path("demo"), metavar="DIR", help="where the class is made (default: demo)"
     )
     _engine_options(demo)
+
+    check = _command(commands, "check", _check, "say what the grader will say of everything public in your notebook")
+    pack = _command(
+        commands, "pack", _pack, "make the file to hand in, its receipt, and a list of what will cost points"
+    )
+    for command in (check, pack):
+        command.add_argument(
+            "notebook", nargs="?", type=Path, default=Path("."), help="default: the assignment's, in this folder"
+        )
+    check.add_argument("--limit", type=float, default=20.0, metavar="SECONDS", help="for one probe (default: 20)")
+    pack.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file to make (default: in handin/)")
+
+    receipt = _command(
+        commands, "receipt", _receipt, "say whether a collected notebook is the one a receipt was made for"
+    )
+    receipt.add_argument("notebook", type=Path, help="the collected file")
+    receipt.add_argument("receipt", type=Path, help="the student's .receipt.json")
 
     _command(commands, "doctor", _doctor, "say what this machine lacks for grading")
     return parser, list(commands.choices)
@@ -342,6 +361,40 @@ def _demo(options: argparse.Namespace) -> int:
 
     module = _chosen([options.module] if options.module else [])[0]
     return demo(module, options.output, Console(), **_engine(options))
+
+
+def _check(options: argparse.Namespace) -> int:
+    require_packages()
+    from autograder.handin import check_notebook, find_notebook
+
+    path = find_notebook(options.notebook)
+    text, passed = check_notebook(path, options.limit)
+    print(text)
+    return 0 if passed else 1
+
+
+def _pack(options: argparse.Namespace) -> int:
+    require_packages()
+    from autograder.handin import find_notebook, pack
+
+    path = find_notebook(options.notebook)
+    saved = datetime.fromtimestamp(path.stat().st_mtime)
+    packed, receipt, problems = pack(path, options.output)
+    print(f"{packed}: hand in this file. It is {path} as saved at {saved:%Y-%m-%d %H:%M:%S}.")
+    for problem in problems:
+        print(f"  ! {problem}")
+    if not problems:
+        print("Nothing was found that must cost points; `autograder check` runs the public checks on it.")
+    print(f"{receipt}: the receipt, keep it.\n{receipt.read_text(encoding='utf-8').strip()}")
+    return 0
+
+
+def _receipt(options: argparse.Namespace) -> int:
+    from autograder.handin import verify_receipt
+
+    text, same = verify_receipt(options.notebook, options.receipt)
+    print(text, file=sys.stdout if same else sys.stderr)
+    return 0 if same else 1
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.observer import MAX_RECORDING_BYTES, Recording, write_whole
-from autograder.recording import Malformed, Other, Timing, agree, decode, encode, leaves
+from autograder.recording import Malformed, Other, Timing, agree, decode, encode, leaves, without_places
 
 ABSENT = Other("nothing")
 KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
@@ -130,11 +130,13 @@ def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool
 
 def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
     """Writes names, hints and what the mistakes change in the public answers, no code, as one compressed safetensors file."""
-    content = [
-        [m.name, m.of, m.hint, [[probe, text, leaf] for (public, probe, text), leaf in m.changed.items() if public]]
-        for m in known
-    ]
+    content = [[m.name, m.of, m.hint, _public_leaves(m)] for m in known]
     write_whole(path, gzip.compress(encode(content, max_bytes=MAX_RECORDING_BYTES), mtime=0))
+
+
+def _public_leaves(mistake: KnownMistake) -> list[list]:
+    """(probe, path, leaf) of each place; an error's does not name the mistake's own line of code."""
+    return [[probe, text, without_places(leaf)] for (public, probe, text), leaf in mistake.changed.items() if public]
 
 
 def load_known(path: Path) -> list[KnownMistake]:

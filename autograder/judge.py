@@ -46,6 +46,11 @@ class Verdict:
         """Whether there was an answer, or an attempt at one, that a known mistake may explain."""
         return self.state not in (PASSED, "missing")
 
+    @property
+    def asked(self) -> str:
+        """What was asked, where the check says so; `message` says it together with what was expected and found."""
+        return self.message.split(": expected ")[0] if self.expected else ""
+
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
 
@@ -163,7 +168,8 @@ def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> V
         return replace(
             verdict, state=FAILED, points=0, message=clean(f"`{verdict.function}` raised {observation.error}")
         )
-    return replace(verdict, state=observation.state, points=0, message=clean(observation.error.message))
+    where = f" ({observation.error.where})" if observation.error.where else ""
+    return replace(verdict, state=observation.state, points=0, message=clean(observation.error.message + where))
 
 
 def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:

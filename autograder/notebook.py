@@ -12,7 +12,8 @@ import symtable
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-PYTHON_CELL_MAGICS = {"time", "timeit", "capture", "prun", "python", "python3"}
+PYTHON_CELL_MAGICS = {"time", "capture", "prun"}  # what such a cell defines, the notebook keeps
+TIMED = re.compile(r"""get_ipython\(\)\.run_line_magic\('time', ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 MAX_CELLS, MAX_SHOWN, MAX_SOURCE = 2000, 100, 20_000  # of what a TA is shown: cells, outputs of one, bytes of a text
 MAX_PICTURE, MAX_CONTENTS = 4 * 2**20, 7 * 2**20
@@ -300,9 +301,20 @@ def _plain_python(cell: Cell, notes: dict[int, str]) -> str:
         changed = TransformerManager().transform_cell(source)
     except (SyntaxError, RuntimeError):  # RuntimeError: more magics than IPython takes in one cell
         return source
+    changed = TIMED.sub(_timed, changed)
     if "get_ipython()" in changed and "get_ipython()" not in source:
         notes[cell.number] = "has lines for the notebook or the shell (% or !): those lines were not run"
     return changed
+
+
+def _timed(magic: re.Match) -> str:
+    """The Python in `%time x = 1`: the notebook keeps the `x`."""
+    try:
+        text = ast.literal_eval(magic[1]) or "None"
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # `%time !ls`
+        return magic[0]
+    return text
 
 
 def _statement(cell: int, node: ast.stmt, text: str) -> Statement:

@@ -136,13 +136,19 @@ def _answer(probe: Probe, student: Student, seed: int) -> bytes:
     except Missing as error:
         outcome.update(state="missing", error=Error("Missing", str(error)))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        outcome.update(state=_state(error), error=plain_error(error))
+        outcome.update(state=_state(error), error=_told(error))
     outcome["seconds"] = time.perf_counter() - start
     try:
         return encode(outcome)
     except Exception as error:
         outcome.update(state="raised", value=None, error=Error(type(error).__name__, str(error)))
         return encode(outcome)
+
+
+def _told(error: BaseException) -> Error:
+    told = plain_error(error)
+    no_words = isinstance(error, MemoryError) and not told.message  # as Python itself raises it
+    return Error(told.type, "it needed more memory than there is", told.where) if no_words else told
 
 
 def _state(error: BaseException) -> str:

@@ -116,12 +116,10 @@ def printed() -> Iterator[Printed]:
 
 
 def plain_error(error: BaseException) -> Error:
-    """An exception as text, with the student's own line: `cell 7, line 3: return net.fc`."""
+    """An exception as text, from the student's own line on: `cell 7, line 3: return width(net) → cell 5, line 2: …`."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("cell ")]
-    where = ""
-    if frames:
-        line = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
-        where = f"{frames[-1].filename}, line {frames[-1].lineno}: {line}"
+    lines = [f"{f.filename}, line {f.lineno}: {linecache.getline(f.filename, f.lineno).strip()[:150]}" for f in frames]
+    where = " → ".join(list(dict.fromkeys(lines))[-3:])
     try:
         message = str(error)
     except Exception:  # an exception class of the student's whose __str__ is broken

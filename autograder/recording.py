@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -234,6 +234,17 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}[{index}]")
     else:
         yield path, value
+
+
+def without_places(value: Any) -> Any:
+    """A decoded value whose errors no longer say in which line of code they were raised."""
+    if isinstance(value, Error):
+        return replace(value, where="")
+    if isinstance(value, dict):
+        return {key: without_places(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(without_places, value))
+    return value
 
 
 def distance(found: float | np.ndarray, expected: float | np.ndarray) -> float:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -25,8 +26,9 @@ from autograder.grading import made_from
 from autograder.judge import collect
 from autograder.notebook import choose, needed
 from autograder.observer import Observer, Recording, load_recording, save_recording, write_whole
-from autograder.recording import Malformed, agree
+from autograder.recording import Malformed, agree, without_places
 from autograder.source import SourceCell
+from autograder.student import package_series
 
 PACKAGED_DATA = Path(__file__).parent / "data"
 RECORDINGS = ("reference.safetensors", KNOWN)
@@ -117,11 +119,24 @@ def released_files(module: Module, cells: list[SourceCell]) -> dict[str, bytes]:
     about = {
         "module": module.name,
         "notebook": module.notebook,
+        "needs": package_series(),
         "exercises": source.exercises(cells),
+        "points": function_points(module, cells),
+        "cells": _marked_cells(json.loads(files[module.notebook])),
         "made_from": made_from(module, _mistakes(module, cells)),
     }
     files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
     return files
+
+
+def _marked_cells(notebook: dict) -> list[dict[str, Any]]:
+    """The cells that must stay as they are or that a person grades: `autograder pack` says what became of them."""
+    marked = [(cell, cell["metadata"].get("nbgrader", {})) for cell in notebook["cells"]]
+    return [
+        {"id": about["grade_id"], "kind": cell["cell_type"], "locked": about["locked"], "text": "".join(cell["source"])}
+        for cell, about in marked
+        if about.get("locked") or about.get("grade")
+    ]
 
 
 def notebook_text(module: Module, cells: list[SourceCell], solved: bool) -> str:
@@ -144,6 +159,12 @@ def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[st
 def exercise_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
     """What each exercise is worth."""
     return source.points(source.exercises(cells), collect(module.tests))
+
+
+def function_points(module: Module, cells: list[SourceCell]) -> dict[str, float]:
+    """What each function's checks are worth together, the hidden ones too."""
+    checks = collect(module.tests)
+    return {name: sum(check.points for check in checks if check.function == name) for name in source.functions(cells)}
 
 
 def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
@@ -189,7 +210,7 @@ def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
                     entry.name, entry.of, entry.hint, lambda again, ask=ask: {True: ask(again=again)}, expected
                 )
             )
-    save_recording(checks / RECORDINGS[0], _without_times(expected[True]))
+    save_recording(checks / RECORDINGS[0], _for_students(expected[True]))
     save_known(checks / RECORDINGS[1], known)
 
 
@@ -201,8 +222,11 @@ def _public_observer(module: Module, cells: list[SourceCell]) -> Observer:
     return Observer(module.tests, "probes_public", source.functions(cells), Course(module.root).store)
 
 
-def _without_times(recording: Recording) -> Recording:
-    observations = {name: replace(o, seconds=0.0) for name, o in recording.observations.items()}
+def _for_students(recording: Recording) -> Recording:
+    """Without times, which no two machines share, and without the reference's own lines."""
+    observations = {
+        name: replace(o, seconds=0.0, value=without_places(o.value)) for name, o in recording.observations.items()
+    }
     return Recording(observations)
 
 

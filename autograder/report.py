@@ -14,6 +14,7 @@ from autograder.grading import Graded
 from autograder.judge import NOT_GRADED, PASSED, Verdict, clean
 
 SCHEMA = Path(__file__).parent / "result.schema.json"
+ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
 
 
@@ -146,12 +147,12 @@ def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     return _template("feedback.html").render(result=result, exercises=_sections(result.graded, exercises))
 
 
-def check_table(graded: Graded, exercises: dict[str, list[str]], public: bool = True) -> str:
+def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:
     """What stands under an exercise in the notebook, an HTML fragment: of `check(…)`, or all checks after grading.
 
-    Of a hidden check it says no more than the feedback page.
+    Of a hidden check it says no more than the feedback page. `closing` stands below it.
     """
-    return _template("check.html").render(graded=graded, exercises=_sections(graded, exercises), public=public)
+    return _template("check.html").render(exercises=_sections(graded, exercises), closing=closing)
 
 
 def as_text(graded: Graded) -> str:
@@ -161,12 +162,21 @@ def as_text(graded: Graded) -> str:
     for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
         group = function_group(function, graded)
         lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} {points}")
-        lines += [f"  {group[key]}" for key in ("hint", "missing") if group[key]]
+        lines += [f"  Where to look. {group['hint']}"] if group["hint"] else []
+        lines += [f"  {group['missing']}"] if group["missing"] else []
         for verdict in group["verdicts"]:
-            lines.append(f"  {'✓' if verdict.state == PASSED else '✗'} {verdict.title}")
-            said = verdict.public and verdict.message and not group["missing"]
-            lines += [f"      {verdict.message}"] if said else []
+            ended = "" if verdict.state in ICONS else f" ({verdict.state})"
+            lines.append(f"  {ICONS.get(verdict.state, '✗')} {verdict.title}{ended}")
+            said = verdict.public and not group["missing"]
+            lines += [f"      {line}" for line in _details(verdict)] if said else []
     return "\n".join(lines)
+
+
+def _details(verdict: Verdict) -> list[str]:
+    if not verdict.expected:
+        return [verdict.message] if verdict.message else []
+    asked = [f"asked     {verdict.asked}", f"expected  {verdict.expected}", f"found     {verdict.found}"]
+    return asked + ([verdict.look] if verdict.look else [])
 
 
 def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -207,7 +217,7 @@ def _template(name: str):
     environment.filters["points"] = number
     environment.filters["code"] = _code
     environment.filters["without_folders"] = without_folders
-    environment.globals["icons"] = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
+    environment.globals["icons"] = ICONS
     return environment.get_template(name)
 
 

@@ -1,12 +1,14 @@
 """A toy course and workers for it, shared by all tests: starting workers takes seconds, for they import torch."""
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import toy_course
 
-from autograder import grade, grading, verify
+from autograder import grade, grading, release, verify
 from autograder.course import Course, Module
 from autograder.grading import FILES, Grader
 from autograder.judge import collect
@@ -91,3 +93,25 @@ def shared(monkeypatch, shared_grader) -> type[Grader]:
 def grader(toy, shared_grader) -> Grader:
     """A Grader of the toy under seed 7."""
     return shared_grader(toy, 7)
+
+
+@contextlib.contextmanager
+def imported_anew():
+    """Lets a package of the name `toy` be imported from another folder, and forgets it afterwards."""
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "toy"}
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "toy"]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, observers) -> Path:
+    """A course whose toy was released once, for real: the solved notebook was run."""
+    root = toy_course.write_course(tmp_path_factory.mktemp("released"))
+    with pytest.MonkeyPatch.context() as patch, imported_anew():
+        patch.setattr(release, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
+        release.release(Course(root).module("toy"))
+    return root

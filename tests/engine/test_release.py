@@ -14,37 +14,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import collected_once, needs_walls
+from conftest import collected_once, imported_anew, needs_walls
 from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
-from toy_course import TEST_HIDDEN, write_course
+from toy_course import TEST_HIDDEN
 
 from autograder import cli
 from autograder import release as releasing
 from autograder.course import Course, CourseError, Module
 
 pytestmark = needs_walls
-
-
-@contextlib.contextmanager
-def imported_anew():
-    """Lets a package of the name `toy` be imported from another folder, and forgets it afterwards."""
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "toy"}
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "toy"]:
-            del sys.modules[name]
-        sys.modules.update(before)
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory, observers) -> Path:
-    """A course whose toy was released once, for real: the solved notebook was run."""
-    root = write_course(tmp_path_factory.mktemp("released"))
-    with pytest.MonkeyPatch.context() as patch, imported_anew():
-        patch.setattr(releasing, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
-        releasing.release(Course(root).module("toy"))
-    return root
 
 
 @pytest.fixture
