@@ -203,7 +203,10 @@ def check_gradebook(db_url: str) -> None:
     """
     shown = make_url(db_url).render_as_string(hide_password=True)
     sqlite = make_url(db_url).get_backend_name() == "sqlite"
-    engine = create_engine(db_url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
+    try:
+        engine = create_engine(db_url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
+    except ModuleNotFoundError as error:
+        raise CourseError(f"the gradebook {shown} needs the package {error.name}: install it with pip") from None
     try:
         with engine.connect() as connection:
             tables = inspect(connection).get_table_names()
