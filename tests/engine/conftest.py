@@ -110,6 +110,14 @@ def imported_anew():
         sys.modules.update(before)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget_toys():
+    """Each file of tests has courses of its own, whose checks are all imported as `toys`."""
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "toys"]:
+        del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, observers) -> Path:
     """A course whose toy was released once, for real: the solved notebook was run."""
