@@ -4,26 +4,19 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from browser import chromium, free_port
 
 from autograder.course import Course
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 MODULE = "week08_densenet"
-PATIENCE = 40_000  # milliseconds until something that does not appear is given up
 SCREENSHOT = "AUTOGRADER_SCREENSHOT"  # where to keep the picture of the wrong answer, e.g. docs/notebook.png
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 WRONG = "    return sum(tensor.numel() for tensor in net.state_dict().values())"
 RIGHT = "    return sum(weight.numel() for weight in net.parameters() if weight.requires_grad)"
-
-pytest.importorskip("playwright", reason="playwright is missing: pip install playwright")
-pytest.importorskip("jupyterlab", reason="JupyterLab is missing: pip install jupyterlab")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium")
 
 
 @pytest.fixture
@@ -35,9 +28,7 @@ def home(tmp_path) -> Path:
 @pytest.fixture
 def lab(home):
     """The address of a JupyterLab in that folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = home.parent / "settings"
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -72,12 +63,7 @@ def lab(home):
 
 @pytest.fixture
 def page(lab):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(PATIENCE)
+    with chromium() as page:
         for _ in range(300):
             try:
                 page.goto(lab)
@@ -86,7 +72,6 @@ def page(lab):
                 page.wait_for_timeout(200)
         page.get_by_text("| Idle").wait_for()  # the kernel has started
         yield page
-        browser.close()
 
 
 def cell(page, text: str):

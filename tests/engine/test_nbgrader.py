@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import free_port
 from conftest import needs_walls
 from nbgrader.api import Gradebook
 from toy_course import RIGHT, SOURCE, notebook, write_course
@@ -43,6 +44,7 @@ ANSWER = "A half is no whole number."
 SQUARE = "def double(x):\n    return x * x"
 GRADED = ("exercise-arithmetic", "exercise-averages", "question-why", "plot-line")
 STUDENT = getpass.getuser()
+TOKEN = "known-to-the-test"
 THIEF = """import sqlite3
 def double(x):
     try:
@@ -276,9 +278,9 @@ class TestWeek:
         shutil.rmtree(root / "autograded" / "ada")
         with Gradebook(f"sqlite:///{root / 'gradebook.db'}", "deep-learning-for-visual-computing") as book:
             submission = book.find_submission_notebook("toys", "toys", "ada").id
-        with formgrader(root) as ask:
-            answer = json.loads(ask("api/submission/toys/ada/autograde", post=True))
-            page = ask(f"submissions/{submission}/")
+        with formgrader(root) as address:
+            answer = json.loads(asked(f"{address}/api/submission/toys/ada/autograde", b""))
+            page = asked(f"{address}/submissions/{submission}/")
         assert answer["success"], answer
         assert all(rubric in page for rubric in RUBRICS) and "For graders only." in page
         assert (
@@ -320,6 +322,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def asked(address: str, posted: bytes | None = None) -> str:
+    request = urllib.request.Request(address, posted, {"Authorization": f"token {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return answer.read().decode()
+
+
 def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not happened():
@@ -328,26 +336,22 @@ def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
 
 
 @contextlib.contextmanager
-def formgrader(root: Path) -> Iterator[Callable]:
-    """A Jupyter server with formgrader; asks it for a page, or posts to it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def formgrader(root: Path) -> Iterator[str]:
+    """The address of formgrader, on a Jupyter server of its own that reads none of the user's settings."""
+    port = free_port()
     program = Path(sysconfig.get_path("scripts")) / "jupyter-server"
     options = {
         "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
         "ServerApp.open_browser": False,
         "ServerApp.allow_root": True,
-        "ServerApp.disable_check_xsrf": True,
-        "IdentityProvider.token": "",
+        "IdentityProvider.token": TOKEN,
         "ServerApp.jpserver_extensions": "{'nbgrader.server_extensions.formgrader': True}",
     }
     command = [program, *(f"--{name}={value}" for name, value in options.items())]
-    server = subprocess.Popen(command, cwd=root, stderr=(root / "server.log").open("w"))
-
-    def ask(page: str, post: bool = False) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/formgrader/{page}", b"" if post else None, 120) as answer:
-            return answer.read().decode()
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(root / "settings"), "JUPYTER_DATA_DIR": str(root / "data")}
+    with (root / "server.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=root, stderr=log, env=environment)
 
     def listens() -> bool:
         with contextlib.suppress(OSError):
@@ -358,7 +362,7 @@ def formgrader(root: Path) -> Iterator[Callable]:
 
     try:
         wait_for(listens)
-        yield ask
+        yield f"http://127.0.0.1:{port}/formgrader"
     finally:
         server.terminate()
         server.wait()
