@@ -24,8 +24,8 @@ from nbgrader.apps.baseapp import NbGrader
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, ComputeChecksums, SaveCells
 from nbgrader.utils import parse_utc
-from sqlalchemy import create_engine, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import MetaData, create_engine, inspect, select, text
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
 
 from autograder.autograded import add_reports, not_graded, rebuild
@@ -211,10 +211,11 @@ def check_gradebook(db_url: str) -> None:
     try:
         with engine.connect() as connection:
             tables = inspect(connection).get_table_names()
-            version = "alembic_version" in tables and connection.execute(
-                text("SELECT version_num FROM alembic_version")
-            )
-            if tables and (not version or version.scalar() != _version()):
+            version = None
+            if "alembic_version" in tables:
+                version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            unmade = tables and not version and _remove_empty(connection)  # nbgrader was interrupted as it made it
+            if tables and not unmade and version != _version():
                 raise CourseError(
                     f"the gradebook {shown} was made by another version of nbgrader: copy it, then run `nbgrader db upgrade`"
                 )
@@ -235,6 +236,17 @@ def check_gradebook(db_url: str) -> None:
 
 def _first_line(error: DatabaseError) -> str:
     return str(error.orig).strip().splitlines()[0]
+
+
+def _remove_empty(connection: Connection) -> bool:
+    """Removes the gradebook's tables where none holds anything, so that nbgrader makes them again; whether it did."""
+    made = MetaData()
+    made.reflect(connection)
+    if any(connection.execute(select(table).limit(1)).first() for table in made.sorted_tables):
+        return False
+    made.drop_all(connection)
+    connection.commit()
+    return True
 
 
 def _version() -> str:

@@ -10,9 +10,11 @@ import contextlib
 import fnmatch
 import hashlib
 import os
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -37,7 +39,11 @@ WORKERS = 2
 
 
 def prepare(root: Path) -> None:
-    """Puts in place what nbgrader looks for and a fresh clone has not: source notebooks, and `alembic` on the PATH."""
+    """Puts in place what nbgrader looks for and a fresh clone has not: source notebooks, and `alembic` on the PATH.
+
+    It also lets Ctrl-C end nbgrader's commands with one line.
+    """
+    sys.excepthook = _say_interrupted
     scripts = sysconfig.get_path("scripts")
     if scripts not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
@@ -52,6 +58,13 @@ def _put_signpost(module: Module) -> None:
         text = SIGNPOST.format(module=module.name, source=module.source.name)
         cells = [nbformat.v4.new_markdown_cell(text, id="signpost")]
         write_whole(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+
+
+def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nnbgrader: interrupted; run the same command again, it goes on where it stopped", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextlib.contextmanager

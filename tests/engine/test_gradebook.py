@@ -5,8 +5,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from nbgrader.api import Gradebook
+from nbgrader.api import Base, Gradebook
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import create_engine
 from toy_course import SOURCE, write_course
 
 from autograder import source
@@ -154,6 +155,20 @@ def test_one_of_another_nbgrader_is_left_alone(book, command):
     with pytest.raises(CourseError, match="copy it, then run `nbgrader db upgrade`"):
         book_of(book.module.root)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", ["", "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"])
+def test_one_whose_making_was_interrupted_is_made_again(tmp_path, version):
+    url = f"sqlite:///{tmp_path / 'gradebook.db'}"
+    Base.metadata.create_all(create_engine(url))  # nbgrader's own first step
+    with sqlite3.connect(tmp_path / "gradebook.db") as database:
+        database.execute(version)
+    check_gradebook(url)
+    with Gradebook(url, "toys") as gradebook:
+        gradebook.add_student("ada")
+    check_gradebook(url)
+    with Gradebook(url, "toys") as gradebook:
+        assert [student.id for student in gradebook.students] == ["ada"]
 
 
 def test_a_locked_one_is_said(book, monkeypatch):

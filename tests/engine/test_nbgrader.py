@@ -290,13 +290,17 @@ class TestWeek:
             rubric in path.read_text() for path in (root / "autograded").rglob("*.ipynb") for rubric in RUBRICS
         )
 
-    def test_a_killed_run_is_finished_by_the_next(self, week, tmp_path):
+    @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+    def test_an_ended_run_is_finished_by_the_next(self, week, tmp_path, end):
         twin = copied(week[0], tmp_path)
         program = Path(sysconfig.get_path("scripts")) / "nbgrader"
-        process = subprocess.Popen([program, "autograde", "toys"], cwd=twin, stderr=subprocess.DEVNULL)
-        wait_for(lambda: (twin / "autograded").is_dir())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with (tmp_path / "said").open("w") as said:
+            process = subprocess.Popen([program, "autograde", "toys"], cwd=twin, stderr=said)
+            wait_for(lambda: (twin / "autograded").is_dir())
+            process.send_signal(end)
+            process.wait()
+        said = (tmp_path / "said").read_text()
+        assert "Traceback" not in said and ("run the same command again" in said) == (end == signal.SIGINT)
         run(twin, "nbgrader", "autograde", "toys")
         assert grades(twin) == grades(week[0])
 
