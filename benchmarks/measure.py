@@ -42,7 +42,12 @@ def measure(command: list[object], folder: Path, environment: dict[str, str], al
     output = folder / "output.txt"
     with output.open("w") as file:
         process = subprocess.Popen(
-            [str(part) for part in command], cwd=folder, env=environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL
+            [str(part) for part in command],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
         )
         with _peak(process.pid) as peak:
             _, status, usage = os.wait4(process.pid, 0)  # its usage holds that of all descendants that were waited for

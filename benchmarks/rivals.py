@@ -21,7 +21,9 @@ from autograder.release import nbgrader_metadata
 
 CONFIG = "c = get_config()\nc.CourseDirectory.course_id = 'plain'\nc.Execute.timeout = 300\n"
 HERE = Path(__file__).parent
-POINTS = "import sys; sys.path.insert(0, {here!r})\nfrom in_kernel import points\npoints(globals(), {exercise!r}, {about!r})"
+POINTS = (
+    "import sys; sys.path.insert(0, {here!r})\nfrom in_kernel import points\npoints(globals(), {exercise!r}, {about!r})"
+)
 OTTER_TEST = """
 import sys; sys.path.insert(0, {here!r})
 from in_kernel import verdicts
@@ -124,7 +126,9 @@ def run_otter(grader: Grader, about: Path, submissions: list[Path], folder: Path
         mine = folder / path.parts[-3]
         mine.mkdir()
         (mine / path.name).write_text(plain_notebook(path.read_bytes(), grader, []))
-        costs.append(measure(["otter", "run", "-a", folder / "autograder.zip", "--no-logo", path.name], mine, environment))
+        costs.append(
+            measure(["otter", "run", "-a", folder / "autograder.zip", "--no-logo", path.name], mine, environment)
+        )
     return together(costs)
 
 
