@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test release clean
+.PHONY: demo test release benchmark clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready
@@ -16,6 +16,11 @@ test: .venv/ready
 
 release: .venv/ready
 	$(BIN)/autograder release
+
+benchmark: .venv/ready  # some ten minutes; the machine must be quiet
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,benchmark]'
+	$(BIN)/python benchmarks/compare.py --write
+	$(BIN)/python benchmarks/growth.py --write
 
 clean:
 	rm -rf .venv .autograder demo

@@ -4,6 +4,7 @@ Right answers in several styles, typical mistakes, a stub, half a notebook and a
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -42,7 +43,7 @@ def demo(module: Module, folder: Path, console: Console, **engine) -> int:
     return 0 if {result.student for result in outcome.failures} == expected else 1
 
 
-def build_class(module: Module, folder: Path) -> list[str]:
+def build_class(module: Module, folder: Path, right: Sequence[str] = RIGHT, wrong: Sequence[str] = WRONG) -> list[str]:
     """Writes a notebook for every student of the class into nbgrader's tree, and gives their names."""
     cells = source.read_source(module.source)
     reference = source.reference_statements(cells)
@@ -50,13 +51,13 @@ def build_class(module: Module, folder: Path) -> list[str]:
     alternatives = read_catalogue(module.tests / "alternatives.py", reference)
     functions = source.functions(cells)
     points, drawn = exercise_points(module, cells), random.Random(SEED)
-    notebooks = {name: _notebook(cells, points, _styles(alternatives, functions, drawn)) for name in RIGHT}
-    for number, name in enumerate(WRONG):
+    notebooks = {name: _notebook(cells, points, _styles(alternatives, functions, drawn)) for name in right}
+    for number, name in enumerate(wrong):
         chosen = drawn.sample([entry for entry in mistakes if entry.of in functions], 1 + number % 3)
         notebooks[name] = _notebook(cells, points, {entry.of: entry for entry in chosen})
     notebooks["petra"] = _notebook(cells, points, {}, stubs=functions)
     notebooks["quinn"] = _notebook(cells, points, {}, stubs=functions[len(functions) // 2 :])
-    notebooks["oskar"] = notebooks["ada"][: len(notebooks["ada"]) // 3]
+    notebooks["oskar"] = notebooks["petra"][: len(notebooks["petra"]) // 3]
     for name, text in notebooks.items():
         write_whole(folder / name / module.name / module.notebook, text)
     return sorted(notebooks)

@@ -172,6 +172,7 @@ def _write(tensor: torch.Tensor, cpu: torch.Tensor) -> None:
 
 def _view(base: torch.Tensor, size: list[int], stride: list[int], offset: int) -> torch.Tensor:
     """A tensor in the storage of `base`, as autograd wants views to be; an inference tensor if `base` is one."""
+    size, stride = tuple(size), tuple(stride)  # plain ones: PyTorch 2.15 refuses a torch.Size
     if base.is_inference() == torch.is_inference_mode_enabled():
         return _reinterpret_tensor(base, size, stride, offset)
     with torch.inference_mode(base.is_inference()):

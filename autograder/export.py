@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student, SubmittedAssignment
-from nbgrader.apps import NbGrader
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from autograder.course import CourseError, Module
+from autograder.gradebook import check_gradebook, settings
 from autograder.judge import clean
 from autograder.late import POLICY, read_policy
 from autograder.report import number, plain_cell
@@ -265,23 +264,13 @@ def open_gradebook(root: Path) -> Iterator[Gradebook]:
     Raises:
         CourseError: it is not there yet, or cannot be read.
     """
-    app = NbGrader(log_level=40)  # errors alone
-    app.initialize([], root=str(root))
+    app = settings(root)
     url = make_url(app.coursedir.db_url)
-    shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite" and not os.path.exists(url.database or ""):
         raise CourseError(f"there is no gradebook yet ({url.database}): run `nbgrader autograde` first")
-    try:
-        with Gradebook(app.coursedir.db_url, app.coursedir.course_id) as gradebook:
-            yield gradebook
-    except ModuleNotFoundError as error:
-        raise CourseError(f"the gradebook {shown} needs the package {error.name}: install it with pip") from None
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CourseError(
-            f"the gradebook {shown} cannot be read ({reason}): is its server running, is it locked, or does it need "
-            "`nbgrader db upgrade`?"
-        ) from None
+    check_gradebook(app.coursedir.db_url)
+    with Gradebook(app.coursedir.db_url, app.coursedir.course_id) as gradebook:
+        yield gradebook
 
 
 def _assignment(gradebook: Gradebook, module: Module) -> Assignment:

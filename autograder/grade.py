@@ -215,7 +215,7 @@ def print_table(outcome: ClassResult, console: Console) -> None:
         table.add_row(*map(Text, _row(result)))
     console.print(table)
     for result in outcome.failures:
-        console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"))
+        console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"), soft_wrap=True)
 
 
 def print_timings(outcome: ClassResult, console: Console) -> None:

@@ -7,6 +7,7 @@ changed since, and only then.
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import warnings
@@ -203,7 +204,10 @@ def check_gradebook(db_url: str) -> None:
     """
     shown = make_url(db_url).render_as_string(hide_password=True)
     sqlite = make_url(db_url).get_backend_name() == "sqlite"
-    engine = create_engine(db_url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
+    try:
+        engine = create_engine(db_url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
+    except ModuleNotFoundError as error:
+        raise CourseError(f"the gradebook {shown} needs the package {error.name}: install it with pip") from None
     try:
         with engine.connect() as connection:
             tables = inspect(connection).get_table_names()
@@ -219,15 +223,19 @@ def check_gradebook(db_url: str) -> None:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails while somebody else is writing
     except OperationalError as error:
         raise CourseError(
-            f"the gradebook {shown} cannot be written ({error.orig}): if it is locked, wait for the other nbgrader or "
+            f"the gradebook {shown} cannot be written ({_first_line(error)}): if it is locked, wait for the other nbgrader or "
             "autograder, or end it; else see that its folder, or its server, is there. Then run this again"
         ) from None
     except DatabaseError as error:
         raise CourseError(
-            f"the gradebook {shown} is damaged ({error.orig}): put your last copy of it in its place"
+            f"the gradebook {shown} is damaged ({_first_line(error)}): put your last copy of it in its place"
         ) from None
     finally:
         engine.dispose()
+
+
+def _first_line(error: DatabaseError) -> str:
+    return str(error.orig).strip().splitlines()[0]
 
 
 def _remove_empty(connection: Connection) -> bool:
@@ -250,6 +258,6 @@ def _version() -> str:
 
 def settings(root: Path) -> NbGrader:
     """nbgrader's settings for the course, read as its own commands read them."""
-    app = NbGrader()
+    app = NbGrader(log_level=logging.ERROR)
     app.initialize([], root=str(root))
     return app

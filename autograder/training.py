@@ -139,7 +139,7 @@ def _about(net: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer)
     """What must be the same for an experiment to go on."""
     image, *_ = loader.dataset[0]
     return {
-        "network": f"{type(net).__name__}, {sum(parameter.numel() for parameter in net.parameters()):,} parameters",
+        "network": f"{type(net).__name__}, {len(net.state_dict())} tensors",
         "training images": f"{len(loader.dataset):,}",
         "image": " × ".join(map(str, image.shape)),
         "batch size": str(loader.batch_size),

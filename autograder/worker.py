@@ -93,6 +93,7 @@ def main(descriptors: list[int]) -> None:
         sock.close()
     for child in children:
         os.waitpid(child, 0)
+    os._exit(0)  # libraries that clean up after themselves have things to say on stderr that help nobody
 
 
 def _collapse_memory() -> None:

@@ -870,7 +870,8 @@ for name, other in {
 # ## Before you hand in
 #
 # Restart the kernel and run all cells, so that what you see is what your cells say. The next cell then runs all public
-# checks once more. Save the notebook, and see that all three written answers are in it.
+# checks once more. Save the notebook, and see that all three written answers are in it. In a terminal, `autograder pack`
+# then makes the file to hand in and says what would cost points.
 
 # %%
 check()

@@ -261,7 +261,7 @@ class Corpus:
         result = self.grade("mallory", notebook(HELPERS, TOTAL, cell))
         seconds = time.monotonic() - start
         shown = io.StringIO()
-        print_table(ClassResult([result], 0), Console(file=shown, force_terminal=False, width=200))
+        print_table(ClassResult([result], 0, self.grader.timings), Console(file=shown, force_terminal=False, width=200))
         write_grades_csv(self.out)
         verdicts = result.graded.verdicts if result.graded else ()
         left = left_over(self.processes)

@@ -61,12 +61,13 @@ def test_a_mistyped_command_is_one_line_with_the_nearest(capsys, typed, mend):
 
 def test_a_command_like_no_other_names_them_all(capsys):
     assert cli.main(["xyz"]) == 2
-    assert "there is grade, regrade, release, verify, demo, doctor" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is grade, regrade, " in said and said.endswith("doctor.\n")
 
 
 def test_a_shell_completes_commands_options_modules_and_paths(course):
     submit(course, "ada", CLASS["ada"])
-    assert complete("autograder re") == ["regrade", "release"]
+    assert complete("autograder re") == ["regrade", "release", "receipt"]
     assert complete("autograder regrade --dr") == ["--dry-run"]
     assert complete("autograder grade to") == ["toys"]
     assert complete("autograder verify to") == ["toys"]

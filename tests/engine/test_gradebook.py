@@ -187,6 +187,11 @@ def test_a_damaged_one_is_said(tmp_path):
         check_gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}")
 
 
+def test_a_missing_driver_is_named():
+    with pytest.raises(CourseError, match="needs the package pg8000: install it"):
+        check_gradebook("postgresql+pg8000://nobody@localhost/gradebook")
+
+
 @pytest.mark.parametrize("text", ["", "2026-11-20 10:00:00 UTC", "soon", "x" * 5000, "9999999-01-01"])
 def test_times(tmp_path, text):
     (tmp_path / "timestamp.txt").write_text(text)

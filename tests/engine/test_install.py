@@ -56,7 +56,8 @@ def answers_in(folder: Path, module: Module) -> list[str]:
     public_texts = [path.read_text() for path in module.public_files]
     secret_code = shapes_of(texts) - shapes_of(public_texts)
     hints = {_squeezed(line) for text in texts for line in docstring_lines(text)}
-    public = plain("\n".join([*(cell.stub for cell in cells), *public_texts]))
+    device = (ROOT / "autograder" / "device.py").read_text()  # its PyTorch calls stand in answers too
+    public = plain("\n".join([*(cell.stub for cell in cells), *public_texts, device]))
     lines = map(plain, _secret_lines(module, cells).keys() - hints)
     secret_text = {
         line for line in lines if len(line) >= TELLING and line not in public and not line.startswith("from")

@@ -1,6 +1,8 @@
 """The student's hour in a real JupyterLab, driven in headless Chromium: a wrong answer, its hint, a right one, packed."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,9 +37,14 @@ def lab(home):
         "JUPYTERLAB_SETTINGS_DIR": str(settings / "lab"),
         "JUPYTERLAB_WORKSPACES_DIR": str(settings / "workspaces"),
     }
-    notebook = settings / "lab" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    notebook.parent.mkdir(parents=True)
-    notebook.write_text('{"windowingMode": "none"}')  # all cells are in the page, not only those in sight
+    chosen = {
+        "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, not only those in sight
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    }
+    for plugin, values in chosen.items():
+        path = settings / "lab" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(values))
     command = [
         sys.executable,
         "-m",
@@ -109,7 +116,8 @@ def test_a_student_writes_checks_and_packs(page, home):
     checking.get_by_text("All public checks pass.").wait_for()
     marks = checking.locator(".ag-icon")
     assert set(marks.all_inner_texts()) == {"✓"}
-    red, green, blue = eval(marks.first.evaluate("icon => getComputedStyle(icon).color").removeprefix("rgb"))
+    colour = marks.first.evaluate("icon => getComputedStyle(icon).color")  # "rgb(26, 127, 55)"
+    red, green, blue = map(int, re.findall(r"\d+", colour))
     assert green > red and green > blue
 
     page.keyboard.press("Escape")

@@ -172,4 +172,4 @@ def test_a_server_that_is_not_there_is_one_line(course, server, monkeypatch, cap
     assert cli.main(["export", "canvas", "toy", "--roster", "canvas.csv"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("autograder: the gradebook postgresql+psycopg://ta:***@/")
-    assert "is its server running" in line and "secret" not in line
+    assert "its server, is there" in line and "secret" not in line

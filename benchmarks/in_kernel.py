@@ -1,0 +1,88 @@
+"""What the benchmark compares with: the same probes and checks, run beside the student's code. Insecure on purpose.
+
+A notebook's grade cell (nbgrader) or a test file (otter) hands over its own variables. `python in_kernel.py` runs the
+bare probes of a class in one process: torch is imported once, nothing forks, nothing is walled in, nothing is judged.
+"""
+
+import contextlib
+import functools
+import io
+import json
+import random
+import sys
+from pathlib import Path
+
+from autograder.course import Course
+from autograder.grading import FILES
+from autograder.judge import collect, judge
+from autograder.notebook import read_cells, select
+from autograder.observe import fresh_state, observe
+from autograder.observer import PUBLIC_SEED, Observation, Recording, load_recording
+from autograder.probing import Probe, Student, import_from, plain_error, probes_in
+from autograder.recording import decode, encode
+
+ABOUT = "about.json"  # beside the reference's recordings: where the course is, the module, the seed, the exercises
+
+
+def points(variables: dict, exercise: str, folder: str) -> float:
+    """The points that the student's functions of `exercise` get, for a grade cell of nbgrader."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        return float(sum(verdict.points for verdict in verdicts(variables, exercise, folder).values()))
+
+
+@functools.cache
+def _course(folder: str) -> tuple[dict, list, dict[bool, list], dict[bool, Recording]]:
+    """What is known of the course, its checks, its probes, and the reference's recordings, which lie in `folder`."""
+    about = json.loads((Path(folder) / ABOUT).read_text())
+    tests = Course(Path(about["root"])).module(about["module"]).tests
+    probes = {public: probes_in(import_from(tests, file)) for public, file in FILES.items()}
+    expected = {public: load_recording(Path(folder) / f"{file}.safetensors") for public, file in FILES.items()}
+    return about, collect(tests), probes, expected
+
+
+_kept: dict[str, dict] = {}
+
+
+def verdicts(variables: dict, exercise: str, folder: str) -> dict:
+    """The verdict of each check on the functions of `exercise`, by the check's name; made once for each exercise."""
+    if exercise not in _kept:
+        about, checks, probes, expected = _course(folder)
+        functions = about["exercises"][exercise]
+        absent = {name: f"`{name}` is not defined" for name in functions if name not in variables}
+        student = Student(variables, absent)
+        seeds = {True: PUBLIC_SEED, False: about["seed"]}
+        observed = {
+            public: Recording({p.name: _ask(p, student, seeds[public]) for p in asked if p.function in functions})
+            for public, asked in probes.items()
+        }
+        judged = judge([check for check in checks if check.function in functions], observed, expected)
+        _kept[exercise] = {j.verdict.check: j.verdict for j in judged}
+    return _kept[exercise]
+
+
+def _ask(probe: Probe, student: Student, seed: int) -> Observation:
+    fresh_state(f"{seed}:{probe.name}")
+    try:
+        return Observation("returned", decode(encode(probe.ask(student, random.Random(f"{seed}:{probe.name}")))))
+    except Exception as error:
+        return Observation("raised", None, plain_error(error))
+
+
+def bare(about: dict, notebooks: list[str]) -> None:
+    """Asks every probe of each of `notebooks`, one after another in this process."""
+    tests = Course(Path(about["root"])).module(about["module"]).tests
+    functions = [name for names in about["exercises"].values() for name in names]
+    probes = {public: probes_in(import_from(tests, file)) for public, file in FILES.items()}
+    for path in notebooks:
+        code = select(read_cells(Path(path).read_bytes()), functions)
+        for public, asked in probes.items():
+            names = [probe.name for probe in asked]
+            seed = PUBLIC_SEED if public else about["seed"]
+            observe({"functions": functions, "probes": names, "seed": seed, "threads": 1}, code, asked, len)
+
+
+if __name__ == "__main__":
+    import matplotlib
+
+    matplotlib.use("Agg")
+    bare(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2:])
