@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -254,7 +255,8 @@ def _executed(module: Module, cells: list[SourceCell], student: Path) -> str:
         folder = Path(scratch) / module.name
         shutil.copytree(student, folder)
         try:
-            NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+            client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+            client.execute(stderr=subprocess.DEVNULL)  # what the kernel says as it starts and ends; cells have their own
         except CellExecutionError as error:
             raise CourseError(f"{module.source.name}: the solved notebook does not run:\n{error}") from None
     for number, cell in enumerate(notebook.cells, 1):
