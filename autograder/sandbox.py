@@ -1,9 +1,10 @@
 """The walls around a submission, on Linux, without root and without a daemon.
 
 A worker forks for every submission in a `Nursery`, where each fork is process 1 of a process namespace of its own. The
-fork calls `enter`: a further user namespace, empty network, mount and IPC namespaces, a private scratch folder in memory,
-Landlock so that only the Python installation can be read, and resource limits. The
-calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7), landlock(7).
+fork calls its `enter`: a file tree without the machine's files, a further user namespace, empty network and IPC
+namespaces, a private scratch folder in memory, Landlock so that only the Python installation can be read, and resource
+limits. The calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7),
+landlock(7).
 """
 
 import ctypes
@@ -11,8 +12,10 @@ import errno
 import os
 import resource
 import signal
+import socket
 import struct
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,6 +45,8 @@ LANDLOCK_EXECUTE, LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 0, 1 << 2, 1 << 3
 LANDLOCK_WRITE_FILE, LANDLOCK_IOCTL_DEV = 1 << 1, 1 << 15
 O_PATH = 0o10000000
 
+SCRATCH = Path("/scratch")  # the submission's own folder
+WRITABLE = [SCRATCH, Path("/dev/shm")]  # DataLoader's worker processes share tensors through /dev/shm
 SCRATCH_MEGABYTES = 64
 MAX_TASKS = 256  # processes and threads; the kernel's own limit does not hold root, so the worker counts too
 
@@ -89,7 +94,7 @@ def _can_unshare() -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            _unshare(CLONE_NEWUSER | CLONE_NEWPID)
+            _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())
             os._exit(0)
         except BaseException:
             os._exit(1)
@@ -100,15 +105,19 @@ class Nursery:
     """Where a worker makes its forks: made once, by the worker itself, in a user and process namespace of its own.
 
     `fork` makes every child process 1 of a new process namespace. With it dies everything it started; and with the
-    worker, which is process 1 too, dies every child.
+    worker, which is process 1 too, dies every child. A child closes the walls around itself with `enter`.
+
+    Args:
+        readable: files and folders that a child may read.
 
     Raises:
         SandboxUnavailable: with the kernel's reason.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readable: Iterable[Path]) -> None:
+        self._readable = list(readable)
         try:
-            _unshare(CLONE_NEWUSER | CLONE_NEWPID)
+            _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())
         except OSError as error:
             raise SandboxUnavailable(f"{error}: `autograder doctor` says what is missing") from error
         worker = os.fork()
@@ -116,6 +125,7 @@ class Nursery:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) & 255)
         die_with_parent()
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._tree = _grow_tree(self._readable)
 
     def fork(self) -> int:
         """Like `os.fork`, but the child is process 1 of a new process namespace."""
@@ -125,6 +135,27 @@ class Nursery:
             _call("setns", self._own, CLONE_NEWPID)  # so that the next one can have a new namespace again
         return child
 
+    def enter(self, memory: int, cpu_seconds: int) -> Path:
+        """Closes the walls around this process, a child of `fork`. There is no way back.
+
+        Args:
+            memory: bytes of private memory the process may use beyond what it has now.
+            cpu_seconds: CPU time after which the kernel ends it.
+
+        Returns:
+            Its scratch folder: a private, empty tmpfs of 64 MB; beside /dev/shm the only place that can be written.
+        """
+        about_me, used = _about_me(), memory_used()  # the tree has no /proc to ask
+        _call("setns", self._tree, CLONE_NEWNS)
+        _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC, about_me)
+        limit_resources(used + memory, cpu_seconds)
+        for place in WRITABLE:
+            _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        _landlock(self._readable, WRITABLE)
+        _forbid_calls()
+        return SCRATCH
+
 
 def die_with_parent() -> None:
     """Has the kernel kill this process when the one that forked it dies; only Linux can."""
@@ -132,40 +163,59 @@ def die_with_parent() -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _unshare(flags: int) -> None:
+def _about_me() -> int:
+    """A descriptor of this process's folder in /proc."""
+    return os.open("/proc/self", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _unshare(flags: int, about_me: int) -> None:
+    """New namespaces for this process, a user namespace among them in which it keeps its own numbers.
+
+    Closes `about_me`, which was opened where there is a /proc.
+    """
     uid, gid = os.getuid(), os.getgid()
-    _call("unshare", flags)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    try:
+        _call("unshare", flags)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(os.open(name, os.O_WRONLY, dir_fd=about_me), "w") as file:
+                file.write(text)
+    finally:
+        os.close(about_me)
 
 
-def enter(scratch: Path, readable: Iterable[Path], memory: int, cpu_seconds: int) -> None:
-    """Closes the walls around this process, a child of `Nursery.fork`: its own user, mount, network and IPC namespaces,
-    limits, Landlock. There is no way back.
+def _grow_tree(readable: Iterable[Path]) -> int:
+    """A mount namespace whose files are `readable` alone, read-only, and empty `WRITABLE` folders; its descriptor.
 
-    Args:
-        scratch: an existing folder; covered by a private, empty tmpfs of 64 MB, the only place that can be written.
-        readable: files and folders that may be read.
-        memory: bytes of private memory the process may use beyond what it has now.
-        cpu_seconds: CPU time after which the kernel ends it.
+    Landlock keeps files from being opened; here they do not exist: no chmod, no stat, no socket of a service. A process
+    of its own makes it, since this one could not leave the namespace again.
+
+    Raises:
+        SandboxUnavailable: with the kernel's reason.
     """
-    _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
+    mine, theirs = socket.socketpair()
+    with mine, theirs, tempfile.TemporaryDirectory(prefix="autograder-") as root:
+        grower = os.fork()
+        if grower == 0:
+            try:
+                _call("unshare", CLONE_NEWNS)
+                tree = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+                _leave_only(readable, Path(root))
+                socket.send_fds(theirs, [b"grown"], [tree])
+            except OSError as error:
+                theirs.send(str(error).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(grower, 0)
+        theirs.close()
+        said, descriptors, _, _ = socket.recv_fds(mine, 1000, 1)
+    if not descriptors:
+        raise SandboxUnavailable(f"the file tree of the sandbox cannot be made: {said.decode() or 'no answer'}")
+    return descriptors[0]
+
+
+def _leave_only(readable: Iterable[Path], root: Path) -> None:
+    """Makes the tree in memory, over the empty folder `root`, and puts it in the place of this process's files."""
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    limit_resources(memory, cpu_seconds)
-    writable = [scratch, Path("/dev/shm")]  # DataLoader's worker processes share tensors through /dev/shm
-    _leave_only(readable, writable)
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _landlock(readable, writable)
-    _forbid_calls()
-
-
-def _leave_only(readable: Iterable[Path], writable: list[Path]) -> None:
-    """Puts a tree with `readable` alone, read-only, and empty `writable` folders in the place of the machine's files.
-
-    Landlock keeps files from being opened; here they do not exist: no chmod, no stat, no socket of a service.
-    """
-    root = writable[0]  # mounted over; its own empty folder is made again in the new tree
     _mount("tmpfs", str(root), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
     for place in readable:
         here = root / place.relative_to("/")
@@ -177,7 +227,7 @@ def _leave_only(readable: Iterable[Path], writable: list[Path]) -> None:
             continue
         here.mkdir() if place.is_dir() else here.touch()
         _mount(str(place), str(here), None, MS_BIND | MS_REC)
-    for place in writable:
+    for place in WRITABLE:
         (root / place.relative_to("/")).mkdir(parents=True, exist_ok=True)
     read_only = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY)
     path = str(root).encode()
@@ -185,9 +235,6 @@ def _leave_only(readable: Iterable[Path], writable: list[Path]) -> None:
     os.chdir(root)
     _call("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")  # the old root is now on top of the new one
     _call("umount2", b".", MNT_DETACH)
-    os.chdir("/")
-    for place in writable:
-        _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
 
 
 def _forbid_calls() -> None:
@@ -207,11 +254,17 @@ def _forbid_calls() -> None:
     _call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), program, 0, 0)
 
 
+def memory_used() -> int:
+    """Bytes of private memory that this process has, as RLIMIT_DATA counts them; 0 where the kernel does not say."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+
+
 def limit_resources(memory: int, cpu_seconds: int) -> None:
-    """Limits on memory, CPU time, file size, processes and core files for this process and what it starts."""
-    pages = int(Path("/proc/self/statm").read_text().split()[5]) if sys.platform == "linux" else 0
+    """Limits on private memory, CPU time, file size, processes and core files for this process and what it starts."""
     limits = {
-        "RLIMIT_DATA": pages * resource.getpagesize() + memory,
+        "RLIMIT_DATA": memory,
         "RLIMIT_CPU": cpu_seconds,
         "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
         "RLIMIT_NPROC": MAX_TASKS if sys.platform == "linux" else None,

@@ -122,7 +122,7 @@ def serve(sock: socket.socket) -> None:
 
     setting, _ = receive_message(sock)
     try:
-        fork = sandbox.Nursery().fork if setting["sandbox"] == "full" else os.fork
+        nursery = sandbox.Nursery(sandbox.default_readable()) if setting["sandbox"] == "full" else None
         probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -133,7 +133,7 @@ def serve(sock: socket.socket) -> None:
     gc.freeze()
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
     while (descriptors := socket.recv_fds(sock, 1, 2)[1]):
-        _do_job(sock, functools.partial(perform, probes), fork, setting["sandbox"], *descriptors)
+        _do_job(sock, functools.partial(perform, probes), nursery, *descriptors)
 
 
 def perform(probes: list, job: dict, body: bytes, emit: Callable[[bytes], None]) -> None:
@@ -222,17 +222,19 @@ def _collect(descriptor: int, limit: float, budget: float) -> tuple[str, bytes]:
     return "timed out", bytes(data)
 
 
-def _do_job(sock: socket.socket, work: Callable, fork: Callable[[], int], walls: str, question: int, answer: int) -> None:
-    """The worker's side: forks behind the walls ("none": limits alone), and sends how that ended.
+def _do_job(
+    sock: socket.socket, work: Callable, nursery: sandbox.Nursery | None, question: int, answer: int
+) -> None:
+    """The worker's side: forks, behind the walls or without a nursery under limits alone, and sends how that ended.
 
     Raises:
         EOFError: the grader is gone; so is the fork.
     """
     before = _children_cpu()
-    with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
-        child = fork()
+    with contextlib.nullcontext() if nursery else tempfile.TemporaryDirectory(prefix="autograder-") as folder:
+        child = nursery.fork() if nursery else os.fork()
         if child == 0:
-            _in_child(work, walls, Path(scratch), question, answer)
+            _in_child(work, nursery, folder, question, answer)
         os.close(question)
         os.close(answer)
         ending = "killed: the grader is gone"
@@ -314,8 +316,10 @@ def _crash(status: int) -> str:
     return f"crashed: {known.get(status, f'exit status {status}')}"
 
 
-def _in_child(work: Callable, walls: str, scratch: Path, question: int, answer: int) -> None:
-    """The fork: never returns."""
+def _in_child(
+    work: Callable, nursery: sandbox.Nursery | None, folder: str | None, question: int, answer: int
+) -> None:
+    """The fork: never returns. Without a nursery it works in `folder`."""
     from autograder.observe import frame
     from autograder.recording import encode
 
@@ -324,17 +328,17 @@ def _in_child(work: Callable, walls: str, scratch: Path, question: int, answer: 
         os.setsid()
         sandbox.die_with_parent()
         job, body = _receive_job(question)
+        try:
+            if nursery:
+                folder = nursery.enter(MEMORY_BYTES, job["cpu"])
+            else:
+                sandbox.limit_resources(sandbox.memory_used() + MEMORY_BYTES, job["cpu"])
+            _settle_in(Path(folder))
+        except Exception as error:
+            _write_all(answer, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
+            return
         _keep_only(answer)
-        if walls == "full":
-            sandbox.enter(scratch, sandbox.default_readable(), MEMORY_BYTES, job["cpu"])
-        else:
-            sandbox.limit_resources(MEMORY_BYTES, job["cpu"])
-        _settle_in(scratch)
-        _write_all(ANSWERS, frame(encode({"walls": walls})))  # all that comes after it may be the submission's
-    except Exception as error:
-        _write_all(ANSWERS, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
-        os._exit(status)
-    try:
+        _write_all(ANSWERS, frame(encode({"walls": bool(nursery)})))  # all that comes after may be the submission's
         work(job, body, lambda data: _write_all(ANSWERS, data))
         status = 0
     finally:

@@ -17,6 +17,7 @@ import toy_course
 from conftest import FUNCTIONS, LIMIT, needs_walls
 from corpus import descendants
 
+from autograder import sandbox
 from autograder.grade import class_seed, write_grades_csv, write_result
 from autograder.grading import Graded
 from autograder.judge import Verdict
@@ -148,7 +149,7 @@ def scratch_of(family: set[int]) -> list[Path]:
     for pid in family:
         with contextlib.suppress(OSError):
             found.append(Path(os.readlink(f"/proc/{pid}/cwd")))
-    return [path for path in found if path.name.startswith("autograder-")]
+    return [path for path in found if path == sandbox.SCRATCH or path.name.startswith("autograder-")]
 
 
 @pytest.mark.parametrize("walls", ["full", "none"])
