@@ -158,7 +158,7 @@ def _modules(argument: argparse.Action) -> None:
 def _engine_options(command: argparse.ArgumentParser) -> None:
     _observing_options(command)
     command.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="submissions observed at once (default: 2)"
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cores to keep busy (default: all)"
     )
 
 

@@ -88,6 +88,8 @@ def diagnose(
         explained = len(changed.keys() & differing)
         if explained > most and _agrees(changed, ours):
             best, most = mistake, explained
+            if most == len(differing):  # nothing can explain more
+                break
     return best
 
 

@@ -61,7 +61,7 @@ def grade_class(
         if timed:
             with grader.timings.stage("starting workers"):
                 grader.wait()
-        results = grade_all(grader, submissions, console, workers, record)
+        results = grade_all(grader, submissions, console, record)
     with grader.timings.stage("writing"):
         write_results(results, grader.exercises, out)
     unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
@@ -72,14 +72,13 @@ def grade_all(
     grader: Grader,
     submissions: list[Submission],
     console: Console,
-    workers: int = 1,
     record: Callable[[Grader, Submission, Result], None] | None = None,
 ) -> list[Result]:
     """A result for every submission, in their order; a bar shows how far it is. For `record` see `grade_class`."""
     with _progress(console) as progress:
         bar = progress.add_task("grading", total=len(submissions))
         results = []
-        for submission, result in zip(submissions, grade_each(grader, submissions, workers), strict=True):
+        for submission, result in zip(submissions, grade_each(grader, submissions), strict=True):
             results.append(result)
             if record:
                 record(grader, submission, result)
@@ -87,10 +86,10 @@ def grade_all(
     return results
 
 
-def grade_each(grader: Grader, submissions: list[Submission], workers: int) -> Iterator[Result]:
-    """The result of each of `submissions`, in their order; as many as there are workers are graded at once."""
+def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result]:
+    """The result of each of `submissions`, in their order, graded side by side."""
     grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(max(1, grader.at_once)) as pool:
         yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
 
 

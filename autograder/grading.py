@@ -4,20 +4,23 @@
 """
 
 import hashlib
+import itertools
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from autograder import source
 from autograder.catalogue import Entry, read_catalogue
-from autograder.checks import Check
+from autograder.checks import Check, Remark
 from autograder.course import Course, CourseError, Module
 from autograder.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
 from autograder.judge import PASSED, Judged, Verdict, clean, collect, hidden_remarks, judge, remarks_on
-from autograder.notebook import Code, HandedIn, choose
+from autograder.notebook import Code, HandedIn, Statement, choose
 from autograder.observer import PUBLIC_SEED, NotKept, Observer, Recording, start_server
 from autograder.timings import Timings
 
@@ -63,42 +66,85 @@ class Grader:
     Args:
         seed: the hidden probes' inputs are drawn from it.
         sandbox: "full", or "none" for limits alone.
-        workers: processes for each set of probes; with 0 nothing runs, and what is not kept is `NotKept`.
+        workers: processor cores to keep busy; with 0 nothing runs, and what is not kept is `NotKept`.
         limit: seconds a probe may take.
     """
 
     def __init__(self, module: Module, seed: int, *, sandbox: str = "full", workers: int = 1, limit: float = 20.0):
-        self.module, self.seed, self._workers = module, seed, workers
-        self.cells = source.read_source(module.source)
-        self.exercises = source.exercises(self.cells)
-        self.functions = source.functions(self.cells)
-        self.statements = source.reference_statements(self.cells)
-        self.reference = choose(self.statements, {}, self.functions)
-        self.checks = _in_order(collect(module.tests), self.functions, module)
-        self.remarks = hidden_remarks(self.checks)
-        store = Course(module.root).store
-        self.observers = {
-            public: Observer(module.tests, file, self.functions, store, sandbox=sandbox, limit=limit, workers=workers)
-            for public, file in FILES.items()
-        }
+        self.module, self.seed = module, seed
+        self.at_once = 2 * workers  # `fit` is timed with pauses: what one submission waits for is time for another
         self.timings = Timings()
+        self._engine = {"sandbox": sandbox, "limit": limit, "workers": self.at_once}
         self._expected: dict[bool, Recording] = {}
         self._known: dict[str, list[KnownMistake]] = {}
         self._hidden: dict[str, KnownMistake] = {}
-        self._entries: list[Entry] | None = None
         self._lock = threading.RLock()
+        self._observing: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    @cached_property
+    def cells(self) -> list[source.SourceCell]:
+        """The source's cells; raises `CourseError` as all that is read of a module."""
+        return source.read_source(self.module.source)
+
+    @cached_property
+    def exercises(self) -> dict[str, list[str]]:
+        return source.exercises(self.cells)
+
+    @cached_property
+    def functions(self) -> list[str]:
+        return source.functions(self.cells)
+
+    @cached_property
+    def statements(self) -> list[Statement]:
+        return source.reference_statements(self.cells)
+
+    @cached_property
+    def reference(self) -> Code:
+        return choose(self.statements, {}, self.functions)
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        return _in_order(collect(self.module.tests), self.functions, self.module)
+
+    @cached_property
+    def remarks(self) -> list[Remark]:
+        return hidden_remarks(self.checks)
+
+    @cached_property
+    def observers(self) -> dict[bool, Observer]:
+        store = Course(self.module.root).store
+        return {
+            public: Observer(self.module.tests, file, self.functions, store, **self._engine)
+            for public, file in FILES.items()
+        }
+
+    @cached_property
+    def mistakes(self) -> list[Entry]:
+        return read_catalogue(self.module.tests / "mistakes.py", self.statements)
+
+    @property
+    def alternatives(self) -> list[Entry]:
+        return read_catalogue(self.module.tests / "alternatives.py", self.statements)
 
     def __enter__(self) -> "Grader":
-        if self._workers:
-            self._server, sockets = start_server(self._workers * len(self.observers))
-            for number, observer in enumerate(self.observers.values()):
-                observer.start(sockets[number * self._workers : (number + 1) * self._workers])
+        if self.at_once:  # the module is read while the workers import torch
+            self._server, sockets = start_server(self.at_once, len(FILES))
+            try:
+                for observer, theirs in zip(self.observers.values(), sockets, strict=True):
+                    observer.start(theirs)
+                self.checks  # noqa: B018
+                self.mistakes  # noqa: B018
+            except BaseException:
+                for sock in itertools.chain(*sockets):
+                    sock.close()
+                self._server.wait()
+                raise
         return self
 
     def __exit__(self, *_) -> None:
         for observer in self.observers.values():
             observer.close()
-        if self._workers:
+        if self.at_once:
             self._server.wait()
 
     def wait(self) -> None:
@@ -110,16 +156,6 @@ class Grader:
     def points(self) -> dict[str, float]:
         """What each exercise is worth."""
         return source.points(self.exercises, self.checks)
-
-    @property
-    def mistakes(self) -> list[Entry]:
-        if self._entries is None:
-            self._entries = read_catalogue(self.module.tests / "mistakes.py", self.statements)
-        return self._entries
-
-    @property
-    def alternatives(self) -> list[Entry]:
-        return read_catalogue(self.module.tests / "alternatives.py", self.statements)
 
     def code(self, entry: Entry) -> Code:
         """A mistake or an alternative as a submission."""
@@ -213,8 +249,21 @@ class Grader:
         candidates = consistent(recordings, public, self.known(function))
         probes = probes_of(failing)
         if any(not public for public, _ in probes):
-            candidates = [self.with_hidden(mistake) for mistake in candidates]
+            candidates = self._under_hidden(candidates, {j.verdict.check for j in failing})
         return diagnose(recordings, self.expected, probes, candidates)
+
+    def _under_hidden(self, candidates: list[KnownMistake], failed: set[str]) -> Iterator[KnownMistake]:
+        """Those of `candidates` that can have been made, under the hidden probes too.
+
+        A mistake fails a check that it names (`verify` sees to it). First, and by itself, comes the one that explains
+        most of the public answers: it is likely the one, and each of the others costs a run.
+        """
+        named = {entry.name for entry in self.mistakes if failed.intersection(entry.caught_by)}
+        made = [mistake for mistake in candidates if mistake.name in named]
+        made.sort(key=lambda mistake: len(mistake.changed), reverse=True)
+        yield from map(self.with_hidden, made[:1])
+        with ThreadPoolExecutor(max(1, self.at_once)) as pool:
+            yield from pool.map(self.with_hidden, made[1:])
 
     def known(self, function: str) -> list[KnownMistake]:
         """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
@@ -227,11 +276,12 @@ class Grader:
 
     def with_hidden(self, mistake: KnownMistake) -> KnownMistake:
         """The same mistake with what it changes under the hidden probes too, made once for a class's seed."""
-        if mistake.name not in self._hidden:
-            entry = next(entry for entry in self.mistakes if entry.name == mistake.name)
-            changed = {**mistake.changed, **self.as_known(entry, [HIDDEN]).changed}
-            self._hidden[mistake.name] = replace(mistake, changed=changed)
-        return self._hidden[mistake.name]
+        with self._observing[mistake.name]:  # who needs it too waits
+            if mistake.name not in self._hidden:
+                entry = next(entry for entry in self.mistakes if entry.name == mistake.name)
+                changed = {**mistake.changed, **self.as_known(entry, [HIDDEN]).changed}
+                self._hidden[mistake.name] = replace(mistake, changed=changed)
+            return self._hidden[mistake.name]
 
     @cached_property
     def _released(self) -> list[KnownMistake]:

@@ -142,7 +142,7 @@ class Observer:
                 self._idle.put(_Worker(sock))
 
     def _start(self, workers: int) -> Iterable[socket.socket]:
-        server, sockets = start_server(workers)
+        server, [sockets] = start_server(workers)
         self._servers.append(server)
         return self._tell(sockets)
 
@@ -400,13 +400,13 @@ class _Worker:
         self.sock = self.ready = None
 
 
-def start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
-    """Starts the process that imports torch, with one socket for each worker; nothing else of ours reaches it.
+def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen, list[list[socket.socket]]]:
+    """Starts the process that imports torch; nothing of ours reaches it but sockets, one for each worker of each set.
 
     It ends when all the sockets are closed.
     """
-    pairs = [socket.socketpair() for _ in range(workers)]
-    theirs = [pair[1].fileno() for pair in pairs]
+    pairs = [[socket.socketpair() for _ in range(workers)] for _ in range(sets)]
+    theirs = [[their.fileno() for _, their in group] for group in pairs]
     environment = {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
@@ -425,16 +425,17 @@ def start_server(workers: int) -> tuple[subprocess.Popen, list[socket.socket]]:
     try:
         server = subprocess.Popen(
             [sys.executable, "-IB", "-c", start],
-            pass_fds=theirs,
+            pass_fds=[descriptor for group in theirs for descriptor in group],
             env=environment | kept,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the grader's to handle; the workers end when it closes their sockets
         )
     except OSError as error:
         raise GraderFault(f"worker processes cannot be started ({error}): run the command again") from error
-    for _, their in pairs:
-        their.close()
-    return server, [mine for mine, _ in pairs]
+    for group in pairs:
+        for _, their in group:
+            their.close()
+    return server, [[mine for mine, _ in group] for group in pairs]
 
 
 def _frames(answer: bytes) -> Iterator[dict]:

@@ -35,7 +35,7 @@ from autograder.submissions import Submission, find_submissions
 
 SIGNPOST = """This file is only a signpost: nbgrader wants a notebook here. The notebook is made from
 `source/{module}/{source}`, and that is the file to edit."""
-WORKERS = 2
+WORKERS = os.cpu_count() or 1
 
 
 def prepare(root: Path) -> None:
@@ -133,7 +133,7 @@ class SubmissionExporter(NotebookExporter):
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
         for student in self.book.strangers([submission.student for submission in submissions]):
             log.warning("%s is not in the gradebook's list of students: is the name right?", student)
-        results = list(grade_each(self.grader, submissions, WORKERS))
+        results = list(grade_each(self.grader, submissions))
         for submission, result in zip(submissions, results, strict=True):
             if result.status != GRADED:
                 log.error("%s: %s: %s", submission.student, result.status, result.reason)

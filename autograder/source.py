@@ -13,10 +13,13 @@ written here: they are the sum of the checks' points.
 """
 
 import ast
+import importlib
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from autograder.checks import Check
 from autograder.course import CourseError
@@ -75,9 +78,7 @@ def read_source(path: Path) -> list[SourceCell]:
     Raises:
         CourseError: an unknown role, a role without its setting, a function cell without exactly one solution region.
     """
-    import jupytext
-
-    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    notebook = _jupytext().reads(path.read_text(encoding="utf-8"), fmt="py:percent")
     cells = [SourceCell(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
     for number, cell in enumerate(cells, 1):
         problem = _problem(cell)
@@ -85,6 +86,19 @@ def read_source(path: Path) -> list[SourceCell]:
             raise CourseError(f"{path.name}, cell {number} ({cell.text.strip().splitlines()[0][:60]!r}): {problem}")
     exercises(cells)
     return cells
+
+
+def _jupytext() -> ModuleType:
+    """The package. It imports nbformat, and that jsonschema, which compiles a grammar of web addresses: most of a second,
+    for a check that is not made here."""
+    slow = "rfc3987_syntax"
+    if slow in sys.modules:
+        return importlib.import_module("jupytext")
+    sys.modules[slow] = None  # as if it were not installed; jsonschema does without
+    try:
+        return importlib.import_module("jupytext")
+    finally:
+        del sys.modules[slow]
 
 
 def _problem(cell: SourceCell) -> str:

@@ -22,8 +22,9 @@ import struct
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from autograder import sandbox
 
@@ -60,8 +61,9 @@ def _receive(sock: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def main(descriptors: list[int]) -> None:
-    """Imports torch once, forks a worker for every socket, and waits for them."""
+def main(groups: list[list[int]]) -> None:
+    """Imports torch once, and forks a process for every group of sockets, whose workers hold one set of probes."""
+    gc.disable()  # collections would walk, again and again, what stays to the end
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,26 +76,70 @@ def main(descriptors: list[int]) -> None:
 
     torch.set_num_threads(1)
     torch.backends.cpu.get_cpu_capability()  # torch looks at the processor once; behind the walls it could not
-    torch.rand(64).log().matmul(torch.rand(64, 64))
-    gc.collect()
-    gc.freeze()  # else a collection in a fork would walk, and so copy, all that was imported: 0.3 s
-    _collapse_memory()
-    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    children = []
-    for mine in sockets:
-        children.append(os.fork())
-        if children[-1] == 0:
-            for other in sockets:
-                if other is not mine:
-                    other.close()
-            with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
-                serve(mine)
-            os._exit(0)
+    _warm_up()
+    own, *others = [[socket.socket(fileno=descriptor) for descriptor in group] for group in groups]
+    for group in others:
+        if os.fork() == 0:
+            _close(sock for other in (own, *others) if other is not group for sock in other)
+            hold(group)
+    _close(sock for group in others for sock in group)
+    hold(own)
+
+
+def _warm_up() -> None:
+    """Does once what every fork would have to do anew: what torch and matplotlib put off until they are first used."""
+    import matplotlib.pyplot as plt
+    import torch
+    from torch import nn
+
+    with torch.no_grad():  # no backward pass: its threads would not survive a fork
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
+        net(torch.rand(2, 3, 8, 8)).log_softmax(1).matmul(torch.rand(4, 4))
+    _, axes = plt.subplots(1, 2)
+    axes[0].plot([1, 2], label="line")
+    axes[0].legend()
+    plt.close("all")
+
+
+def hold(sockets: list[socket.socket]) -> NoReturn:
+    """Imports one set of probes, forks a worker for each of `sockets`, and waits for all children.
+
+    The first message on each socket names the probes; the same on all of them.
+    """
+    from autograder.probing import import_from, probes_in
+
+    with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
+        setting = [receive_message(sock)[0] for sock in sockets][0]
+        try:
+            probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
+        except Exception as error:
+            for sock in sockets:
+                _say_failed(sock, error)
+            os._exit(1)
+        gc.freeze()  # else a collection in a fork would walk, and so copy, all that was imported: 0.3 s
+        gc.enable()
+        _collapse_memory()
+        for sock in sockets:
+            if os.fork() == 0:
+                _close(other for other in sockets if other is not sock)
+                serve(sock, probes, setting["sandbox"])
+                os._exit(0)
+        _close(sockets)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+    os._exit(0)  # libraries that clean up after themselves have things to say on stderr that help nobody
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
-    for child in children:
-        os.waitpid(child, 0)
-    os._exit(0)  # libraries that clean up after themselves have things to say on stderr that help nobody
+
+
+def _say_failed(sock: socket.socket, error: Exception) -> None:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.filename}, line {last.lineno}"
+    send_message(sock, {"failed": f"{type(error).__name__}: {error} ({where})"})
 
 
 def _collapse_memory() -> None:
@@ -113,24 +159,16 @@ def _collapse_memory() -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_COLLAPSE)
 
 
-def serve(sock: socket.socket) -> None:
+def serve(sock: socket.socket, probes: list, walls: str) -> None:
     """Answers jobs until the grader closes the socket (EOFError, OSError).
 
     The first message says which probes this worker holds, or why it failed to start.
     """
-    from autograder.probing import import_from, probes_in
-
-    setting, _ = receive_message(sock)
     try:
-        nursery = sandbox.Nursery(sandbox.default_readable()) if setting["sandbox"] == "full" else None
-        probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
+        nursery = sandbox.Nursery(sandbox.default_readable()) if walls == "full" else None
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{last.filename}, line {last.lineno}"
-        send_message(sock, {"failed": f"{type(error).__name__}: {error} ({where})"})
+        _say_failed(sock, error)
         return
-    gc.collect()
-    gc.freeze()
     send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
     while (descriptors := socket.recv_fds(sock, 1, 2)[1]):
         _do_job(sock, functools.partial(perform, probes), nursery, *descriptors)
