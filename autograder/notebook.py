@@ -253,9 +253,9 @@ def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]
 
 
 def _parse_cell(cell: Cell, notes: dict[int, str]) -> list[Statement]:
-    source = _plain_python(cell, notes)
+    source = _without_cell_magic(cell, notes)
     try:
-        tree = ast.parse(source, f"cell {cell.number}")
+        source, tree = _parse_source(source, cell.number, notes)
         return [_statement(cell.number, node, text) for node, text in zip(tree.body, _texts(source, tree), strict=True)]
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
@@ -284,27 +284,42 @@ def _first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
 
 
-def _plain_python(cell: Cell, notes: dict[int, str]) -> str:
-    """The cell without IPython's magics; line numbers stay as they are."""
+def _without_cell_magic(cell: Cell, notes: dict[int, str]) -> str:
+    """The cell without its first line's magic; nothing of a cell that is not Python."""
     first = re.match(r"\s*%%(\w+)", cell.source)
-    source = cell.source
-    if first:
-        if first[1] not in PYTHON_CELL_MAGICS:
-            notes[cell.number] = f"was not run: it is a %%{first[1]} cell"
-            return ""
-        source = source.replace("%%", "# ", 1)
-    if not re.search(r"^\s*[%!?]|=\s*[%!]|\?\s*$|^\s*[,;/]", source, re.MULTILINE):
-        return source
+    if not first:
+        return cell.source
+    if first[1] not in PYTHON_CELL_MAGICS:
+        notes[cell.number] = f"was not run: it is a %%{first[1]} cell"
+        return ""
+    return cell.source.replace("%%", "# ", 1)
+
+
+def _parse_source(source: str, number: int, notes: dict[int, str]) -> tuple[str, ast.Module]:
+    """A cell as Python; what is none as it stands is first changed as IPython does it: magics, indents, prompts.
+
+    Line numbers stay as they are.
+    """
+    name = f"cell {number}"
+    try:
+        return source, ast.parse(source, name)
+    except SyntaxError:
+        changed = _as_ipython(source)
+        tree = ast.parse(changed, name)
+    if "get_ipython()" in changed and "get_ipython()" not in source:
+        notes[number] = "has lines for the notebook or the shell (% or !): those lines were not run"
+    return changed, tree
+
+
+def _as_ipython(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager  # slow to import, and few cells need it
 
     try:
         changed = TransformerManager().transform_cell(source)
     except (SyntaxError, RuntimeError):  # RuntimeError: more magics than IPython takes in one cell
         return source
-    changed = TIMED.sub(_timed, changed)
-    if "get_ipython()" in changed and "get_ipython()" not in source:
-        notes[cell.number] = "has lines for the notebook or the shell (% or !): those lines were not run"
-    return changed
+    empty = re.match(r"(?:[ \t]*\n)*", source)[0].count("\n")  # IPython leaves them out
+    return "\n" * empty + TIMED.sub(_timed, changed)
 
 
 def _timed(magic: re.Match) -> str:
@@ -318,11 +333,12 @@ def _timed(magic: re.Match) -> str:
 
 
 def _statement(cell: int, node: ast.stmt, text: str) -> Statement:
-    table = symtable.symtable(ast.unparse(node), f"cell {cell}", "exec")
+    table = symtable.symtable(text, f"cell {cell}", "exec")
     binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
     if isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*"):
         binds.add("*")  # needed by everything
-    writes = {name for part in ast.walk(node) if isinstance(part, ast.Global) for name in part.names}
+    globals_in = ast.walk(node) if "global" in text else ()
+    writes = {name for part in globals_in if isinstance(part, ast.Global) for name in part.names}
     return Statement(cell, _first_line(node), text, node, _global_reads(table), binds, _changed_in_place(node), writes)
 
 

@@ -70,6 +70,7 @@ def main(groups: list[list[int]]) -> None:
     import matplotlib.pyplot
     import torch
     import torchvision.transforms.v2  # noqa: F401
+    from IPython.core import inputtransformer2  # noqa: F401  for notebooks with magics
 
     import autograder.cifar10
     import autograder.observe  # noqa: F401

@@ -181,6 +181,9 @@ def run(code: Code) -> dict:
         ["await something()", "return 5", "def f(): return 3"],
         ["x = 'é'; size = 3\ndef f(): return size  # ü"],
         ["def f():\n\treturn 3"],
+        ["    size = 3\n    def f():\n        return size"],
+        [">>> def f():\n...     return 3"],
+        ["In [1]: def f():\n   ...:     return 3"],
         ["    ", "# only a comment", "'only a string'", "def f(): return 3"],
         ["match 3:\n    case size: pass", "def f(): return size"],
         ["if (size := 3): pass", "def f(): return size"],
@@ -217,6 +220,11 @@ def test_what_no_function_needs_does_not_run(source):
     code = chosen("import math", source, "def f(): return math.pi")
     assert [cell for cell, _, _ in code.pieces] == [1, 3]
     assert set(code.notes) <= {2}
+
+
+def test_line_numbers_stay_as_they_are_beside_magics():
+    code = chosen("\n \n%matplotlib inline\n\ndef f(): return 3")
+    assert [line for _, line, _ in code.pieces] == [5]
 
 
 def test_each_cell_that_does_not_run_says_why():
