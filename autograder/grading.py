@@ -137,6 +137,7 @@ class Grader:
             except BaseException:
                 for sock in itertools.chain(*sockets):
                     sock.close()
+                self._server.kill()  # it is still importing torch
                 self._server.wait()
                 raise
         return self
