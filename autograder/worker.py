@@ -96,9 +96,9 @@ def _warm_up() -> None:
     with torch.no_grad():  # no backward pass: its threads would not survive a fork
         net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
         net(torch.rand(2, 3, 8, 8)).log_softmax(1).matmul(torch.rand(4, 4))
-    _, axes = plt.subplots(1, 2)
-    axes[0].plot([1, 2], label="line")
-    axes[0].legend()
+    axis = plt.figure().add_subplot()
+    axis.plot([1, 2], label="line")
+    axis.legend()
     plt.close("all")
 
 
