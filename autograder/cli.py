@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from autograder import NotHere, require_packages
-from autograder.course import Course, CourseError, GraderFault, Module, nearest
+from autograder.course import WORKERS, Course, CourseError, GraderFault, Module, nearest
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,7 +158,11 @@ def _modules(argument: argparse.Action) -> None:
 def _engine_options(command: argparse.ArgumentParser) -> None:
     _observing_options(command)
     command.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cores to keep busy (default: all)"
+        "--workers",
+        type=int,
+        default=WORKERS,
+        metavar="N",
+        help="submissions observed at once (default: two a core)",
     )
 
 

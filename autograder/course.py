@@ -1,6 +1,7 @@
 """Where things are: the course's folders, and what a module's source says about its exercises."""
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
+WORKERS = 2 * (os.cpu_count() or 1)  # submissions observed at once: each waits where a probe measures time
 
 
 class CourseError(Exception):

@@ -89,7 +89,7 @@ def grade_all(
 def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result]:
     """The result of each of `submissions`, in their order, graded side by side."""
     grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-    with ThreadPoolExecutor(max(1, grader.at_once)) as pool:
+    with ThreadPoolExecutor(max(1, grader.workers)) as pool:
         yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
 
 

@@ -66,15 +66,15 @@ class Grader:
     Args:
         seed: the hidden probes' inputs are drawn from it.
         sandbox: "full", or "none" for limits alone.
-        workers: processor cores to keep busy; with 0 nothing runs, and what is not kept is `NotKept`.
+        workers: processes for each set of probes; with 0 nothing runs, and what is not kept is `NotKept`.
         limit: seconds a probe may take.
     """
 
     def __init__(self, module: Module, seed: int, *, sandbox: str = "full", workers: int = 1, limit: float = 20.0):
         self.module, self.seed = module, seed
-        self.at_once = 2 * workers  # `fit` is timed with pauses: what one submission waits for is time for another
+        self.workers = workers
         self.timings = Timings()
-        self._engine = {"sandbox": sandbox, "limit": limit, "workers": self.at_once}
+        self._engine = {"sandbox": sandbox, "limit": limit, "workers": self.workers}
         self._expected: dict[bool, Recording] = {}
         self._known: dict[str, list[KnownMistake]] = {}
         self._hidden: dict[str, KnownMistake] = {}
@@ -127,8 +127,8 @@ class Grader:
         return read_catalogue(self.module.tests / "alternatives.py", self.statements)
 
     def __enter__(self) -> "Grader":
-        if self.at_once:  # the module is read while the workers import torch
-            self._server, sockets = start_server(self.at_once, len(FILES))
+        if self.workers:  # the module is read while the workers import torch
+            self._server, sockets = start_server(self.workers, len(FILES))
             try:
                 for observer, theirs in zip(self.observers.values(), sockets, strict=True):
                     observer.start(theirs)
@@ -145,7 +145,7 @@ class Grader:
     def __exit__(self, *_) -> None:
         for observer in self.observers.values():
             observer.close()
-        if self.at_once:
+        if self.workers:
             self._server.wait()
 
     def wait(self) -> None:
@@ -263,7 +263,7 @@ class Grader:
         made = [mistake for mistake in candidates if mistake.name in named]
         made.sort(key=lambda mistake: len(mistake.changed), reverse=True)
         yield from map(self.with_hidden, made[:1])
-        with ThreadPoolExecutor(max(1, self.at_once)) as pool:
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
             yield from pool.map(self.with_hidden, made[1:])
 
     def known(self, function: str) -> list[KnownMistake]:

@@ -23,7 +23,7 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder import source
-from autograder.course import Course, CourseError, GraderFault, Module
+from autograder.course import WORKERS, Course, CourseError, GraderFault, Module
 from autograder.grade import class_seed, grade_each, write_results
 from autograder.gradebook import ClassBook, autograded
 from autograder.grading import Grader
@@ -35,7 +35,6 @@ from autograder.submissions import Submission, find_submissions
 
 SIGNPOST = """This file is only a signpost: nbgrader wants a notebook here. The notebook is made from
 `source/{module}/{source}`, and that is the file to edit."""
-WORKERS = os.cpu_count() or 1
 
 
 def prepare(root: Path) -> None:

@@ -37,7 +37,7 @@ class Finding:
 def verify(module: Module, seed: int, console: Console, **engine) -> bool:
     """Verifies a module, prints the table and the problems, and says whether there were none."""
     finding = Finding()
-    with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.at_once) as pool:
+    with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
         grader.expected  # noqa: B018  the reference first
         _verify_reference(grader, finding)
         _verify_stub(grader, finding)
