@@ -2227,7 +2227,10 @@ def averages_over_the_classes(net, loader, criterion, device):
     return loss_sum / len(truth), float(np.mean([(answers[truth == k] == k).mean() for k in np.unique(truth)]))
 
 
-@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
+@mistake(
+    of="evaluate",
+    caught_by=("test_smaller_last_batch_weighs_less_in_testing", "test_testing_on_an_accelerator"),
+)
 def finds_the_test_image_instead_of_the_class(net, loader, criterion, device):
     """The largest score was looked for along axis 0: that names an image for each class, not a class for each image."""
     net.eval()

@@ -27,11 +27,14 @@ def is_image(found, size: int, what: str) -> None:
 
 
 def is_resized(found, expected: Tensor, what: str, look: str) -> None:
-    """Requires every pixel within 1/255 of the expected one; half a step is left for pixels that are whole steps."""
+    """Requires every pixel within 1/255 of the expected one.
+
+    Torchvision's own resizing of bytes is two steps off at rare pixels (in 1 of 300 photos), so that is accepted too.
+    """
     is_image(found, expected.shape[1], what)
     gaps = Tensor(found.array - expected.array, found.dtype)
     what = f"{what}: differences from PIL's bilinear resize (up to 1/255 is right)"
-    same(gaps, Tensor(np.zeros_like(gaps.array), gaps.dtype), what, within=1.5 * STEP, look=look)
+    same(gaps, Tensor(np.zeros_like(gaps.array), gaps.dtype), what, within=2.5 * STEP, look=look)
 
 
 @check("make_transform", points=1)
