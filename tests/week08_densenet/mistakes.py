@@ -2496,18 +2496,6 @@ def lowers_the_learning_rate_later(net, train_loader, test_loader, criterion, op
 
 
 @mistake(of="fit", caught_by="test_history_has_five_lists")
-def returns_after_the_first_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
-    """The training ends after one epoch, whatever number is asked for: `return` stands inside the loop. It belongs
-    behind it, one indent to the left."""
-    history = _empty_history()
-    for _ in range(epochs):
-        start = time.time()
-        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
-        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
-        return history
-
-
-@mistake(of="fit", caught_by="test_history_has_five_lists")
 def always_takes_ten_epochs(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """There are ten epochs whatever number is asked for. Look for a number that stands where the argument `epochs`
     belongs."""
@@ -2540,6 +2528,18 @@ def has_another_default_number_of_epochs(net, train_loader, test_loader, criteri
         train = train_one_epoch(net, train_loader, criterion, optimizer, device)
         _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
     return history
+
+
+@mistake(of="fit", caught_by="test_history_has_five_lists")
+def returns_after_the_first_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The training ends after one epoch, whatever number is asked for: `return` stands inside the loop. It belongs
+    behind it, one indent to the left."""
+    history = _empty_history()
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+        return history
 
 
 @mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
