@@ -1256,6 +1256,13 @@ def tells_colour_by_the_number_of_kernels(weight):
     return _kernel_grid(weight.detach().cpu() if weight.shape[0] == 3 else weight[0].detach().cpu().unsqueeze(1))
 
 
+@mistake(of="weight_grid", caught_by="test_only_the_first_kernel_in_grey")
+def takes_two_channels_for_colours(weight):
+    """A layer that reads fewer than three channels is treated as if it read colours. Only three are colours: of every
+    other layer the first kernel is shown in grey."""
+    return _kernel_grid(weight.detach().cpu() if weight.shape[1] <= 3 else weight[0].detach().cpu().unsqueeze(1))
+
+
 @mistake(of="weight_grid", caught_by="test_grid_of_a_deeper_layer")
 def takes_three_channels_for_colours(weight):
     """The first three channels of a deeper layer are shown as red, green and blue. They are feature maps, not colours:
@@ -1788,8 +1795,8 @@ def takes_32_images_a_training_batch(net, loader, criterion, optimizer, device):
 
 @mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
 def takes_all_training_batches_for_full(net, loader, criterion, optimizer, device):
-    """Every batch is counted with the loader's `batch_size`, but the last one is usually smaller. The labels of a batch
-    tell how many images it has."""
+    """All batches count alike in loss and accuracy, as if each had the loader's `batch_size`, but the last one is
+    usually smaller. The labels of a batch tell how many images it has."""
     seen = _trained(net, loader, criterion, optimizer, device)
     images = len(loader) * loader.batch_size
     return sum(loss * loader.batch_size for loss, _, _ in seen) / images, _total_right(seen) / images
@@ -2176,8 +2183,8 @@ def divides_the_test_figures_by_10000(net, loader, criterion, device):
 
 @mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
 def takes_all_test_batches_for_full(net, loader, criterion, device):
-    """Every batch is counted with the loader's `batch_size`, but the last one is usually smaller. The labels of a batch
-    tell how many images it has."""
+    """All batches count alike in loss and accuracy, as if each had the loader's `batch_size`, but the last one is
+    usually smaller. The labels of a batch tell how many images it has."""
     seen = _tested(net, loader, criterion, device)
     images = len(loader) * loader.batch_size
     return sum(loss * loader.batch_size for loss, _, _ in seen) / images, _total_right(seen) / images
@@ -2474,6 +2481,20 @@ def lowers_the_learning_rate(net, train_loader, test_loader, criterion, optimize
     return history
 
 
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
+def lowers_the_learning_rate_later(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """A scheduler lowers the learning rate after some epochs. The lecture's is constant, and the optimizer's settings
+    are the caller's choice."""
+    history = _empty_history()
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7)
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+        scheduler.step()
+    return history
+
+
 @mistake(of="fit", caught_by="test_history_has_five_lists")
 def always_takes_ten_epochs(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """There are ten epochs whatever number is asked for. Look for a number that stands where the argument `epochs`
@@ -2507,6 +2528,18 @@ def has_another_default_number_of_epochs(net, train_loader, test_loader, criteri
         train = train_one_epoch(net, train_loader, criterion, optimizer, device)
         _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
     return history
+
+
+@mistake(of="fit", caught_by="test_history_has_five_lists")
+def returns_after_the_first_epoch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The training ends after one epoch, whatever number is asked for: `return` stands inside the loop. It belongs
+    behind it, one indent to the left."""
+    history = _empty_history()
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+        return history
 
 
 @mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")

@@ -308,6 +308,7 @@ def grids_of_many_layers(student, draw):
         "deeper": torch.randn(5, channels, 3, 5) * torch.linspace(0.2, 2, channels).view(-1, 1, 1),
         "1 x 1": torch.randn(6, channels + 8, 1, 1),
         "three kernels": torch.randn(3, few + 5, 3, 3),
+        "two channels": torch.randn(few, 2, 3, 4),
     }
     layers["deeper"][1:] *= 3
     layers["1 x 1"][1:] *= 3

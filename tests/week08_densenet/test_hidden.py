@@ -451,6 +451,7 @@ def test_only_the_first_kernel_in_grey(observed, expected):
     look = "Each channel of the first kernel is one grey patch; the other kernels do not matter, not even for the scale."
     same_patches(observed, expected, "deeper", look)
     same_patches(observed, expected, "1 x 1", look)
+    same_patches(observed, expected, "two channels", look)
 
 
 @check("weight_grid", points=0.5)
@@ -738,6 +739,10 @@ def test_fit_leaves_the_callers_things(observed, expected):
                 "another", "A new optimizer each epoch forgets its momentum.")  # fmt: skip
         same(call["settings"], wanted["settings"], f"fit: settings of the optimizer in epoch {epoch}", within=1e-9)
     same(run["settings"], right["settings"], "settings of the optimizer after fit", within=1e-9)
+    long, right_long = observed.epochs_not_given, expected.epochs_not_given
+    history_of(long)
+    same(long["settings"], right_long["settings"], "settings of the optimizer after ten epochs", within=1e-9,
+         look="A scheduler changes them after some epochs.")  # fmt: skip
     same(run["parameters with momentum"], right["parameters with momentum"], "parameters the given optimizer has moved",
          look="The optimizer that was given takes the steps, not another.")  # fmt: skip
     random_state_left(observed.random_state_beside_fit, "fit")

@@ -290,7 +290,7 @@ def are_figures(found, what: str) -> None:
 def are_floats(found, what: str) -> None:
     """Requires a tuple of two Python floats."""
     are_figures(found, what)
-    look = "A tensor of one number becomes a Python float by `.item()`."
+    look = "A tensor of one number becomes a Python float by `.item()`, a whole number by a division."
     require(all(isinstance(value, float) for value in found), what, "two Python floats", found, look)
 
 
@@ -304,7 +304,9 @@ def same_figures(found, expected, what: str, look: str = "") -> None:
 
 
 def _number(value):
-    """A tensor's one number as a float: the wrong type costs once, in the check that asks for it."""
+    """An int, or a tensor's one number, as a float: the wrong type costs once, in the check that asks for it."""
+    if type(value) is int:
+        return float(value)
     return float(value.array) if isinstance(value, Tensor) and value.array.size == 1 else value
 
 
