@@ -12,12 +12,19 @@ import symtable
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "discard", "clear"}
+# Functions of imported modules that set something up for the others; all other such calls, as in
+# `torch.manual_seed(0)` or `drive.mount(…)`, are the notebook's business and never run.
+SET_UP = {"basicConfig", "filterwarnings", "simplefilter", "makedirs", "mkdir", "rcParams.update", "rc", "style.use"}
 PYTHON_CELL_MAGICS = {"time", "capture", "prun"}  # what such a cell defines, the notebook keeps
 TIMED = re.compile(r"""get_ipython\(\)\.run_line_magic\('time', ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 MAX_CELLS, MAX_SHOWN, MAX_SOURCE = 2000, 100, 20_000  # of what a TA is shown: cells, outputs of one, bytes of a text
 MAX_PICTURE, MAX_CONTENTS = 4 * 2**20, 7 * 2**20
 SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
+
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Unreadable(ValueError):
@@ -238,8 +245,9 @@ def choose(statements: list[Statement], notes: dict[int, str], functions: Iterab
 
 def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]:
     """Those of `statements` that bind or change one of `names`, or a global that these read, and so on; in order."""
+    names = set(names)
     imported = {name for s in statements if isinstance(s.node, (ast.Import, ast.ImportFrom)) for name in s.binds}
-    writers = {name: s.writes for s in statements if s.writes for name in s.binds}
+    writers = {name: s.writes for s in statements if s.writes for name in s.binds.difference(names)}
     wanted, chosen = set(names), set()
     growing = True
     while growing:
@@ -337,9 +345,20 @@ def _statement(cell: int, node: ast.stmt, text: str) -> Statement:
     binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
     if isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*"):
         binds.add("*")  # needed by everything
-    globals_in = ast.walk(node) if "global" in text else ()
-    writes = {name for part in globals_in if isinstance(part, ast.Global) for name in part.names}
-    return Statement(cell, _first_line(node), text, node, _global_reads(table), binds, _changed_in_place(node), writes)
+    reads = _global_reads(table)
+    return Statement(
+        cell, _first_line(node), text, node, reads, binds, _changed_in_place(node), _written(node, text, reads)
+    )
+
+
+def _written(node: ast.stmt, text: str, reads: set[str]) -> set[str]:
+    """Globals that calling what `node` defines binds or changes; for a class that its subclasses register with, itself."""
+    if not isinstance(node, DEFINITIONS):
+        return set()
+    written = {name for part in ast.walk(node) if isinstance(part, ast.Global) for name in part.names}
+    inside = {name.removesuffix(".") for part in node.body for name in _changes(part) if not name.endswith("()")}
+    registers = {node.name} if "__init_subclass__" in text else set()
+    return written | (inside & reads) | registers
 
 
 def _global_reads(table: symtable.SymbolTable) -> set[str]:
@@ -351,21 +370,33 @@ def _global_reads(table: symtable.SymbolTable) -> set[str]:
 
 def _changed_in_place(node: ast.stmt) -> set[str]:
     """Names whose object the statement changes: `names.append(…)`, `table["a"] = …`, `Net.forward = …`, setattr."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return set()
+    if not isinstance(node, DEFINITIONS):
+        return _changes(node)
+    used = [*node.decorator_list, *getattr(node, "bases", [])]
+    return set().union(*({f"{_root(part)}.", f"{_root(part)}()"} for part in used))
+
+
+def _changes(node: ast.AST) -> set[str]:
+    """`name` for a changed object, `name.` for one whose method is called, `name()` for a function that is called."""
     changed = set()
     for part in ast.walk(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.ctx, (ast.Store, ast.Del)):
             changed.add(_root(part))
         elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
-            call = part.value
-            if isinstance(call.func, ast.Attribute):
-                changed.add(f"{_root(call.func)}.")
-            elif isinstance(call.func, ast.Name):
-                changed.add(f"{call.func.id}()")
-                if call.func.id in ("setattr", "delattr") and call.args:
-                    changed.add(_root(call.args[0]))
+            changed |= _changed_by_call(part.value)
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr in MUTATORS:
+            changed.add(f"{_root(part.func)}.")  # its value is used: `last = names.pop()`
     return changed
+
+
+def _changed_by_call(call: ast.Call) -> set[str]:
+    if isinstance(call.func, ast.Attribute):
+        set_up = ast.unparse(call.func).split(".", 1)[-1] in SET_UP
+        return {_root(call.func) if set_up else f"{_root(call.func)}."}
+    if isinstance(call.func, ast.Name):
+        target = {_root(call.args[0])} if call.func.id in ("setattr", "delattr") and call.args else set()
+        return {f"{call.func.id}()", *target}
+    return set()
 
 
 def _root(node: ast.expr) -> str:

@@ -55,7 +55,7 @@ def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
     """
     module = ModuleType("__main__")
     namespace = module.__dict__
-    namespace.update(display=_ignore, get_ipython=_ignore, input=_no_input)
+    namespace.update(display=_display, get_ipython=_ignore, input=_no_input)
     sys.modules["__main__"] = module
     _show_lines(code)
     notes = dict(code.notes)
@@ -102,8 +102,13 @@ def _no_input(*_) -> str:
     raise EOFError("input() has nobody to answer it here")
 
 
+def _display(*values, **_) -> "_Ignore":
+    print(*values)
+    return _ignore
+
+
 class _Ignore:
-    """Stands for `get_ipython()` and `display`: takes any call, does nothing."""
+    """Stands for `get_ipython()`: takes any call, does nothing."""
 
     def __call__(self, *_, **__) -> "_Ignore":
         return self

@@ -7,7 +7,9 @@ def totals(student, draw):
 """
 
 import contextlib
+import functools
 import importlib
+import inspect
 import io
 import linecache
 import random
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 from autograder.recording import Error, Timing
 
@@ -75,13 +78,30 @@ class Student:
         So a function can be graded by itself: a right `fit` that calls a wrong `train_one_epoch` keeps its points.
         """
         before = {name: self._namespace[name] for name in stand_ins if name in self._namespace}
-        self._namespace.update(stand_ins)
+        self._namespace.update({name: _called_as(before.get(name), stand_in) for name, stand_in in stand_ins.items()})
         try:
             yield
         finally:
             for name in stand_ins:
                 self._namespace.pop(name, None)
             self._namespace.update(before)
+
+
+def _called_as(function: Callable | None, stand_in: Callable) -> Callable:
+    """`stand_in` with the name of the student's `function`, called as that is: by whatever names it gave its arguments."""
+    try:
+        theirs, ours = inspect.signature(function), inspect.signature(stand_in).parameters
+    except (TypeError, ValueError):  # not there, or nothing that can be called
+        return stand_in
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        given = theirs.bind(*args, **kwargs)
+        if given.arguments.keys() <= ours.keys():
+            return stand_in(**given.arguments)
+        return stand_in(*given.args, **given.kwargs)
+
+    return called
 
 
 def attempt(action: Callable[[], Any]) -> Any:
@@ -109,9 +129,16 @@ class Printed(io.StringIO):
 
 @contextlib.contextmanager
 def printed() -> Iterator[Printed]:
-    """Collects what the student's code prints on stdout and stderr while the block runs."""
+    """Collects what the student's code prints on stdout and stderr while the block runs.
+
+    Also what it prints on the streams themselves, which a cell may have kept: `out = sys.stdout`.
+    """
     text = Printed()
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+    with contextlib.ExitStack() as stack:
+        for stream in (sys.stdout, sys.stderr):
+            stack.enter_context(mock.patch.object(stream, "write", text.write))
+        stack.enter_context(contextlib.redirect_stdout(text))
+        stack.enter_context(contextlib.redirect_stderr(text))
         yield text
 
 

@@ -30,7 +30,7 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor (or, with `kind="ndarray"`, a numpy array) as it was: values, exact dtype, device."""
+    """A tensor (or, with `kind="ndarray"`, a numpy array or number) as it was: values, exact dtype, device."""
 
     array: np.ndarray
     dtype: str
@@ -44,6 +44,8 @@ class Tensor:
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.shape)) or "scalar"
+        if self.kind == "ndarray" and self.shape == ():
+            return f"numpy.{self.dtype} {self.array}"
         where = "" if self.device == "cpu" else f" on {self.device}"
         values = f" {self.array.tolist()}" if self.array.size <= 8 else ""
         return f"{self.kind} {shape} {self.dtype}{where}{values}"
@@ -140,7 +142,7 @@ def _encode_array(value: Any, arrays: dict) -> dict | None:
         if plain.layout != torch.strided or plain.is_complex() or plain.is_quantized:
             return {"other": [f"{_type_name(value)} ({value.layout}, {value.dtype})", ""]}
         return {"tensor": _keep(plain.numpy(), arrays), **about}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
         return {"ndarray": _keep(value, arrays), "dtype": str(value.dtype)}
     if torch is not None and isinstance(value, (torch.device, torch.dtype)):
         return {"other": [_type_name(value), str(value)]}
@@ -265,11 +267,11 @@ def distance(found: float | np.ndarray, expected: float | np.ndarray) -> float:
 
 
 def agree(left: Any, right: Any, within: float = 1e-5) -> bool:
-    """Whether two leaves tell the same: numbers within `within`, timings within 50 ms, errors by type and message."""
+    """Whether two leaves tell the same: numbers within `within`, timings within 30 ms, errors by type and message."""
     if type(left) is not type(right):
         return False
     if isinstance(left, Timing):
-        return abs(left - right) < 0.05
+        return abs(left - right) < 0.03
     if isinstance(left, float):
         return distance(left, right) <= within
     if isinstance(left, Tensor):

@@ -9,6 +9,7 @@ import copy
 import datetime
 import functools
 import itertools
+import logging
 import math
 import operator
 import statistics
@@ -27,6 +28,8 @@ import torchvision.transforms.functional as TF
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from torch.backends.mps import is_available as has_mps
+from torch.cuda import is_available as has_cuda
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode, v2
@@ -526,6 +529,12 @@ def grid_in_numpy(weight):
     return torch.from_numpy(np.pad(picture, ((0, 0), (0, 2), (0, 2))).astype(np.float32))
 
 
+@alternative(of="weight_grid")
+def grid_in_double_precision(weight):
+    patches = weight.double() if weight.shape[1] == 3 else weight[0].double().unsqueeze(1)
+    return make_grid(patches, nrow=8, normalize=True)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # pick_device
 
@@ -560,6 +569,22 @@ def device_of_a_list():
 @alternative(of="pick_device")
 def device_by_or():
     return (torch.cuda.is_available() and torch.device("cuda:0")) or torch.empty(0).device
+
+
+@alternative(of="pick_device")
+def device_by_imported_questions():
+    """The questions were imported by name, before anything could stand in their place."""
+    if has_cuda() and torch.cuda.get_device_properties(0).total_memory > 2**30:
+        return torch.device("cuda:0")
+    return torch.device("mps") if has_mps() else torch.device("cpu")
+
+
+@alternative(of="pick_device")
+def device_that_is_tried():
+    kind = torch.accelerator.current_accelerator()
+    if kind is not None and torch.get_device_module(kind).device_count() > 0:
+        return torch.device(kind.type, 0)
+    return torch.device("cpu")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -976,6 +1001,38 @@ def fit_by_a_trainer(net, train_loader, test_loader, criterion, optimizer, devic
     return trainer.history
 
 
+_log = logging.getLogger("fit")
+_log.addHandler(logging.StreamHandler(sys.stdout))
+_log.setLevel(logging.INFO)
+
+
+@alternative(of="fit")
+def fit_with_a_logger(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The lines go to a stream that was kept before."""
+    history = defaultdict(list)
+    for epoch in range(epochs):
+        began = time.monotonic()
+        figures = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        figures += evaluate(net, test_loader, criterion, device)
+        for name, value in zip(_COLUMNS, (*figures, time.monotonic() - began), strict=True):
+            history[name].append(value)
+        _log.info("epoch %d: %s", epoch + 1, figures)
+    return dict(history)
+
+
+_COLUMNS: list[str] = []
+
+
+def _column(*names: str) -> None:
+    """The names of the columns are put together by calls."""
+    for name in names:
+        _COLUMNS.append(name)
+
+
+_column("train_loss", "train_accuracy")
+_column("test_loss", "test_accuracy", "seconds")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # plot_history
 
@@ -1068,4 +1125,35 @@ def plot_the_accuracy_in_percent(history):
         one.plot(epochs, scale * np.array(history[f"test_{key}"]), "g--", label="test")
         one.set(xlabel="epoch", ylabel=label)
         one.legend()
+    return figure
+
+
+@alternative(of="plot_history")
+def plot_of_hollow_dots(history):
+    """Hollow dots over a white outline, and words in the legend that only look like the other's."""
+    figure, axes = plt.subplots(1, 2)
+    epochs = range(1, len(history["train_loss"]) + 1)
+    for one, key in zip(axes, ("loss", "accuracy"), strict=True):
+        for part, colour, words in (("train", "#D55E00", "latest train"), ("test", "#859900", "unrestrained test")):
+            values = history[f"{part}_{key}"]
+            one.plot(epochs, values, color="white", linewidth=4)
+            one.plot(epochs, values, "o", markerfacecolor="none", markeredgecolor=colour, label=words)
+        one.set(xlabel="epoch", ylabel=f"{key} of the epoch")
+        one.legend()
+    return figure
+
+
+@alternative(of="plot_history")
+def plot_in_subfigures(history):
+    """A figure in each half, two legends on each pair of axes, and a third pair that is switched off."""
+    figure = plt.figure(layout="constrained", figsize=(10, 4))
+    for part, key in zip(figure.subfigures(1, 2), ("loss", "accuracy"), strict=True):
+        axes = part.subplots()
+        epochs = np.arange(len(history["seconds"])) + 1
+        (training,) = axes.plot(epochs, history[f"train_{key}"], "r")
+        (test,) = axes.plot(epochs, history[f"test_{key}"], "g")
+        axes.add_artist(axes.legend(handles=[training], labels=["training"], loc="upper left"))
+        axes.legend(handles=[test], labels=["test"], loc="upper right")
+        axes.set(xlabel="epoch", ylabel=key)
+    figure.add_axes((0, 0, 0.1, 0.1)).axis("off")
     return figure

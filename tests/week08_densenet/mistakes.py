@@ -252,6 +252,26 @@ def returns_a_list_of_steps(image_size: int = 224):
     return [_square(image_size), transforms.ToTensor()]
 
 
+@mistake(of="make_transform", caught_by="test_photo_becomes_a_tensor")
+def writes_32_down(image_size: int = 224):
+    """The result is 32 pixels wide, CIFAR-10's own size, whatever size is asked for. Look for a number, or a constant of
+    the notebook, that stands where the argument `image_size` belongs."""
+    return transforms.Compose([_square(32), transforms.ToTensor()])
+
+
+@mistake(of="make_transform", caught_by="test_photo_becomes_a_tensor")
+def gives_an_array_of_numpy(image_size: int = 224):
+    """The result is a numpy array. A loader would turn it into a tensor later; the transform itself is to give one."""
+    return transforms.Compose([_square(image_size), transforms.ToTensor(), lambda image: image.numpy()])
+
+
+@mistake(of="make_transform", caught_by="test_transform_is_not_random")
+def jitters_the_colours(image_size: int = 224):
+    """The colours are changed at random. That is augmentation, for training only; this transform serves test images
+    too, and the lecture trains without it."""
+    return transforms.Compose([_square(image_size), transforms.ColorJitter(0.2, 0.2, 0.2), transforms.ToTensor()])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # make_loaders
 
@@ -400,6 +420,34 @@ def returns_a_dictionary_of_loaders(train_set, test_set, batch_size: int = 32):
     """A dictionary is returned. The caller unpacks two loaders, training first, and from a dictionary would get its
     two keys."""
     return {"train": _loader(train_set, batch_size, shuffle=True), "test": _loader(test_set, batch_size)}
+
+
+@mistake(of="make_loaders", caught_by="test_batch_size_by_default")
+def drops_both_last_batches(train_set, test_set, batch_size: int = 32):
+    """`drop_last` leaves out the images that do not fill a batch, in training and in the test. Every image is asked
+    for."""
+    shuffled = _loader(train_set, batch_size, shuffle=True, drop_last=True)
+    return shuffled, _loader(test_set, batch_size, drop_last=True)
+
+
+@mistake(of="make_loaders", caught_by="test_last_batch_is_kept")
+def drops_a_last_batch_of_one(train_set, test_set, batch_size: int = 32):
+    """A last batch is dropped when it is a single image. Some networks cannot train on one; this one can, and every image
+    is asked for."""
+    lonely = len(train_set) % batch_size == 1
+    return _loader(train_set, batch_size, shuffle=True, drop_last=lonely), _loader(test_set, batch_size)
+
+
+@mistake(of="make_loaders", caught_by="test_every_image_once")
+def flips_the_training_batches(train_set, test_set, batch_size: int = 32):
+    """The loader changes the images that it brings: here they come mirrored. What is done to an image belongs in the
+    transform; a loader puts images together."""
+
+    def mirrored(pairs):
+        images, labels = torch.utils.data.default_collate(pairs)
+        return images.flip(-1), labels
+
+    return _loader(train_set, batch_size, shuffle=True, collate_fn=mirrored), _loader(test_set, batch_size)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -846,6 +894,31 @@ def seeds_for_the_classifier(net, num_classes: int = 10):
     return net
 
 
+@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
+def keeps_the_layer_in_a_name_of_its_own(net, num_classes: int = 10):
+    """A new layer is made and kept in a name of the function alone: the network never hears of it and is returned as it
+    was. It has to be set as the network's attribute."""
+    classifier = _new_classifier(net, num_classes)  # noqa: F841
+    return net
+
+
+@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
+def wraps_the_layer(net, num_classes: int = 10):
+    """The new layer is wrapped in an `nn.Sequential`. The scores are right, but its weight is now called
+    `classifier.0.weight`: the linear layer itself is to be the classifier."""
+    net.classifier = nn.Sequential(_new_classifier(net, num_classes))
+    return net
+
+
+@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
+def cuts_the_weight_to_size(net, num_classes: int = 10):
+    """The old layer got a new weight and bias, and still says that it has the old number of outputs. A new layer is
+    asked for."""
+    new = _new_classifier(net, num_classes)
+    net.classifier.weight, net.classifier.bias = new.weight, new.bias
+    return net
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # snapshot_weights
 
@@ -1137,6 +1210,15 @@ def compares_only_the_lectures_weights(before, after):
     return {name: before[name] - after[name] for name in watched}
 
 
+@mistake(of="weight_difference", caught_by="test_difference_leaves_its_arguments")
+def writes_into_after(before, after):
+    """The differences are written into the dictionary `after`, and the weights after the training are lost. Put them
+    into a new one: both arguments should stay as they were."""
+    for name in before:
+        after[name] = before[name] - after[name]
+    return after
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # weight_grid
 
@@ -1417,6 +1499,25 @@ def insists_on_a_gpu():
 def takes_the_second_gpu():
     """The second GPU is chosen, perhaps from a line written on a large server. Most machines have one GPU, number 0."""
     return torch.device("cuda:1" if torch.cuda.is_available() else "cpu")
+
+
+@mistake(of="pick_device", caught_by="test_accelerator_where_there_is_one")
+def overwrites_the_gpu():
+    """Two questions are asked one after the other, and the answer to the second writes over what the first one found. The
+    second should be asked only when the first was answered with no."""
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
+    if torch.backends.mps.is_available():  # noqa: SIM108
+        device = torch.device("mps")
+    else:
+        device = torch.device("cpu")
+    return device
+
+
+@mistake(of="pick_device", caught_by="test_device_of_a_laptop")
+def prints_the_device():
+    """The device is printed and nothing is returned, so whoever calls the function gets None."""
+    print(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2031,6 +2132,61 @@ def counts_training_answers_in_numpy(net, loader, criterion, optimizer, device):
     return _figures(seen)
 
 
+@mistake(of="train_one_epoch", caught_by="test_weights_after_two_epochs")
+def clips_large_gradients(net, loader, criterion, optimizer, device):
+    """The gradients are clipped before the step. It helps where they explode; nobody asked for it here, and large
+    gradients now lead to other weights."""
+    net.train()
+
+    def step(loss):
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+
+    return _figures(_run(net, _on(device, loader), criterion, step))
+
+
+@mistake(of="train_one_epoch", caught_by="test_weights_after_two_epochs")
+def clips_each_gradient(net, loader, criterion, optimizer, device):
+    """Each number of the gradients is clipped before the step. Nobody asked for it here, and large gradients now lead to
+    other weights."""
+    net.train()
+
+    def step(loss):
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_value_(net.parameters(), 1.0)
+        optimizer.step()
+
+    return _figures(_run(net, _on(device, loader), criterion, step))
+
+
+@mistake(of="train_one_epoch", caught_by="test_optimizer_is_the_callers")
+def changes_the_criterion_in_training(net, loader, criterion, optimizer, device):
+    """The criterion's `reduction` is set to "sum" and stays so: whoever uses it next, in the test for one, gets sums. A
+    batch's mean times its images is its sum."""
+    criterion.reduction, total, right, images = "sum", 0.0, 0, 0
+    net.train()
+    for inputs, labels in _on(device, loader):
+        optimizer.zero_grad()
+        scores = net(inputs)
+        loss = criterion(_log_probabilities(scores), labels)
+        (loss / len(labels)).backward()
+        optimizer.step()
+        total, right = total + loss.item(), right + (scores.argmax(1) == labels).sum().item()
+        images += len(labels)
+    return total / images, right / images
+
+
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def returns_numbers_of_numpy(net, loader, criterion, optimizer, device):
+    """The figures are numbers of numpy. They look alike, but are no Python floats: `json` cannot save them. Turn them
+    into floats at the end."""
+    loss, accuracy = _figures(_trained(net, loader, criterion, optimizer, device))
+    return np.float32(loss), np.float32(accuracy)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # evaluate
 
@@ -2352,6 +2508,43 @@ def compares_test_answers_across_devices(net, loader, criterion, device):
             right = (scores.argmax(1).cpu() == labels).sum().item()
             seen.append((criterion(_log_probabilities(scores), labels).item(), right, len(labels)))
     return _figures(seen)
+
+
+@mistake(of="evaluate", caught_by="test_testing_changes_nothing")
+def changes_the_criterion_in_testing(net, loader, criterion, device):
+    """The criterion's `reduction` is set to "sum" and stays so: the next epoch's training goes by sums. A batch's mean
+    times its images is its sum."""
+    criterion.reduction = "sum"
+    seen = _tested(net, loader, criterion, device)
+    return sum(loss for loss, _, _ in seen) / _images(seen), _total_right(seen) / _images(seen)
+
+
+@mistake(of="evaluate", caught_by="test_testing_changes_nothing")
+def thaws_the_network(net, loader, criterion, device):
+    """The parameters are frozen for the test and thawed after it, all of them: what the caller had frozen learns from
+    then on. There is a way to go without gradients that leaves the network alone."""
+    net.requires_grad_(False)
+    figures = _figures(_tested(net, loader, criterion, device))
+    net.requires_grad_(True)
+    return figures
+
+
+@mistake(of="evaluate", caught_by="test_testing_changes_nothing")
+def takes_the_dropout_out(net, loader, criterion, device):
+    """The rate of the dropout layers is set to 0, and stays so in the training that follows. The network's mode switches
+    dropout off and on."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    return _figures(_tested(net, loader, criterion, device))
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def returns_test_figures_of_numpy(net, loader, criterion, device):
+    """The figures are numbers of numpy. They look alike, but are no Python floats: `json` cannot save them. Turn them
+    into floats at the end."""
+    loss, accuracy = _figures(_tested(net, loader, criterion, device))
+    return np.float32(loss), np.float32(accuracy)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2910,6 +3103,105 @@ def seeds_in_fit(net, train_loader, test_loader, criterion, optimizer, device, e
     return history
 
 
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
+def times_the_test_only(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The clock starts after the training. The time of an epoch is that of training and test together."""
+    history = _empty_history()
+    for _ in range(epochs):
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        start = time.time()
+        test = evaluate(net, test_loader, criterion, device)
+        _keep(history, train, test, time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
+def keeps_zero_seconds(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """Every epoch's time is zero: the clock is read twice at the same moment, or a placeholder was left."""
+    history = _empty_history()
+    for _ in range(epochs):
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), 0.0)
+    return history
+
+
+@mistake(of="fit", caught_by="test_seconds_are_wall_time")
+def shares_the_time_evenly(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The time of the whole training is divided by the number of epochs, so all are equal. Each epoch has a time of its
+    own; the first is often the slowest."""
+    history, start = _empty_history(), time.time()
+    for _ in range(epochs):
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), 0.0)
+    history["seconds"] = [(time.time() - start) / epochs] * epochs
+    return history
+
+
+@mistake(of="fit", caught_by="test_trains_and_tests_once_an_epoch")
+def makes_another_training_loader(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The training images come from a new loader over the same data set. The loader that was given has an order of its
+    own, chosen by the caller: use it."""
+    history = _empty_history()
+    loader = DataLoader(train_loader.dataset, batch_size=train_loader.batch_size, shuffle=True)
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_trains_and_tests_once_an_epoch")
+def freezes_the_features_at_first(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """In the first epoch the features are frozen and the classifier learns alone. That is a way to fine-tune a trained
+    network; this one starts from random weights, and all of it is to learn."""
+    history = _empty_history()
+    for epoch in range(epochs):
+        start = time.time()
+        net.features.requires_grad_(epoch > 0)
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_fit_on_an_accelerator")
+def moves_the_network_away(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The network is moved to the CPU, though the device that is given is another. It is on its device already, and the
+    images go there too."""
+    history = _empty_history()
+    net.to("cpu")
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
+def empties_the_optimizers_memory(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """What the optimizer remembers, its momentum, is thrown away. It is the caller's, who may call `fit` again to go
+    on."""
+    history = _empty_history()
+    optimizer.state.clear()
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_ten_epochs_by_default")
+def stops_when_it_is_good(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The training stops when the accuracy on the training images is high enough. All epochs are asked for."""
+    history = _empty_history()
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+        if train[1] > 0.95:
+            break
+    return history
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # plot_history
 
@@ -3156,3 +3448,66 @@ def returns_figure_and_axes(history):
     figure, axes = plt.subplots(1, 2)
     _both(axes, history)
     return figure, axes
+
+
+@mistake(of="plot_history", caught_by="test_curves_of_any_history")
+def writes_the_limits_down(history):
+    """Both pairs of axes end at 1, and a loss above 1 is cut off. An accuracy is never above 1; a loss often is."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    for one in axes:
+        one.set_ylim(0, 1)
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_curves_of_any_history")
+def draws_into_the_figure_of_before(history):
+    """A figure with a name or number is opened again at the next call, and the new curves come on top of the old. Let
+    every call make a figure of its own."""
+    figure = plt.figure("history")
+    axes = figure.axes or [figure.add_subplot(1, 2, place) for place in (1, 2)]
+    _both(axes, history)
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_curves_are_the_histories")
+def draws_the_losses_beside_the_accuracies_too(history):
+    """The losses are drawn twice, also on the axes of the accuracies. Each quantity has its own: a loss of 2 presses the
+    accuracies flat."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    axes[1].plot(_epochs(history), history["train_loss"], color="red")
+    axes[1].plot(_epochs(history), history["test_loss"], color="green")
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_axes_are_labelled")
+def labels_both_axes_alike(history):
+    """Both pairs of axes say "loss", but the second shows the accuracy: a line that was copied and not changed."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    axes[1].set_ylabel("loss")
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_axes_are_labelled")
+def swaps_the_labels_of_the_directions(history):
+    """The words for the two directions have changed places: the epochs run from left to right, the figure goes up and
+    down."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    for one, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+        one.set(xlabel=quantity, ylabel="epoch")
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_legend_on_each")
+def gives_the_figure_one_legend(history):
+    """There is one legend for the whole figure, or none is left on the axes. Each pair of axes is to have its own, beside
+    its curves."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    for one in axes:
+        one.get_legend().remove()
+    figure.legend(*axes[0].get_legend_handles_labels())
+    return figure

@@ -15,6 +15,7 @@ from .networks import (
     copied,
     favouring,
     in_order,
+    layers,
     numbered,
     pictures,
     random_state_after,
@@ -27,10 +28,10 @@ from .networks import (
 )
 from .probes_public import (
     CPU,
-    CRITERION,
     Rehearsal,
     classifier_seen,
     figure_seen,
+    figures_closed,
     loaders_seen,
     machine_with,
     photo,
@@ -68,6 +69,7 @@ def one_photo_again_and_again(student, draw):
         "again": [attempt(lambda: transform(image.copy())) for _ in range(6)],
         "other": attempt(lambda: transform(other.copy())),
         "random state": [random_state_after(lambda: student.make_transform(24)(image.copy()), seed) for seed in (3, 4)],
+        "random state without": [random_state_after(lambda: None, seed) for seed in (3, 4)],
     }
 
 
@@ -75,7 +77,7 @@ def one_photo_again_and_again(student, draw):
 def loaders_of_odd_sizes(student, draw):
     """Sets whose last batch is smaller, three epochs of each loader."""
     batch_size = draw.choice([5, 6, 7])
-    train_count, test_count = 4 * batch_size + draw.randint(1, 3), 2 * batch_size + draw.randint(1, 3)
+    train_count, test_count = 4 * batch_size + 1, 2 * batch_size + draw.randint(1, 3)
     seen = loaders_seen(student, train_count, test_count, batch_size, epochs=3)
     return seen | {"batch size": batch_size, "train count": train_count, "test count": test_count}
 
@@ -324,37 +326,51 @@ def grids_of_many_layers(student, draw):
 def devices_of_three_machines(student, draw):
     """A machine with an NVIDIA GPU, one with an Apple GPU, one with neither."""
     seen = {}
-    for name, accelerator in {"cuda": "cuda", "mps": "mps", "cpu": None}.items():
-        with machine_with(accelerator):
+    for name, accelerator in {"cpu": None, "cuda": "cuda", "mps": "mps"}.items():
+        with machine_with(accelerator) as yes:
             device = attempt(student.pick_device)
-        seen[name] = {"device": device, "name": str(device)}
+        seen[name] = {"device": device, "name": str(device), "was told yes": len(yes) > 0}
     return seen
 
 
 class Lesson:
-    """A network, data whose last batch is a single image, and an optimizer, the same at every call."""
+    """A network, data whose last batch is a single image, and an optimizer, the same at every call.
+
+    The network mostly gives one answer; for the single image it is right, in the other loader wrong. So neither weighing
+    batches alike nor taking the last for a full one gives the right accuracy. And the gradients of the classifier's
+    weight are steep: who clips them takes other steps.
+    """
+
+    STEEP = 30
 
     def __init__(self, draw, dropout: float = 0.0):
         self.classes, self.batch_size = draw.choice([5, 6, 7]), draw.choice([4, 5])
         self.label = draw.randrange(self.classes - 1)
         batch = [self.label, self.label, self.classes - 1, *(draw.randrange(self.classes) for _ in range(9))]
-        labels = batch[: self.batch_size] + [self.label] + batch[3 : self.batch_size + 2] + [self.classes - 1]
+        labels = batch[: self.batch_size] + [self.classes - 1] + batch[3 : self.batch_size + 2]
         self.net = favouring(
-            seeded(draw, SmallNet, classes=self.classes, width=draw.randint(4, 6), dropout=dropout), self.label
+            seeded(draw, SmallNet, classes=self.classes, width=draw.randint(4, 6), dropout=dropout), self.label, by=5
         )
         with torch.no_grad():
             self.net.features.norm0.running_mean.uniform_(-0.3, 0.3)
             self.net.features.norm0.running_var.uniform_(0.2, 0.6)
-        self.loader = in_order(seeded(draw, pictures, labels, height=5, width=9), self.batch_size)
-        self.other_loader = in_order(seeded(draw, pictures, labels[::2] + [self.classes - 1]), self.batch_size)
+            self.net.features.norm0.weight.mul_(self.STEEP)
+            self.net.classifier.weight.div_(self.STEEP)
+        self.loader = in_order(seeded(draw, pictures, [*labels, self.label], height=5, width=9), self.batch_size)
+        other = [*labels[: self.batch_size], self.classes - 1]
+        self.other_loader = in_order(seeded(draw, pictures, other), self.batch_size)
 
     def copy(self, device=CPU) -> SmallNet:
         return copy.deepcopy(self.net).to(device)
 
     def optimizer(self, net: SmallNet) -> torch.optim.Optimizer:
-        """SGD with a rate for the convolution and another for the rest."""
+        """SGD with a rate for the convolution, one for the steep weight, and another for the rest."""
         first = [parameter for parameter in net.features.parameters() if parameter.requires_grad]
-        groups = [{"params": first, "lr": 0.02}, {"params": net.classifier.parameters(), "weight_decay": 0.01}]
+        groups = [
+            {"params": first, "lr": 0.02},
+            {"params": [net.classifier.weight], "lr": 0.05 / self.STEEP**2, "weight_decay": 0.01},
+            {"params": [net.classifier.bias]},
+        ]
         return torch.optim.SGD(groups, lr=0.05, momentum=0.9)
 
 
@@ -364,18 +380,19 @@ def two_epochs_of_training(student, draw):
     lesson = Lesson(draw)
     net = lesson.copy().eval()
     optimizer = lesson.optimizer(net)
-    steps = steps_counted(optimizer)
-    seen = {"start": state(net), "settings before": settings(optimizer)}
+    steps, criterion = steps_counted(optimizer), nn.NLLLoss()
+    seen = {"start": state(net), "settings before": settings(optimizer), "layers before": layers(net)}
     with watched(net) as forwards:
-        seen["first"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, CPU))
+        seen["first"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, criterion, optimizer, CPU))
         seen["after first"] = state(net)
         seen["first passes"] = copy.deepcopy(forwards)
-        seen["second"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, CPU))
+        seen["second"] = attempt(lambda: student.train_one_epoch(net, lesson.other_loader, nn.NLLLoss(), optimizer, CPU))
     seen["passes"] = forwards
     seen["after second"] = state(net)
     seen["settings after"], seen["steps"] = settings(optimizer), len(steps)
     seen["parameters with momentum"] = len(optimizer.state)
     seen["gradients allowed after"] = torch.is_grad_enabled()
+    seen["layers after"], seen["reduction after"] = layers(net), criterion.reduction
     return seen
 
 
@@ -388,7 +405,7 @@ def training_of_a_frozen_network(student, draw):
     optimizer = lesson.optimizer(net)
     before = state(net)
     with watched(net.eval()) as forwards:
-        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, CPU))
+        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, nn.NLLLoss(), optimizer, CPU))
     after = state(net)
     return {
         "figures": figures,
@@ -406,7 +423,7 @@ def train_on_accelerator(student, draw):
     net = lesson.copy(ACCELERATOR)
     optimizer = lesson.optimizer(net)
     with count_synchronisations() as counter:
-        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, CRITERION, optimizer, ACCELERATOR))
+        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, nn.NLLLoss(), optimizer, ACCELERATOR))
     return {
         "figures": figures,
         "start": state(lesson.net),
@@ -424,7 +441,7 @@ def random_state_beside_training(student, draw):
 
     def train():
         net = lesson.copy()
-        return student.train_one_epoch(net, lesson.loader, CRITERION, lesson.optimizer(net), CPU)
+        return student.train_one_epoch(net, lesson.loader, nn.NLLLoss(), lesson.optimizer(net), CPU)
 
     return [random_state_after(train, seed) for seed in (5, 6)]
 
@@ -433,16 +450,18 @@ def random_state_beside_training(student, draw):
 def two_test_passes(student, draw):
     """Two sets of images for one network in training mode, with dropout and running statistics; what has changed."""
     lesson = Lesson(draw, dropout=0.5)
-    net = lesson.copy().train()
+    net, criterion = lesson.copy().train(), nn.NLLLoss()
+    net.features.norm0.bias.requires_grad_(False)
     seen = {"before": state(net), "trainable before": [p.requires_grad for p in net.parameters()]}
+    seen["layers before"] = layers(net)
     with watched(net) as forwards, torch.enable_grad():
-        seen["first"] = attempt(lambda: student.evaluate(net, lesson.loader, CRITERION, CPU))
+        seen["first"] = attempt(lambda: student.evaluate(net, lesson.loader, criterion, CPU))
         seen["first passes"] = copy.deepcopy(forwards)
         seen["gradients allowed after"] = torch.is_grad_enabled()
     net.train()
     with torch.enable_grad():
-        seen["second"] = attempt(lambda: student.evaluate(net, lesson.other_loader, CRITERION, CPU))
-    seen["after"] = state(net)
+        seen["second"] = attempt(lambda: student.evaluate(net, lesson.other_loader, nn.NLLLoss(), CPU))
+    seen["after"], seen["layers after"], seen["reduction after"] = state(net), layers(net), criterion.reduction
     seen["gradients after"] = [parameter.grad is not None for parameter in net.parameters()]
     seen["trainable after"] = [parameter.requires_grad for parameter in net.parameters()]
     return seen
@@ -454,7 +473,7 @@ def evaluate_on_accelerator(student, draw):
     lesson = Lesson(draw)
     net = lesson.copy(ACCELERATOR).eval()
     with count_synchronisations() as counter:
-        figures = attempt(lambda: student.evaluate(net, lesson.loader, CRITERION, ACCELERATOR))
+        figures = attempt(lambda: student.evaluate(net, lesson.loader, nn.NLLLoss(), ACCELERATOR))
     return {
         "figures": figures,
         "devices": sorted({str(weight.device) for weight in net.parameters()}),
@@ -468,12 +487,13 @@ def random_state_beside_evaluating(student, draw):
     """Random numbers drawn after a test pass, for two different states before."""
     lesson = Lesson(draw)
     return [
-        random_state_after(lambda: student.evaluate(lesson.copy(), lesson.loader, CRITERION, CPU), seed)
+        random_state_after(lambda: student.evaluate(lesson.copy(), lesson.loader, nn.NLLLoss(), CPU), seed)
         for seed in (5, 6)
     ]
 
 
-PAUSES = (0.06, 0.065)  # seconds that the first image of a training pass, and of a test pass, takes to load
+# Seconds that the first image of a pass takes to load: training, test, their sum and its mean all differ.
+PAUSES = {"training": [0.04, 0.14], "test": [0.08, 0.06]}
 
 
 @probe("fit")
@@ -505,20 +525,21 @@ def random_state_beside_fit(student, draw):
 def history_of(draw, epochs: int) -> dict[str, list[float]]:
     """A history of drawn figures, as `fit` returns it, with a list of another kind beside them."""
     names = ("test_accuracy", "seconds", "train_loss", "learning_rate", "test_loss", "train_accuracy")
-    return {name: [round(draw.uniform(0.1, 0.9) + (2 if "loss" in name else 0), 4) for _ in range(epochs)] for name in names}
+    return {name: [round(draw.uniform(0.1, 0.9) + ("loss" in name), 4) for _ in range(epochs)] for name in names}
 
 
 @probe("plot_history")
-def curves_of_drawn_epochs(student, draw):
-    """A history of seven epochs with one list more, its lists in another order; then the history as it is after."""
-    history = history_of(draw, 7)
+@figures_closed()
+def curves_of_two_histories(student, draw):
+    """A history of seven epochs with one list more, its lists in another order, then one of three; both left open."""
+    return {name: _drawn(student, history_of(draw, epochs)) for name, epochs in {"seven": 7, "three": 3}.items()}
+
+
+def _drawn(student, history: dict) -> dict:
+    """A history, its figure, and the history as it is after."""
     given = copy.deepcopy(history)
-    seen = figure_seen(lambda: student.plot_history(history))
-    return {"given": given, "figure": seen, "history after": history}
-
-
-@probe("plot_history")
-def curves_of_few_epochs(student, draw):
-    """A history of three epochs."""
-    history = history_of(draw, 3)
-    return {"given": history, "figure": figure_seen(lambda: student.plot_history(history))}
+    return {
+        "given": given,
+        "figure": attempt(lambda: figure_seen(lambda: student.plot_history(history))),
+        "history after": history,
+    }

@@ -1,5 +1,7 @@
 """The hidden checks of week08_densenet. They never leave the grader; students read their titles only."""
 
+import re
+
 import numpy as np
 
 from autograder.checks import check, remark, require, same
@@ -8,7 +10,6 @@ from autograder.recording import Error, Tensor
 from .test_public import (
     FIGURE,
     FIGURES,
-    GRID,
     STEP,
     WEIGHT,
     are_figures,
@@ -32,6 +33,7 @@ from .test_public import (
     reference_run,
     same_columns,
     same_figures,
+    same_pixels,
     same_weights,
 )
 
@@ -104,7 +106,8 @@ def test_transform_is_not_random(observed, expected):
                    "The transform serves test images too: nothing in it is random.")  # fmt: skip
     is_resized(seen["other"], right["other"], "another photo through the same transform",
                "A transform keeps nothing of the photo before.")  # fmt: skip
-    random_state_left(seen["random state"], "make_transform")
+    same(seen["random state"], right["random state without"], "the next random numbers after make_transform(24)(photo)",
+         within=0, look="Nothing in the transform is random, not even seldom.")  # fmt: skip
 
 
 @check("make_loaders", points=1)
@@ -435,7 +438,7 @@ def same_patches(observed, expected, layer: str, look: str) -> None:
     is_grid(found, right, what)
     inside = patch_places(given, right)
     patches = [Tensor(grid.array[:, inside], grid.dtype) for grid in (found, right)]
-    same(*patches, f"{what}: the pixels of the patches", within=GRID, look=look)
+    same_pixels(*patches, f"{what}: the pixels of the patches", look)
 
 
 @check("weight_grid", points=1)
@@ -472,7 +475,7 @@ def test_two_black_pixels_between_patches(observed, expected):
         is_grid(found, right, what)
         between = ~patch_places(given, right)
         padding = [Tensor(grid.array[:, between], grid.dtype) for grid in (found, right)]
-        same(*padding, f"{what}: the pixels between the patches", within=GRID, look="Padding is black: 0.")
+        same_pixels(*padding, f"{what}: the pixels between the patches", "Padding is black: 0.")
 
 
 @check("weight_grid", points=0.5)
@@ -502,6 +505,10 @@ def test_accelerator_where_there_is_one(observed, expected):
     is_device(seen["cuda"], ("cuda", "cuda:0", "cpu"), "pick_device() beside an NVIDIA GPU", look)
     is_device(seen["mps"], ("mps", "mps:0", "cpu"), "pick_device() beside an Apple GPU", look)
     is_device(seen["cpu"], ("cpu",), "pick_device() without an accelerator", look)
+    for name, what in (("cuda", "an NVIDIA GPU"), ("mps", "an Apple GPU")):
+        require(not (seen[name]["name"] == "cpu" and seen[name]["was told yes"]), f"pick_device() beside {what}",
+                "that GPU, since it asked and was told that there is one", "cpu",
+                "An answer once found must not be written over by the next question.")  # fmt: skip
     found = f"{seen['cuda']['name']} and {seen['mps']['name']}"
     require(found != "cpu and cpu", "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
             "the GPU, at least of the one kind", found, look)  # fmt: skip
@@ -566,6 +573,15 @@ def test_optimizer_is_the_callers(observed, expected):
             f"{right['parameters with momentum']}", seen["parameters with momentum"],
             "An optimizer made inside the function forgets its momentum at every call.")  # fmt: skip
     require(seen["gradients allowed after"] is True, "gradients after train_one_epoch", "allowed", "switched off")
+    callers_things_left(seen, right, "train_one_epoch")
+
+
+def callers_things_left(seen: dict, right: dict, function: str) -> None:
+    """Requires the settings of the network's layers and of the criterion to be those of before."""
+    same(seen["layers after"], right["layers before"], f"the network's layers and their settings after {function}",
+         look="Momentum of batch norm and rate of dropout belong to the network.")  # fmt: skip
+    require(seen["reduction after"] == "mean", f"criterion.reduction after {function}", "mean", seen["reduction after"],
+            "The criterion is the caller's: whoever uses it next finds it changed.")  # fmt: skip
 
 
 @check("train_one_epoch", points=0.5)
@@ -627,6 +643,7 @@ def test_testing_changes_nothing(observed, expected):
     seen, right = observed.two_test_passes, expected.two_test_passes
     are_figures(seen["first"], "evaluate")
     same(seen["after"], right["before"], "weights and buffers after evaluate", look="Testing must not teach.")
+    callers_things_left(seen, right, "evaluate")
     same(seen["trainable after"], right["trainable before"], "requires_grad of the parameters after evaluate")
     same(seen["gradients after"], right["gradients after"], "which parameters have gradients after evaluate",
          look="Nothing goes backward here.")  # fmt: skip
@@ -675,6 +692,8 @@ def test_trains_and_tests_once_an_epoch(observed, expected):
             same(call["loss"], wanted["loss"], f"{what}: criterion of a fixed guess", within=FIGURE,
                  look="Pass on the criterion that was given.")  # fmt: skip
             same(call["device"], wanted["device"], f"{what}: the device", look="Pass on the device that was given.")
+            same(call["trainable"], wanted["trainable"], f"{what}: requires_grad of the parameters",
+                 look="Nothing is frozen or thawed here.")  # fmt: skip
 
 
 @check("fit", points=1)
@@ -743,8 +762,8 @@ def test_fit_leaves_the_callers_things(observed, expected):
     history_of(long)
     same(long["settings"], right_long["settings"], "settings of the optimizer after ten epochs", within=1e-9,
          look="A scheduler changes them after some epochs.")  # fmt: skip
-    same(run["parameters with momentum"], right["parameters with momentum"], "parameters the given optimizer has moved",
-         look="The optimizer that was given takes the steps, not another.")  # fmt: skip
+    same(run["momentum"], right["momentum"], "momentum that the given optimizer has of each parameter", within=FIGURE,
+         look="The optimizer that was given takes the steps, not another, and keeps what it remembers.")  # fmt: skip
     random_state_left(observed.random_state_beside_fit, "fit")
 
 
@@ -756,6 +775,10 @@ def test_fit_ends_with_the_last_weights(observed, expected):
     history_of(run)
     look = "All epochs are trained, on the network that was given, and none of them is undone."
     same_weights(run["weights"], right["weights"], "the network's weights after fit(…, epochs=3)", look)
+    long = observed.epochs_not_given
+    if isinstance(long["history"], dict) and long["train_one_epoch"]:  # of a training for real there is no reference
+        weights = expected.epochs_not_given["weights"]
+        same_weights(long["weights"], weights, "the network's weights after fit(…) with ten epochs", look)
 
 
 @check("fit", points=0.5)
@@ -767,37 +790,58 @@ def test_fit_on_an_accelerator(observed, expected):
     for name in ("train_one_epoch", "evaluate"):
         for call, wanted in zip(run[name], right["accelerator"][name], strict=False):
             same(call["device"], wanted["device"], f"{what}: the device passed to {name}")
+            same(call["devices of the network"], wanted["devices of the network"], f"{what}: devices of the network",
+                 look="The network is on the device already, and stays there.")  # fmt: skip
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
 
 
-def drawn(observed, expected, name: str = "curves_of_drawn_epochs") -> tuple[dict, dict]:
-    """The figure seen and the history that was given."""
-    return getattr(observed, name)["figure"], getattr(expected, name)["given"]
+def drawn(observed, expected, name: str = "seven") -> tuple[dict, dict]:
+    """The figure seen and the history that was given; requires that it was drawn."""
+    seen = observed.curves_of_two_histories[name]["figure"]
+    require(not isinstance(seen, Error), "plot_history(history)", "a matplotlib Figure", seen)
+    return seen, expected.curves_of_two_histories[name]["given"]
 
 
 @check("plot_history", points=1.5)
 def test_epochs_count_from_one(observed, expected):
     """The curves stand over the epochs, counted from 1."""
-    for name in ("curves_of_drawn_epochs", "curves_of_few_epochs"):
+    for name in ("seven", "three"):
         seen, history = drawn(observed, expected, name)
         for curve, (_, found) in has_curves(seen, history).items():
             epochs = [float(epoch) for epoch in range(1, len(history[curve]) + 1)]
-            same(found["x"], epochs, f"plot_history(history): the epochs under {curve}", within=1e-6,
-                 look="Without epochs given, matplotlib counts from 0.")  # fmt: skip
+            for one in found:
+                same(one["x"], epochs, f"plot_history(history): the epochs under {curve}", within=1e-6,
+                     look="Without epochs given, matplotlib counts from 0.")  # fmt: skip
 
 
 @check("plot_history", points=0.5)
 def test_curves_of_any_history(observed, expected):
-    """Any number of epochs, each quantity on its own axes, and none of the history's other lists."""
-    for name in ("curves_of_drawn_epochs", "curves_of_few_epochs"):
+    """Any number of epochs, all of each curve to be seen, and nothing of other lists or other histories."""
+    for name in ("seven", "three"):
         seen, history = drawn(observed, expected, name)
-        has_curves(seen, history)
+        for curve, (place, found) in has_curves(seen, history).items():
+            for one in found:
+                whole_curve_shows(one, axes_of(seen)[place], f"plot_history(history): the curve of {curve}")
         curves = [curve["y"] for axes in axes_of(seen) for curve in axes["curves"]]
         for other in history.keys() - FIGURES:
             require(history[other] not in curves, "plot_history(history): the curves", "losses and accuracies only",
                     f"also {other!r}", "What has another unit makes the curves beside it flat.")  # fmt: skip
+    _, before = drawn(observed, expected, "seven")
+    again = sum(before[name] in curves for name in FIGURES)
+    require(again == 0, "plot_history(history), called a second time with another history", "its four curves alone",
+            f"also {again} of the first call", "Each call makes a figure of its own.")  # fmt: skip
+
+
+def whole_curve_shows(curve: dict, axes: dict, what: str) -> None:
+    """Requires every point of a curve to be within the limits of its axes."""
+    for direction in ("x", "y"):
+        low, high = sorted(axes["limits"][direction])
+        slack = 1e-6 * (high - low)
+        outside = [value for value in curve[direction] if not low - slack <= value <= high + slack]
+        require(not outside, what, f"all of it between the limits of the {direction} axis, {low:.4g} and {high:.4g}",
+                f"{len(outside)} points cut off", "Limits that are written down do not fit every history.")  # fmt: skip
 
 
 @check("plot_history", points=1)
@@ -824,7 +868,8 @@ def test_colours_of_any_history(observed, expected):
 def test_axes_are_labelled(observed, expected):
     """Both directions of both axes are labelled."""
     seen, history = drawn(observed, expected)
-    has_curves(seen, history)
+    losses_first = has_curves(seen, history)["train_loss"][0] == 0
+    names = {"first": "loss" if losses_first else "accuracy", "second": "accuracy" if losses_first else "loss"}
     first, second = axes_of(seen)
     for place, axes in (("first", first), ("second", second)):
         xlabel = axes["xlabel"] or seen["xlabel of all"]
@@ -833,6 +878,20 @@ def test_axes_are_labelled(observed, expected):
         for direction, text in (("x", xlabel), ("y", axes["ylabel"] or seen["ylabel of all"])):
             require(bool(text.strip()), f"plot_history(history): the {direction} label of the {place} axes", "some words",
                     "nothing", "The epoch below; what is measured, and its unit, at the side.")  # fmt: skip
+            require(not contradicts(text, direction, names[place]),
+                    f"plot_history(history): the {direction} label of the {place} axes", f"words for the "
+                    f"{'epoch' if direction == 'x' else names[place]}", repr(text))  # fmt: skip
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def contradicts(label: str, direction: str, quantity: str) -> bool:
+    """Whether a label says in English that something else is drawn; other words and languages are the student's own."""
+    named = _words(label) & {"loss", "accuracy", "epoch", "epochs"}
+    wanted = {"epoch", "epochs"} if direction == "x" else {quantity}
+    return bool(named) and named.isdisjoint(wanted)
 
 
 @check("plot_history", points=1)
@@ -843,22 +902,30 @@ def test_legend_on_each(observed, expected):
     for place, axes in zip(("first", "second"), axes_of(seen), strict=True):
         what = f"plot_history(history): the legend of the {place} axes"
         entries = [entry for entry in axes["legend"] if entry["text"].strip() and not entry["text"].startswith("_")]
+        look = "Give each curve a label, then ask for the legend."
+        if seen["legends of all"]:
+            look = "A legend of the whole figure is another thing; each pair of axes is to have its own."
         require(len({entry["text"] for entry in entries}) >= 2, what, "two entries with different words",
-                [entry["text"] for entry in axes["legend"]], "Give each curve a label, then ask for the legend.")  # fmt: skip
-        for entry in entries:
-            words = entry["text"].lower()
-            swapped = (is_red(entry["colour"]) and "test" in words and "train" not in words) or (
-                is_green(entry["colour"]) and "train" in words and "test" not in words
-            )
-            require(not swapped, what, "training beside red, test beside green", f"{entry['text']!r} beside the other")
+                [entry["text"] for entry in axes["legend"]], look)  # fmt: skip
+        mixed = [entry["text"] for entry in entries if _says_the_other(entry)]
+        require(len(mixed) < 2, what, "training beside red, test beside green", f"{mixed} beside the other")
+
+
+def _says_the_other(entry: dict) -> bool:
+    """Whether a legend's entry has the word for test beside red, or that for training beside green."""
+    words = _words(entry["text"])
+    training = not words.isdisjoint({"train", "training"})
+    test = not words.isdisjoint({"test", "testing", "validation", "val"})
+    return (is_red(entry["colour"]) and test and not training) or (is_green(entry["colour"]) and training and not test)
 
 
 @check("plot_history", points=0.5)
 def test_history_is_only_read(observed, expected):
     """The history itself is not changed."""
-    seen, right = observed.curves_of_drawn_epochs, expected.curves_of_drawn_epochs
-    require(len(axes_of(seen["figure"])) == 2, "plot_history(history)", "a figure with two axes", "another")
-    same(seen["history after"], right["given"], "the history after plot_history(history)", look="Draw it, only.")
+    seen, history = drawn(observed, expected)
+    require(len(axes_of(seen)) == 2, "plot_history(history)", "a figure with two axes", "another")
+    after = observed.curves_of_two_histories["seven"]["history after"]
+    same(after, history, "the history after plot_history(history)", look="Draw it, only.")
 
 
 # --- remarks ----------------------------------------------------------------------------------------------------------
