@@ -10,6 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 
+plt.style.use("default")
+
+
+plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100, "font.size": 11})
+
+
 def make_transform(image_size: int = 224) -> Callable:
     """Makes the transform of training and test images alike; nothing random, no normalisation.
 

@@ -86,11 +86,11 @@ def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
     return [torch.rand(()).item(), np.random.random(), random.random()]
 
 
-def favouring(net: SmallNet, label: int) -> SmallNet:
+def favouring(net: SmallNet, label: int, by: float = 2.5) -> SmallNet:
     """`net` with a classifier that mostly says `label`: right and wrong answers then differ clearly in their loss."""
     with torch.no_grad():
         net.classifier.weight.mul_(3)
-        net.classifier.bias[label] += 2.5
+        net.classifier.bias[label] += by
     return net
 
 
@@ -110,8 +110,12 @@ class Pictures(Dataset):
 
 
 def numbered(count: int) -> Pictures:
-    """`count` tiny images whose label is their own number, so that their order can be read off the labels."""
-    return Pictures(torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2), list(range(count)))
+    """`count` tiny images whose label is their own number, so that their order can be read off the labels.
+
+    An image's first pixel is its number, its last one half more: turned over or changed, it shows.
+    """
+    pixels = torch.linspace(0, 0.5, 12).view(1, 3, 2, 2)
+    return Pictures(torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1) + pixels, list(range(count)))
 
 
 def pictures(labels: list[int], height: int = 6, width: int = 8, on_pass: Callable[[], None] | None = None) -> Pictures:
@@ -131,6 +135,11 @@ def settings(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
     return [{name: float(group[name]) for name in names if name in group} for group in optimizer.param_groups]
 
 
+def momentum(optimizer: torch.optim.Optimizer) -> list[float]:
+    """The sum of the momentum that each parameter has, of those that the optimizer has moved."""
+    return [float(kept["momentum_buffer"].sum()) for kept in optimizer.state.values() if "momentum_buffer" in kept]
+
+
 def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
     """A list that grows by one entry at each step of the optimizer."""
     steps: list[int] = []
@@ -141,6 +150,11 @@ def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
 def state(net: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of every weight and buffer of `net`."""
     return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
+
+
+def layers(net: nn.Module) -> str:
+    """The layers of `net` and their settings, as PyTorch prints them: momentum of batch norm, rate of dropout."""
+    return str(net)
 
 
 def copied(weights):

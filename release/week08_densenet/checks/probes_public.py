@@ -6,6 +6,7 @@ Each function below calls one of your functions on something small and returns w
 import contextlib
 import copy
 import time
+import types
 from collections.abc import Iterator
 from unittest import mock
 
@@ -15,7 +16,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgba, to_rgba_array
+from matplotlib.legend import Legend
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
@@ -29,6 +31,7 @@ from .networks import (
     densenet121,
     favouring,
     in_order,
+    momentum,
     numbered,
     pictures,
     seeded,
@@ -39,7 +42,6 @@ from .networks import (
 )
 
 CPU = torch.device("cpu")
-CRITERION = nn.NLLLoss()
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 DENSENET121 = densenet121(1000)
 DENSENET121_TEN_CLASSES = densenet121(10)
@@ -64,22 +66,24 @@ def one_small_photo(student, draw):
 
 
 def passes(loader, count: int) -> list[dict[str, list]]:
-    """The labels that come in `count` passes over `loader`, the sizes of its batches, and whether images fit labels."""
+    """The labels that come in `count` passes over `loader`, the sizes of its batches, and two pixels of each image."""
     result = []
     for _ in range(count):
-        labels, sizes, brightness = [], [], []
+        labels, sizes, corners = [], [], []
         for images, numbers in loader:
             labels += numbers.tolist()
             sizes.append(len(images))
-            brightness += images[:, 0, 0, 0].tolist()
-        result.append({"labels": labels, "sizes": sizes, "images": brightness})
+            corners += [[image[0, 0, 0].item(), image[-1, -1, -1].item()] for image in images]
+        result.append({"labels": labels, "sizes": sizes, "corners": corners})
     return result
 
 
 def loaders_seen(student, train_count: int, test_count: int, *batch_size: int, epochs: int = 2) -> dict:
     """What `make_loaders` makes of two numbered data sets: kinds, and two passes over each loader."""
-    loaders = student.make_loaders(numbered(train_count), numbered(test_count), *batch_size)
+    train_set, test_set = numbered(train_count), numbered(test_count)
+    loaders = student.make_loaders(train_set, test_set, *batch_size)
     seen = {
+        "attributes of the sets": [sorted(vars(train_set)), sorted(vars(test_set))],
         "type": type(loaders).__name__ if not isinstance(loaders, tuple) else "tuple",
         "kinds": [isinstance(loader, DataLoader) for loader in loaders],
     }
@@ -123,6 +127,7 @@ def classifier_seen(net) -> dict:
         "linear": isinstance(layer, nn.Linear),
         "weight": getattr(layer, "weight", None),
         "bias": getattr(layer, "bias", None),
+        "prints itself as": str(layer),
     }
 
 
@@ -147,11 +152,12 @@ def new_classifier(student, draw):
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
-def train_by_hand(net: nn.Module) -> None:
-    """A step of an optimizer: every weight changes in place."""
+def step_by_hand(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """A step of the optimizer with gradients of 1: every weight changes in place."""
     for parameter in net.parameters():
         parameter.grad = torch.ones_like(parameter)
-    torch.optim.SGD(net.parameters(), lr=0.5).step()
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 @probe("snapshot_weights")
@@ -160,7 +166,7 @@ def snapshot_before_a_step(student, draw):
     net = seeded(draw, SmallNet)
     snapshot = student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])
     made = copied(snapshot)
-    train_by_hand(net)
+    step_by_hand(net, torch.optim.SGD(net.parameters(), lr=0.5))
     return {"made": made, "after training": snapshot}
 
 
@@ -186,38 +192,53 @@ def grids_of_two_layers(student, draw):
 
 
 @contextlib.contextmanager
-def machine_with(accelerator: str | None) -> Iterator[None]:
-    """A machine with "cuda", "mps" or no accelerator, as PyTorch's own questions see it; built for all of them."""
-    cuda, mps = accelerator == "cuda", accelerator == "mps"
-    here = accelerator is not None
+def machine_with(accelerator: str | None) -> Iterator[list[str]]:
+    """A machine with "cuda", "mps" or no accelerator, whichever of PyTorch's questions is asked; built for all of them.
 
-    def current(check_available: bool = False) -> torch.device | None:
-        return torch.device(accelerator) if here else None if check_available else torch.device("cuda")
+    Gives the list of the questions that were answered with yes.
+    """
+    yes: list[str] = []
 
-    answers = {
+    def asked(about: str):
+        def answer(*_) -> int:
+            if accelerator == about:
+                yes.append(about)
+            return int(accelerator == about)
+
+        return answer
+
+    answers = {  # PyTorch's functions, by whatever name they were imported, ask these in the end
+        torch._C: {
+            "_cuda_getDeviceCount": asked("cuda"),
+            "_mps_is_available": lambda: bool(asked("mps")()),
+            "_has_mps": True,
+            "_accelerator_getAccelerator": lambda: torch.device(accelerator or "cuda"),
+        },
         torch.cuda: {
-            "is_available": lambda: cuda,
             "_is_compiled": lambda: True,
-            "device_count": lambda: int(cuda),
+            "_device_count_nvml": lambda: -1,
+            "_cached_device_count": None,
+            "_lazy_init": lambda: None,
             "current_device": lambda: 0,
+            "set_device": lambda device: None,
+            "synchronize": lambda device=None: None,
             "get_device_name": lambda device=None: "GPU",
+            "get_device_capability": lambda device=None: (8, 0),
+            "get_device_properties": lambda device=None: types.SimpleNamespace(
+                name="GPU", total_memory=16 * 2**30, major=8, minor=0, multi_processor_count=40
+            ),
+            "mem_get_info": lambda device=None: (15 * 2**30, 16 * 2**30),
         },
         torch.backends.cuda: {"is_built": lambda: True},
-        torch.backends.mps: {"is_available": lambda: mps, "is_built": lambda: True},
-        torch.mps: {"is_available": lambda: mps, "device_count": lambda: int(mps)},
-        torch.accelerator: {
-            "is_available": lambda: here,
-            "current_accelerator": current,
-            "device_count": lambda: int(here),
-            "current_device_index": lambda: 0,
-        },
-        torch._C: {"_cuda_getDeviceCount": lambda: int(cuda), "_mps_is_available": lambda: mps},
+        torch.accelerator: {"current_device_index": lambda: 0, "set_device_index": lambda device: None},
     }
     with contextlib.ExitStack() as patches:
         for module, functions in answers.items():
             for name, function in functions.items():
                 patches.enter_context(mock.patch.object(module, name, function, create=True))
-        yield
+        torch.backends.mps.is_available.cache_clear()
+        patches.callback(torch.backends.mps.is_available.cache_clear)
+        yield yes
 
 
 @probe("pick_device")
@@ -235,7 +256,7 @@ def one_epoch(student, draw):
     loader = in_order(seeded(draw, pictures, [1, 1, 0, 3, 1, 2, 2, 0]), 4)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     before, steps = state(net), steps_counted(optimizer)
-    figures = attempt(lambda: student.train_one_epoch(net, loader, CRITERION, optimizer, CPU))
+    figures = attempt(lambda: student.train_one_epoch(net, loader, nn.NLLLoss(), optimizer, CPU))
     return {"figures": figures, "before": before, "after": state(net), "steps": len(steps)}
 
 
@@ -248,7 +269,7 @@ def one_test_pass(student, draw):
     net.watch = lambda passing, scores: kept.append([passing.features.norm0.training, scores.requires_grad])
     loader = in_order(seeded(draw, pictures, [2, 2, 0, 3, 2, 1, 1, 0]), 4)
     before = state(net.train())
-    figures = attempt(lambda: student.evaluate(net, loader, CRITERION, CPU))
+    figures = attempt(lambda: student.evaluate(net, loader, nn.NLLLoss(), CPU))
     return {"figures": figures, "training, gradients": kept, "before": before, "after": state(net)}
 
 
@@ -259,24 +280,26 @@ class Rehearsal:
     neither trains and tests for real, and its figures are compared with real ones.
     """
 
-    def __init__(self, draw, classes: int, batch_size: int, pauses: tuple[float, float] = (0.0, 0.0)):
+    def __init__(self, draw, classes: int, batch_size: int):
         self.net = favouring(seeded(draw, SmallNet, classes=classes), label=0)
-        self.batch_size, self.pauses, self.start = batch_size, pauses, 0.0
+        self.batch_size, self.start = batch_size, 0.0
+        self.pauses: dict[str, list[float]] = {"training": [], "test": []}  # seconds, pass by pass
         train_labels = [label % classes for label in range(2 * batch_size)] + [0]
         test_labels = [0] * batch_size + [classes - 1]
         self.train_pictures = seeded(draw, pictures, train_labels)
         self.test_pictures = seeded(draw, pictures, test_labels)
         self.training_figures = [
-            (2.2 - 0.4 * epoch + draw.random() / 10, 0.2 + 0.1 * epoch + draw.random() / 20) for epoch in range(5)
+            (2.2 - 0.54 * epoch + draw.random() / 50, 0.19 + 0.2 * epoch + draw.random() / 100) for epoch in range(5)
         ]
         self.test_figures = [
-            (1.0 + 0.4 * epoch + draw.random() / 10, 0.9 - 0.1 * epoch + draw.random() / 20) for epoch in range(5)
+            (1.0 + 0.4 * epoch + draw.random() / 10, 0.98 - 0.1 * epoch + draw.random() / 50) for epoch in range(5)
         ]
 
     def run(self, student, *epochs: int, replace=("train_one_epoch", "evaluate"), device=CPU) -> dict:
         """What one call of `fit` returned, printed, called and left behind."""
         net = copy.deepcopy(self.net).to(device)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
+        step_by_hand(net, optimizer)  # so that it has a momentum to keep
         seen = {"train_one_epoch": [], "evaluate": [], "passes": []}
         stand_ins = {
             "train_one_epoch": self._training(seen["train_one_epoch"], optimizer),
@@ -284,11 +307,11 @@ class Rehearsal:
         }
         with student.replaced(**{name: stand_ins[name] for name in replace}), printed() as text:
             loaders = [
-                self._loader(self.train_pictures, self._on_pass("training", self.pauses[0], seen["passes"], text)),
-                self._loader(self.test_pictures, self._on_pass("test", self.pauses[1], seen["passes"], text)),
+                self._loader(self.train_pictures, self._on_pass("training", seen["passes"], text)),
+                self._loader(self.test_pictures, self._on_pass("test", seen["passes"], text)),
             ]
             self.start = time.perf_counter()
-            history = attempt(lambda: student.fit(net, *loaders, CRITERION, optimizer, device, *epochs))
+            history = attempt(lambda: student.fit(net, *loaders, nn.NLLLoss(), optimizer, device, *epochs))
             elapsed = time.perf_counter() - self.start
         return seen | {
             "history": plain_history(history),
@@ -296,17 +319,21 @@ class Rehearsal:
             "elapsed": timing(elapsed),
             "weights": state(net),
             "settings": settings(optimizer),
-            "parameters with momentum": len(optimizer.state),
+            "momentum": momentum(optimizer),
         }
 
     def _loader(self, data: Pictures, on_pass) -> DataLoader:
-        return in_order(Pictures(data.images, data.labels, on_pass), self.batch_size)
+        """First the first image, then from the last to the second: another order than that of a loader made anew."""
+        order = [0, *range(len(data) - 1, 0, -1)]
+        return DataLoader(Pictures(data.images, data.labels, on_pass), self.batch_size, sampler=order)
 
-    def _on_pass(self, name: str, pause: float, passes: list, text):
+    def _on_pass(self, name: str, passes: list, text):
+        pauses = iter(self.pauses[name])
+
         def on_pass() -> None:
             one = {"data": name, "lines": text.lines}
             passes.append(one)
-            if pause:
+            if pause := next(pauses, 0.0):
                 began = time.perf_counter()
                 time.sleep(pause)
                 one |= {"began": timing(began - self.start), "ended": timing(time.perf_counter() - self.start)}
@@ -344,16 +371,18 @@ def _call(net, loader, criterion, device) -> dict:
         "weights": net.classifier.bias.detach().cpu().clone(),
         "loss": attempt(lambda: float(criterion(guess, torch.tensor([0, 2])))),
         "device": str(device),
+        "devices of the network": sorted({str(weight.device) for weight in net.parameters()}),
+        "trainable": [weight.requires_grad for weight in net.parameters()],
     }
 
 
 def plain_history(history):
-    """The five lists of a history, its seconds marked as wall times; what is no dict as it came."""
+    """The five lists of a history, its seconds (but not an exact 0) marked as wall times; what is no dict as it came."""
     if not isinstance(history, dict):
         return history
     plain = {name: history[name] for name in (*FIGURES, "seconds") if name in history}
     if isinstance(plain.get("seconds"), list):
-        plain["seconds"] = [timing(value) if isinstance(value, float) else value for value in plain["seconds"]]
+        plain["seconds"] = [timing(value) if isinstance(value, float) and value else value for value in plain["seconds"]]
     return plain
 
 
@@ -380,44 +409,62 @@ def two_epochs(student, draw):
 # --- plots ------------------------------------------------------------------------------------------------------------
 
 
-def figure_seen(make) -> dict:
-    """The figure that `make()` returns, as plain data: its axes, their curves, labels, legends and places."""
+@contextlib.contextmanager
+def figures_closed() -> Iterator[None]:
+    """No figure is open before or after."""
     plt.close("all")
     try:
-        figure = make()
-        if not isinstance(figure, plt.Figure):
-            return {"figure": type(figure).__name__, "axes": []}
-        return {
-            "figure": "Figure",
-            "axes": [axes_seen(axes) for axes in figure.axes],
-            "xlabel of all": figure.get_supxlabel(),
-            "ylabel of all": figure.get_supylabel(),
-        }
+        yield
     finally:
         plt.close("all")
 
 
-def axes_seen(axes) -> dict:
-    """The curves (lines or dots) of one pair of axes, and what is written beside them."""
+def figure_seen(make) -> dict:
+    """The figure that `make()` returns, as plain data: its axes, their curves, labels, legends and places."""
+    figure = make()
+    if not isinstance(figure, plt.Figure):
+        return {"figure": type(figure).__name__, "axes": []}
+    return {
+        "figure": "Figure",
+        "axes": [axes_seen(axes, figure) for axes in figure.axes if axes.get_visible() and (axes.axison or axes.lines)],
+        "xlabel of all": figure.get_supxlabel(),
+        "ylabel of all": figure.get_supylabel(),
+        "legends of all": len(figure.legends),
+    }
+
+
+def axes_seen(axes, figure) -> dict:
+    """The visible curves (lines or dots) of one pair of axes, its limits, and what is written beside them."""
     curves = [
         {"x": _numbers(line.get_xdata(orig=False)), "y": _numbers(line.get_ydata(orig=False)), "colour": _colour(line)}
         for line in axes.get_lines()
+        if line.get_visible() and (_has_line(line) or line.get_marker() not in NOTHING)
     ]
     for dots in axes.collections:
         places = np.ma.filled(dots.get_offsets(), np.nan)
-        if len(places) > 1:
+        if len(places) > 1 and dots.get_visible():
             curves.append({"x": _numbers(places[:, 0]), "y": _numbers(places[:, 1]), "colour": _colour(dots)})
-    legend = axes.get_legend()
-    entries = [] if legend is None else zip(legend.get_texts(), legend.legend_handles, strict=False)
+    legends = [child for child in axes.get_children() if isinstance(child, Legend)]
+    entries = [entry for one in legends for entry in zip(one.get_texts(), one.legend_handles, strict=False)]
+    left, bottom, right, top = axes.get_window_extent().transformed(figure.transFigure.inverted()).extents
     return {
         "curves": curves,
+        "limits": {"x": _numbers(axes.get_xlim()), "y": _numbers(axes.get_ylim())},
         "title": axes.get_title(),
         "xlabel": axes.get_xlabel(),
         "ylabel": axes.get_ylabel(),
+        "legends": len(legends),
         "legend": [{"text": text.get_text(), "colour": _colour(handle)} for text, handle in entries],
-        "place": [float(edge) for edge in axes.get_position().bounds],
-        "shares x": [other is not axes and axes.get_shared_x_axes().joined(axes, other) for other in axes.figure.axes],
+        "place": [float(edge) for edge in (left, bottom, right - left, top - bottom)],
+        "shares x": [other is not axes and axes.get_shared_x_axes().joined(axes, other) for other in figure.axes],
     }
+
+
+NOTHING = ("None", "none", "", " ", None)  # matplotlib's ways to say: no line, no marker, no colour
+
+
+def _has_line(line) -> bool:
+    return line.get_linestyle() not in NOTHING and line.get_linewidth() > 0
 
 
 def _numbers(values) -> list[float]:
@@ -425,20 +472,24 @@ def _numbers(values) -> list[float]:
 
 
 def _colour(artist) -> list[float] | None:
-    """Red, green, blue and opacity of a line, of markers without a line, or of dots; None when there is no telling."""
+    """Red, green, blue and opacity of a line, of markers without a line (their edge when they are hollow), or of dots.
+
+    None when there is no telling.
+    """
     try:
-        if hasattr(artist, "get_color"):
-            dots_only = artist.get_linestyle() in ("None", "none", "", " ")
-            colour = artist.get_markerfacecolor() if dots_only else artist.get_color()
+        if hasattr(artist, "get_markerfacecolor"):
+            filled = str(artist.get_markerfacecolor()) not in NOTHING
+            marker = artist.get_markerfacecolor() if filled else artist.get_markeredgecolor()
+            colours = [to_rgba(artist.get_color() if _has_line(artist) else marker, artist.get_alpha())]
         else:
-            colour = artist.get_facecolor()
-            colour = colour[0] if np.ndim(colour) == 2 else colour
-        return [float(part) for part in to_rgba(colour)]
+            colours = [*to_rgba_array(artist.get_facecolor()), *to_rgba_array(artist.get_edgecolor())]
+        return [float(part) for part in next((colour for colour in colours if colour[3] > 0), colours[0])]
     except (AttributeError, ValueError, IndexError, TypeError):
         return None
 
 
 @probe("plot_history")
+@figures_closed()
 def curves_of_four_epochs(student, draw):
     """The history of four epochs."""
     history = {

@@ -21,7 +21,8 @@ FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 def is_image(found, size: int, what: str) -> None:
     """Requires a float32 tensor (3, size, size)."""
     look = "ToTensor gives channels first, as float32; `image_size` is both the height and the width."
-    require(isinstance(found, Tensor), what, f"a torch.Tensor of shape (3, {size}, {size})", found, look)
+    is_tensor = isinstance(found, Tensor) and found.kind == "tensor"
+    require(is_tensor, what, f"a torch.Tensor of shape (3, {size}, {size})", found, look)
     require(found.shape == (3, size, size), what, f"the shape (3, {size}, {size})", f"the shape {found.shape}", look)
     require(found.dtype == "torch.float32", what, "dtype torch.float32", f"dtype {found.dtype}", look)
 
@@ -74,9 +75,14 @@ def whole_passes(seen: dict, name: str, count: int) -> list[dict]:
         look = "Which data set does this loader read, and does it leave anything out or take anything twice?"
         require(sorted(one["labels"]) == list(range(count)), what, f"each of the {count} images exactly once",
                 f"{len(one['labels'])} images, {len(set(one['labels']))} of them different", look)  # fmt: skip
+        numbers = [int(first) for first, _ in one["corners"]]  # an image's first pixel is its number
         look = "An image and its label must stay together."
-        require([float(label) for label in one["labels"]] == one["images"], what, "images with their own labels",
-                "images beside other labels", look)  # fmt: skip
+        require(one["labels"] == numbers, what, "images with their own labels", "images beside other labels", look)
+        corners = [[float(number), number + 0.5] for number in numbers]
+        same(one["corners"], corners, f"{what}: first and last pixel of each image", look="A loader only brings them.")
+    attributes = [["images", "labels", "on_pass"]] * 2
+    same(seen["attributes of the sets"], attributes, "attributes of the two data sets after make_loaders",
+         look="The data sets are the caller's: load them, and leave them as they are.")  # fmt: skip
     return passes
 
 
@@ -152,6 +158,9 @@ def is_classifier(seen: dict, outputs: int, inputs: int, what: str) -> None:
     look = "A linear layer's weight has a row for each class and a column for each input; setting a number on the old " \
            "layer does not change its weight."  # fmt: skip
     require(shape == (outputs, inputs), f"{what}: shape of net.classifier.weight", f"({outputs}, {inputs})", shape, look)
+    widths, says = f"in_features={inputs}, out_features={outputs}", found["prints itself as"]
+    require(widths in says, f"{what}: net.classifier as it prints itself", f"Linear({widths}, bias=True)", says,
+            "A new layer knows its widths; one whose weight was exchanged still tells the old ones.")  # fmt: skip
 
 
 def others_unchanged(seen: dict, expected: dict, what: str) -> None:
@@ -236,8 +245,13 @@ def is_grid(found, expected: Tensor, what: str) -> None:
     look = "An image tensor has channels first, three of them; eight patches to a row, two pixels around each."
     require(isinstance(found, Tensor) and found.kind == "tensor", what, "a torch.Tensor", found, look)
     require(found.shape == expected.shape, what, f"shape {expected.shape}", f"shape {found.shape}", look)
-    require(found.dtype == expected.dtype, what, f"dtype {expected.dtype}", f"dtype {found.dtype}",
+    require(found.dtype in ("torch.float32", "torch.float64"), what, "dtype torch.float32", f"dtype {found.dtype}",
             "The values are floats from 0 to 1.")  # fmt: skip
+
+
+def same_pixels(found: Tensor, expected: Tensor, what: str, look: str) -> None:
+    """Requires the expected values, in single or double precision."""
+    same(Tensor(found.array, expected.dtype), Tensor(expected.array, expected.dtype), what, within=GRID, look=look)
 
 
 # (x − min) / (max − min) and make_grid's own formula agree to 1e-5 where the range of the weights is above 1.
@@ -250,7 +264,7 @@ def test_grid_of_colour_kernels(observed, expected):
     what = "weight_grid of a (16, 3, 5, 5) weight"
     found, right = observed.grids_of_two_layers["colour"], expected.grids_of_two_layers["colour"]
     is_grid(found, right, what)
-    same(found, right, what, within=GRID, look="All patches in their order, scaled together to [0, 1].")
+    same_pixels(found, right, what, "All patches in their order, scaled together to [0, 1].")
 
 
 @check("weight_grid", points=1)
@@ -259,7 +273,7 @@ def test_grid_of_a_deeper_layer(observed, expected):
     what = "weight_grid of a (4, 16, 3, 3) weight"
     found, right = observed.grids_of_two_layers["deeper"], expected.grids_of_two_layers["deeper"]
     is_grid(found, right, what)
-    same(found, right, what, within=GRID, look="The 16 patches of the first kernel, each in three equal channels.")
+    same_pixels(found, right, what, "The 16 patches of the first kernel, each in three equal channels.")
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -281,7 +295,7 @@ def test_device_of_a_laptop(observed, expected):
 
 
 def are_figures(found, what: str) -> None:
-    """Requires a tuple of two numbers; a tensor of one number will do, `are_floats` asks for more."""
+    """Requires a tuple of two numbers; a tensor's or numpy's will do, `are_floats` asks for more."""
     look = "Return loss and accuracy together."
     require(isinstance(found, tuple) and len(found) == 2, what, "a tuple (loss, accuracy)", found, look)
     require(all(isinstance(_number(value), float) for value in found), what, "two numbers", found, look)
@@ -290,7 +304,7 @@ def are_figures(found, what: str) -> None:
 def are_floats(found, what: str) -> None:
     """Requires a tuple of two Python floats."""
     are_figures(found, what)
-    look = "A tensor of one number becomes a Python float by `.item()`, a whole number by a division."
+    look = "A number of torch or numpy becomes a Python float by `.item()`, a whole number by a division."
     require(all(isinstance(value, float) for value in found), what, "two Python floats", found, look)
 
 
@@ -304,10 +318,10 @@ def same_figures(found, expected, what: str, look: str = "") -> None:
 
 
 def _number(value):
-    """An int, or a tensor's one number, as a float: the wrong type costs once, in the check that asks for it."""
+    """An int, numpy's number or a tensor's one, as a float: the wrong type costs once, in the check that asks for it."""
     if type(value) is int:
         return float(value)
-    return float(value.array) if isinstance(value, Tensor) and value.array.size == 1 else value
+    return float(value.array.item()) if isinstance(value, Tensor) and value.array.size == 1 else value
 
 
 def same_weights(found: dict, expected: dict, what: str, look: str) -> None:
@@ -440,38 +454,40 @@ def axes_of(seen: dict) -> list[dict]:
     return sorted(seen["axes"], key=lambda axes: (-round(axes["place"][1], 1), round(axes["place"][0], 1)))
 
 
-def curve(axes: list[dict], values: list[float]) -> tuple[int, dict] | None:
-    """The place (0 first, 1 second) of the axes that show these values, and the curve that does; None without one."""
-    for place, one in enumerate(axes):
-        for candidate in one["curves"]:
-            y = candidate["y"]
-            if len(y) == len(values) and np.allclose(y, values, rtol=1e-6, atol=1e-6):
-                return place, candidate
-    return None
+def curves_through(axes: list[dict], values: list[float]) -> list[tuple[int, dict]]:
+    """The place (0 first, 1 second) of the axes, and the curve, of each curve that shows these values."""
+    return [
+        (place, one)
+        for place, one_axes in enumerate(axes)
+        for one in one_axes["curves"]
+        if len(one["y"]) == len(values) and np.allclose(one["y"], values, rtol=1e-6, atol=1e-6)
+    ]
 
 
 CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
-def has_curves(seen: dict, history: dict) -> dict[str, tuple[int, dict]]:
-    """The four curves by their names; requires each, the losses on one pair of axes and the accuracies on the other.
+def has_curves(seen: dict, history: dict) -> dict[str, tuple[int, list[dict]]]:
+    """The place of the axes of each of the four curves and what is drawn there through its values (an outline besides).
 
-    Both accuracies may be drawn in percent: the contract says how they are kept, not how they are shown.
+    Requires each, the losses on one pair of axes and the accuracies on the other. Both accuracies may be drawn in
+    percent: the contract says how they are kept, not how they are shown.
     """
     axes = axes_of(seen)
     percent = {name: [100 * value for value in history[name]] for name in ("train_accuracy", "test_accuracy")}
-    shown = history | percent if all(curve(axes, values) for values in percent.values()) else history
-    found = {name: curve(axes, shown[name]) for name in CURVES}
-    drawn = [candidate["y"] for one in axes for candidate in one["curves"]]
+    shown = history | percent if all(curves_through(axes, values) for values in percent.values()) else history
+    found = {name: curves_through(axes, shown[name]) for name in CURVES}
+    drawn = [one["y"] for one_axes in axes for one in one_axes["curves"]]
     for name in CURVES:
-        require(found[name] is not None, f"plot_history(history): the curve of {name}", f"a curve through {history[name]}",
+        require(len(found[name]) > 0, f"plot_history(history): the curve of {name}", f"a curve through {history[name]}",
                 f"curves through {drawn}" if drawn else "no curves",
                 "Each list of the history but the seconds is one curve, its figures as they are.")  # fmt: skip
-    places = [found[name][0] for name in CURVES]
-    where = ", ".join(f"{name} on the {('first', 'second')[found[name][0]]}" for name in CURVES)
-    require(places in ([0, 0, 1, 1], [1, 1, 0, 0]), "plot_history(history): axes of the four curves",
+    places = [sorted({place for place, _ in found[name]}) for name in CURVES]
+    where = ", ".join(f"{name} on the {' and the '.join(('first', 'second')[place] for place in sorted(on))}"
+                      for name, on in zip(CURVES, places, strict=True))  # fmt: skip
+    require(places in ([[0], [0], [1], [1]], [[1], [1], [0], [0]]), "plot_history(history): axes of the four curves",
             "both losses on one pair of axes, both accuracies on the other", where)  # fmt: skip
-    return found
+    return {name: (places[0], [one for _, one in found[name]]) for name, places in zip(CURVES, places, strict=True)}
 
 
 def is_hue(colour, low: float, high: float, least: float) -> bool:
@@ -483,22 +499,22 @@ def is_hue(colour, low: float, high: float, least: float) -> bool:
 
 
 def is_red(colour) -> bool:
-    """Red as people name it: crimson, tomato, darkred and tab:red are, pink and orange are not."""
-    return is_hue(colour, -20, 20, 0.35)
+    """Red as people name it: crimson, tomato, darkred, vermillion and tab:red are, pink and orange are not."""
+    return is_hue(colour, -20, 27, 0.35)
 
 
 def is_green(colour) -> bool:
     """Green as people name it: lime, olivedrab, seagreen and tab:green are, teal and yellow are not."""
-    return is_hue(colour, 70, 170, 0.2)
+    return is_hue(colour, 65, 170, 0.2)
 
 
 def colours_tell_training_from_test(seen: dict, history: dict) -> None:
     """Requires red training curves and green test curves."""
     for name, (_, drawn) in has_curves(seen, history).items():
         right, wanted = (is_red, "red") if name.startswith("train") else (is_green, "green")
-        colour = drawn["colour"]
-        rgb = "no colour" if colour is None else f"(red, green, blue) = {tuple(round(part, 2) for part in colour[:3])}"
-        require(right(colour), f"plot_history(history): colour of {name}", wanted, rgb,
+        colours = [one["colour"] for one in drawn]
+        rgb = [f"(red, green, blue) = {tuple(round(part, 2) for part in colour[:3])}" for colour in colours if colour]
+        require(any(map(right, colours)), f"plot_history(history): colour of {name}", wanted, "; ".join(rgb) or "no colour",
                 "Training in red, test in green, on both axes.")  # fmt: skip
 
 
