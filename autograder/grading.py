@@ -171,7 +171,7 @@ class Grader:
         """
         with self._lock:
             if not self._expected:
-                recordings = self.observe(self.reference)
+                recordings = self.observe(self.reference, reference=True)
                 for recording in recordings.values():
                     for name, observation in recording.observations.items():
                         if observation.state != "returned":

@@ -133,11 +133,11 @@ def _why_missing(name: str, code: Code, notes: dict[int, str]) -> str:
 
 def _answer(probe: Probe, student: Student, seed: int) -> bytes:
     """One probe's observation, encoded: state, value or error, seconds."""
-    fresh_state(f"{seed}:{probe.name}")
+    fresh_state(probe.stream(seed))
     start = time.perf_counter()
     outcome: dict[str, Any] = {"probe": probe.name, "state": "returned"}
     try:
-        outcome["value"] = probe.ask(student, random.Random(f"{seed}:{probe.name}"))
+        outcome["value"] = probe.ask(student, random.Random(probe.stream(seed)))
     except Missing as error:
         outcome.update(state="missing", error=Error("Missing", str(error)))
     except (Exception, SystemExit, KeyboardInterrupt) as error:

@@ -117,7 +117,7 @@ class Observer:
     ):
         self.folder, self.file, self.functions, self.store = folder, file, functions, store
         self.sandbox, self.limit = sandbox, limit
-        self.probes: list[list[str]] = []
+        self.probes: list[list[str]] = []  # name, function, and beside which other it is asked of the reference alone
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._servers: list[subprocess.Popen] = []
         self._started = False
@@ -213,34 +213,41 @@ class Observer:
         seed: int = PUBLIC_SEED,
         only: str | None = None,
         *,
+        reference: bool = False,
         fresh: bool = False,
         again: bool = False,
         threads: int = 1,
     ) -> Recording:
         """Asks `code` every probe (or those about the function `only`), from the store if asked before.
 
-        Two runs need not agree: `fresh` leaves the store alone, `again` gives a second recording, kept by itself.
+        The `reference` is asked those beside them too, which give what others are compared with. Two runs need not agree:
+        `fresh` leaves the store alone, `again` gives a second recording, kept by itself.
 
         Raises:
             GraderFault: the sandbox or the workers failed; the submission was not observed.
         """
-        key = self.key(code, seed, only, again)
+        key = self.key(code, seed, only, again, reference)
         kept = None if fresh else self._load(key)
         if kept is not None:
             return kept
-        recording = self._observe(code, seed, only, threads)
+        recording = self._observe(code, seed, only, threads, reference)
         if not fresh:
             self._save(key, recording)
         return recording
 
-    def key(self, code: Code, seed: int, only: str | None, again: bool = False) -> str:
+    def key(self, code: Code, seed: int, only: str | None, again: bool = False, reference: bool = False) -> str:
         """The name a recording is kept under: a hash of everything that it depends on."""
-        parts = [self._fingerprint, _as_json(code), seed, only, self.functions, self.sandbox, self.limit, again]
+        how = [seed, only, self.functions, self.sandbox, self.limit, again, reference]
+        parts = [self._fingerprint, _as_json(code), how]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _observe(self, code: Code, seed: int, only: str | None, threads: int) -> Recording:
+    def _observe(self, code: Code, seed: int, only: str | None, threads: int, reference: bool) -> Recording:
         self._need_workers("no recording of it is kept for these probes, this seed, --limit and --sandbox")
-        waiting = [name for name, function in self._asked() if only in (None, function)]
+        waiting = [
+            name
+            for name, function, beside in self._asked()
+            if only in (None, function) and (reference or not beside)
+        ]
         observations: dict[str, Observation] = {}
         notes: tuple = ()
         cpu, left = 0.0, BUDGET * self.limit
@@ -271,7 +278,7 @@ class Observer:
 
         By function, since a student may read it, and no student may read the name of a hidden probe.
         """
-        function = dict(self.probes)
+        function = {name: function for name, function, _ in self.probes}
         spent = dict.fromkeys(function.values(), 0.0)
         for probe, seconds in [*((probe, o.seconds) for probe, o in seen.items()), (waiting[0], at_hand)]:
             spent[function[probe]] += seconds
@@ -380,7 +387,7 @@ class _Worker:
         self.ready: dict | None = None
 
     def probes(self) -> list[list[str]]:
-        """The name and the function of each probe the worker holds; waits until it has started."""
+        """Name, function and `beside` of each probe the worker holds; waits until it has started."""
         if self.ready is None:
             self.ready, _ = receive_message(self.sock)
         if "failed" in self.ready:

@@ -27,22 +27,35 @@ from autograder.recording import Error, Timing
 
 @dataclass(frozen=True)
 class Probe:
-    """One question to a submission: `ask(student, draw)` calls the student's `function` and returns plain values."""
+    """One question to a submission: `ask(student, draw)` calls the student's `function` and returns plain values.
+
+    With `beside`, the name of another probe, only the reference is asked, with that probe's draws: for answers that
+    submissions are compared with and do not give themselves.
+    """
 
     name: str
     function: str
     ask: Callable[["Student", random.Random], Any]
+    beside: str = ""
+
+    def stream(self, seed: int) -> str:
+        """What all that it draws depends on."""
+        return f"{seed}:{self.beside or self.name}"
 
 
 class Missing(Exception):
     """A function of the contract that the submission does not have, or that is still the stub."""
 
 
-def probe(function: str) -> Callable:
-    """Marks a probe of the contract's `function`. Its value goes to the judge under the probe's own name."""
+def probe(function: str, beside: str = "") -> Callable:
+    """Marks a probe of the contract's `function`. Its value goes to the judge under the probe's own name.
+
+    Args:
+        beside: another probe, for one that only the reference is asked; see `Probe`.
+    """
 
     def mark(ask: Callable) -> Callable:
-        ask.__probe__ = Probe(ask.__name__, function, ask)
+        ask.__probe__ = Probe(ask.__name__, function, ask, beside)
         return ask
 
     return mark

@@ -202,7 +202,7 @@ def _record(module: Module, cells: list[SourceCell], checks: Path) -> None:
     """Writes what the public checks need in place of answers: the recordings of the reference and of the mistakes."""
     statements, functions = source.reference_statements(cells), source.functions(cells)
     with _public_observer(module, cells) as observer:
-        expected = {True: observer.observe(choose(statements, {}, functions))}
+        expected = {True: observer.observe(choose(statements, {}, functions), reference=True)}
         known = []
         for entry in _mistakes(module, cells):
             ask = functools.partial(observer.observe, entry.code(statements, functions), only=entry.of)
@@ -305,7 +305,8 @@ def _check_recordings(module: Module, cells: list[SourceCell], again: str) -> li
     if missing:
         return missing
     with _public_observer(module, cells) as observer:
-        fresh = observer.observe(choose(source.reference_statements(cells), {}, source.functions(cells)))
+        reference = choose(source.reference_statements(cells), {}, source.functions(cells))
+        fresh = observer.observe(reference, reference=True)
     try:
         kept = load_recording(path)
         hints = {mistake.name: mistake.hint for mistake in load_known(path.with_name(RECORDINGS[1]))}

@@ -61,7 +61,7 @@ def verify(module: Module, seed: int, console: Console, **engine) -> bool:
 def _verify_reference(grader: Grader, finding: Finding) -> None:
     """The reference, observed afresh, under this seed and another, with one thread and with two."""
     for seed, threads in ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1)):
-        first = grader.expected if seed == grader.seed else grader.observe(grader.reference, seed=seed)
+        first = grader.expected if seed == grader.seed else grader.observe(grader.reference, seed=seed, reference=True)
         again = grader.observe(grader.reference, seed=seed, fresh=True, threads=threads)
         judged = judge(grader.checks, again, first)
         _right(judged, finding)

@@ -170,7 +170,7 @@ def serve(sock: socket.socket, probes: list, walls: str) -> None:
     except Exception as error:
         _say_failed(sock, error)
         return
-    send_message(sock, {"probes": [[probe.name, probe.function] for probe in probes]})
+    send_message(sock, {"probes": [[probe.name, probe.function, probe.beside] for probe in probes]})
     while (descriptors := socket.recv_fds(sock, 1, 2)[1]):
         _do_job(sock, functools.partial(perform, probes), nursery, *descriptors)
 

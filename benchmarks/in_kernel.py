@@ -52,7 +52,9 @@ def verdicts(variables: dict, exercise: str, folder: str) -> dict:
         student = Student(variables, absent)
         seeds = {True: PUBLIC_SEED, False: about["seed"]}
         observed = {
-            public: Recording({p.name: _ask(p, student, seeds[public]) for p in asked if p.function in functions})
+            public: Recording(
+                {p.name: _ask(p, student, seeds[public]) for p in asked if p.function in functions and not p.beside}
+            )
             for public, asked in probes.items()
         }
         judged = judge([check for check in checks if check.function in functions], observed, expected)
@@ -61,9 +63,9 @@ def verdicts(variables: dict, exercise: str, folder: str) -> dict:
 
 
 def _ask(probe: Probe, student: Student, seed: int) -> Observation:
-    fresh_state(f"{seed}:{probe.name}")
+    fresh_state(probe.stream(seed))
     try:
-        return Observation("returned", decode(encode(probe.ask(student, random.Random(f"{seed}:{probe.name}")))))
+        return Observation("returned", decode(encode(probe.ask(student, random.Random(probe.stream(seed))))))
     except Exception as error:
         return Observation("raised", None, plain_error(error))
 
@@ -76,7 +78,7 @@ def bare(about: dict, notebooks: list[str]) -> None:
     for path in notebooks:
         code = select(read_cells(Path(path).read_bytes()), functions)
         for public, asked in probes.items():
-            names = [probe.name for probe in asked]
+            names = [probe.name for probe in asked if not probe.beside]
             seed = PUBLIC_SEED if public else about["seed"]
             observe({"functions": functions, "probes": names, "seed": seed, "threads": 1}, code, asked, len)
 

@@ -3026,7 +3026,7 @@ def shares_one_list(net, train_loader, test_loader, criterion, optimizer, device
 _history_of_all_runs = _empty_history()
 
 
-@mistake(of="fit", caught_by="test_history_has_five_lists")
+@mistake(of="fit", caught_by="test_every_call_begins_a_new_history")
 def continues_the_last_history(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
     """The history is made outside the function, once, and a second run is appended to the first. Make a new one in each
     call."""

@@ -79,11 +79,20 @@ def seeded(draw: random.Random, build: Callable, *args, **kwargs):
     return build(*args, **kwargs)
 
 
+@contextlib.contextmanager
+def random_numbers_after(seed: int) -> Iterator[list[float]]:
+    """Seeds torch, numpy and random before the block, and puts the next number of each into the list after it."""
+    seed_all(seed)
+    numbers: list[float] = []
+    yield numbers
+    numbers += [torch.rand(()).item(), np.random.random(), random.random()]
+
+
 def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
     """The next random number of torch, numpy and random after `action()`, which began with all three seeded."""
-    seed_all(seed)
-    action()
-    return [torch.rand(()).item(), np.random.random(), random.random()]
+    with random_numbers_after(seed) as numbers:
+        action()
+    return numbers
 
 
 def favouring(net: SmallNet, label: int, by: float = 2.5) -> SmallNet:

@@ -18,6 +18,7 @@ from .networks import (
     layers,
     numbered,
     pictures,
+    random_numbers_after,
     random_state_after,
     seeded,
     settings,
@@ -35,7 +36,7 @@ from .probes_public import (
     loaders_seen,
     machine_with,
     photo,
-    with_and_without_stand_ins,
+    with_fewer_stand_ins,
 )
 
 ACCELERATOR = register()  # before any backward pass of this process
@@ -383,10 +384,15 @@ def two_epochs_of_training(student, draw):
     steps, criterion = steps_counted(optimizer), nn.NLLLoss()
     seen = {"start": state(net), "settings before": settings(optimizer), "layers before": layers(net)}
     with watched(net) as forwards:
-        seen["first"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, criterion, optimizer, CPU))
+        with random_numbers_after(5) as first:
+            seen["first"] = attempt(lambda: student.train_one_epoch(net, lesson.loader, criterion, optimizer, CPU))
         seen["after first"] = state(net)
         seen["first passes"] = copy.deepcopy(forwards)
-        seen["second"] = attempt(lambda: student.train_one_epoch(net, lesson.other_loader, nn.NLLLoss(), optimizer, CPU))
+        with random_numbers_after(6) as second:
+            seen["second"] = attempt(
+                lambda: student.train_one_epoch(net, lesson.other_loader, nn.NLLLoss(), optimizer, CPU)
+            )
+    seen["random state"] = [first, second]
     seen["passes"] = forwards
     seen["after second"] = state(net)
     seen["settings after"], seen["steps"] = settings(optimizer), len(steps)
@@ -434,18 +440,6 @@ def train_on_accelerator(student, draw):
     }
 
 
-@probe("train_one_epoch")
-def random_state_beside_training(student, draw):
-    """Random numbers drawn after an epoch, for two different states before."""
-    lesson = Lesson(draw)
-
-    def train():
-        net = lesson.copy()
-        return student.train_one_epoch(net, lesson.loader, nn.NLLLoss(), lesson.optimizer(net), CPU)
-
-    return [random_state_after(train, seed) for seed in (5, 6)]
-
-
 @probe("evaluate")
 def two_test_passes(student, draw):
     """Two sets of images for one network in training mode, with dropout and running statistics; what has changed."""
@@ -454,13 +448,14 @@ def two_test_passes(student, draw):
     net.features.norm0.bias.requires_grad_(False)
     seen = {"before": state(net), "trainable before": [p.requires_grad for p in net.parameters()]}
     seen["layers before"] = layers(net)
-    with watched(net) as forwards, torch.enable_grad():
+    with watched(net) as forwards, torch.enable_grad(), random_numbers_after(5) as first:
         seen["first"] = attempt(lambda: student.evaluate(net, lesson.loader, criterion, CPU))
         seen["first passes"] = copy.deepcopy(forwards)
         seen["gradients allowed after"] = torch.is_grad_enabled()
     net.train()
-    with torch.enable_grad():
+    with torch.enable_grad(), random_numbers_after(6) as second:
         seen["second"] = attempt(lambda: student.evaluate(net, lesson.other_loader, nn.NLLLoss(), CPU))
+    seen["random state"] = [first, second]
     seen["after"], seen["layers after"], seen["reduction after"] = state(net), layers(net), criterion.reduction
     seen["gradients after"] = [parameter.grad is not None for parameter in net.parameters()]
     seen["trainable after"] = [parameter.requires_grad for parameter in net.parameters()]
@@ -482,41 +477,36 @@ def evaluate_on_accelerator(student, draw):
     }
 
 
-@probe("evaluate")
-def random_state_beside_evaluating(student, draw):
-    """Random numbers drawn after a test pass, for two different states before."""
-    lesson = Lesson(draw)
-    return [
-        random_state_after(lambda: student.evaluate(lesson.copy(), lesson.loader, nn.NLLLoss(), CPU), seed)
-        for seed in (5, 6)
-    ]
-
-
 # Seconds that the first image of a pass takes to load: training, test, their sum and its mean all differ.
 PAUSES = {"training": [0.04, 0.14], "test": [0.08, 0.06]}
 
 
+def hidden_rehearsal(draw) -> Rehearsal:
+    return Rehearsal(draw, classes=draw.choice([5, 6, 7]), batch_size=draw.choice([3, 5]))
+
+
 @probe("fit")
 def three_epochs(student, draw):
-    """Three epochs; then two with pauses in the data, another network with the same function; then an accelerator."""
-    rehearsal = Rehearsal(draw, classes=draw.choice([5, 6, 7]), batch_size=draw.choice([3, 5]))
-    seen = with_and_without_stand_ins(rehearsal, student, 3)
-    seen["accelerator"] = rehearsal.run(student, 3, device=ACCELERATOR)
+    """Three epochs on the CPU and on an accelerator, random numbers after each; then two with pauses in the data."""
+    rehearsal = hidden_rehearsal(draw)
+    with random_numbers_after(5) as first:
+        seen = {"cpu": rehearsal.run(student, 3)}
+    with random_numbers_after(6) as second:
+        seen["accelerator"] = rehearsal.run(student, 3, device=ACCELERATOR)
     rehearsal.pauses = PAUSES
-    return seen | {"timed": rehearsal.run(student, 2)}
+    return seen | {"random state": [first, second], "timed": rehearsal.run(student, 2)}
+
+
+@probe("fit", beside="three_epochs")
+def three_epochs_for_real(student, draw):
+    """The same, without one or both of the stand-ins."""
+    return with_fewer_stand_ins(hidden_rehearsal(draw), student, 3)
 
 
 @probe("fit")
 def epochs_not_given(student, draw):
     """The number of epochs is left to its default."""
     return Rehearsal(draw, classes=3, batch_size=3).run(student)
-
-
-@probe("fit")
-def random_state_beside_fit(student, draw):
-    """Random numbers drawn after one epoch, for two different states before."""
-    rehearsal = Rehearsal(draw, classes=3, batch_size=3)
-    return [random_state_after(lambda: rehearsal.run(student, 1), seed) for seed in (5, 6)]
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------

@@ -611,7 +611,7 @@ def test_training_on_an_accelerator(observed, expected):
 def test_training_leaves_the_random_state(observed, expected):
     """The random state is left to the notebook."""
     trained(observed.two_epochs_of_training, expected.two_epochs_of_training, "first", "train_one_epoch")
-    random_state_left(observed.random_state_beside_training, "train_one_epoch")
+    random_state_left(observed.two_epochs_of_training["random state"], "train_one_epoch")
 
 
 @check("evaluate", points=1)
@@ -649,7 +649,7 @@ def test_testing_changes_nothing(observed, expected):
          look="Nothing goes backward here.")  # fmt: skip
     require(seen["gradients allowed after"] is True, "gradients after evaluate", "allowed again", "switched off for good",
             "As a context (`with …:`) the switch goes back by itself.")  # fmt: skip
-    random_state_left(observed.random_state_beside_evaluating, "evaluate")
+    random_state_left(seen["random state"], "evaluate")
 
 
 @check("evaluate", points=0.5)
@@ -670,13 +670,17 @@ def test_testing_on_an_accelerator(observed, expected):
     same(seen["devices"], right["devices"], f"{what}: devices of the weights afterwards", look=look)
 
 
+def three_epochs_on(observed, expected, which: str = "cpu") -> tuple[dict, dict]:
+    """One of the runs of `fit`, and the reference's in which the same functions were replaced as it called."""
+    run = observed.three_epochs[which]
+    return run, reference_run(run, expected.three_epochs["cpu"], expected.three_epochs_for_real)
+
 
 @check("fit", points=1)
 def test_trains_and_tests_once_an_epoch(observed, expected):
     """Each epoch trains once on the training images, then tests what was trained on the test images."""
-    run = observed.three_epochs["both"]
-    right = reference_run(run, expected.three_epochs)
-    same_columns(run, expected.three_epochs, ("train_loss", "test_loss"), "fit(…, epochs=3)")
+    run, right = three_epochs_on(observed, expected)
+    same_columns(run, right, ("train_loss", "test_loss"), "fit(…, epochs=3)")
     passes = sum(one["data"] == "training" for one in run["passes"])
     require(passes >= 3, "fit(…, epochs=3): passes over the training loader", "3", passes,
             "The loader brings the images in a new order each time; batches that are kept stay as they are.")  # fmt: skip
@@ -699,9 +703,9 @@ def test_trains_and_tests_once_an_epoch(observed, expected):
 @check("fit", points=1)
 def test_history_of_three_epochs(observed, expected):
     """Every epoch's figures are in their lists, as they came."""
-    run = observed.three_epochs["both"]
+    run, right = three_epochs_on(observed, expected)
     is_history(history_of(run), 3, "fit(…, epochs=3)")
-    same_columns(run, expected.three_epochs, FIGURES, "fit(…, epochs=3)")
+    same_columns(run, right, FIGURES, "fit(…, epochs=3)")
 
 
 @check("fit", points=0.5)
@@ -740,8 +744,8 @@ def test_seconds_are_wall_time(observed, expected):
 @check("fit", points=0.5)
 def test_every_call_begins_a_new_history(observed, expected):
     """Every call begins a new history."""
-    run, what = observed.three_epochs["timed"], "fit(…, epochs=2) after other calls of fit"
-    history, right = history_of(run), history_of(reference_run(run, expected.three_epochs))
+    run, right = three_epochs_on(observed, expected, "timed")
+    history, right, what = history_of(run), history_of(right), "fit(…, epochs=2) after other calls of fit"
     for name in FIGURES:
         look = "Lists made outside the function, or as defaults of its arguments, are the same at every call."
         same(history.get(name), right[name][:2], f"{what}: history[{name!r}]", within=FIGURE, look=look)
@@ -750,8 +754,7 @@ def test_every_call_begins_a_new_history(observed, expected):
 @check("fit", points=0.5)
 def test_fit_leaves_the_callers_things(observed, expected):
     """The optimizer, its settings and the random state are the caller's."""
-    run = observed.three_epochs["both"]
-    right = reference_run(run, expected.three_epochs)
+    run, right = three_epochs_on(observed, expected)
     is_history(history_of(run), 3, "fit(…, epochs=3)")
     for epoch, (call, wanted) in enumerate(zip(run["train_one_epoch"], right["train_one_epoch"], strict=False), 1):
         require(call["optimizer given"] is True, f"fit: the optimizer in epoch {epoch}", "the one that was given",
@@ -764,14 +767,13 @@ def test_fit_leaves_the_callers_things(observed, expected):
          look="A scheduler changes them after some epochs.")  # fmt: skip
     same(run["momentum"], right["momentum"], "momentum that the given optimizer has of each parameter", within=FIGURE,
          look="The optimizer that was given takes the steps, not another, and keeps what it remembers.")  # fmt: skip
-    random_state_left(observed.random_state_beside_fit, "fit")
+    random_state_left(observed.three_epochs["random state"], "fit")
 
 
 @check("fit", points=0.5)
 def test_fit_ends_with_the_last_weights(observed, expected):
     """The network ends with the last epoch's weights."""
-    run = observed.three_epochs["both"]
-    right = reference_run(run, expected.three_epochs)
+    run, right = three_epochs_on(observed, expected)
     history_of(run)
     look = "All epochs are trained, on the network that was given, and none of them is undone."
     same_weights(run["weights"], right["weights"], "the network's weights after fit(…, epochs=3)", look)
@@ -784,11 +786,11 @@ def test_fit_ends_with_the_last_weights(observed, expected):
 @check("fit", points=0.5)
 def test_fit_on_an_accelerator(observed, expected):
     """Works on the device that is given."""
-    run, right = observed.three_epochs["accelerator"], expected.three_epochs
+    run, right = three_epochs_on(observed, expected, "accelerator")
     what = "fit on an accelerator"
     same_columns(run, right, FIGURES, what)
     for name in ("train_one_epoch", "evaluate"):
-        for call, wanted in zip(run[name], right["accelerator"][name], strict=False):
+        for call, wanted in zip(run[name], expected.three_epochs["accelerator"][name], strict=False):
             same(call["device"], wanted["device"], f"{what}: the device passed to {name}")
             same(call["devices of the network"], wanted["devices of the network"], f"{what}: devices of the network",
                  look="The network is on the device already, and stays there.")  # fmt: skip
