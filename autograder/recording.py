@@ -21,6 +21,7 @@ from safetensors.numpy import load, save
 MAX_DEPTH = 16
 MAX_ITEMS = 20_000
 MAX_TEXT = 20_000
+NUMBERS = {int, float, bool, type(None)}  # what JSON carries as it is
 MAX_BYTES = 16 * 2**20
 
 
@@ -116,7 +117,8 @@ def _encode(value: Any, arrays: dict, depth: int) -> Any:
         }
     if isinstance(value, (list, tuple)):
         name = "tuple" if isinstance(value, tuple) else "list"
-        return {name: [_encode(item, arrays, depth - 1) for item in _some(value)]}
+        items = _some(value)
+        return {name: items if set(map(type, items)) <= NUMBERS else [_encode(item, arrays, depth - 1) for item in items]}
     if isinstance(value, Other):
         return {"other": [value.type, value.text]}
     return _encode_array(value, arrays) or {"other": [_type_name(value), _short(value)]}
@@ -198,12 +200,11 @@ def _decode(node: Any, arrays: dict, depth: int) -> Any:
     kind, body = next(iter(node.items()))
     if kind in ("list", "tuple", "dict") and len(body) > MAX_ITEMS:
         raise Malformed(f"{len(body):,} items, more than {MAX_ITEMS:,}")
-    if kind == "list":
-        return [_decode(item, arrays, depth - 1) for item in body]
-    if kind == "tuple":
-        return tuple(_decode(item, arrays, depth - 1) for item in body)
+    if kind in ("list", "tuple"):
+        items = [item if type(item) in NUMBERS else _decode(item, arrays, depth - 1) for item in body]
+        return items if kind == "list" else tuple(items)
     if kind == "dict":
-        return {_hashable(_decode(k, arrays, depth - 1)): _decode(v, arrays, depth - 1) for k, v in body}
+        return {_decoded_key(k, arrays, depth - 1): _decode(v, arrays, depth - 1) for k, v in body}
     if kind == "tensor":
         # pop: an array that a forged tree refers to a thousand times would be copied as often
         return Tensor(arrays.pop(body), str(node["dtype"]), str(node["device"]), bool(node["grad"]))
@@ -218,7 +219,10 @@ def _decode(node: Any, arrays: dict, depth: int) -> Any:
     raise Malformed(f"unknown kind {kind!r}")
 
 
-def _hashable(key: Any) -> Any:
+def _decoded_key(node: Any, arrays: dict, depth: int) -> Any:
+    if isinstance(node, str):  # nearly all are
+        return node
+    key = _decode(node, arrays, depth)
     return key if isinstance(key, (str, int, float, bool, tuple, type(None))) else repr(key)
 
 

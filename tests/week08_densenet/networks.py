@@ -161,6 +161,16 @@ def state(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
 
 
+def beside_the_classifier(net: nn.Module) -> dict:
+    """Every weight and buffer outside `net.classifier`: what they are called and look like, and all their numbers."""
+    kept = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("classifier.")}
+    return {
+        "tensors": [f"{name}: {tensor.dtype}, {list(tensor.shape)}" for name, tensor in kept.items()],
+        "sizes": [tensor.numel() for tensor in kept.values()],
+        "numbers": torch.cat([torch.zeros(0), *(tensor.detach().cpu().float().flatten() for tensor in kept.values())]),
+    }
+
+
 def layers(net: nn.Module) -> str:
     """The layers of `net` and their settings, as PyTorch prints them: momentum of batch norm, rate of dropout."""
     return str(net)

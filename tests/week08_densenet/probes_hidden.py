@@ -12,6 +12,7 @@ from autograder.recording import Error
 from .networks import (
     SmallNet,
     TiedNet,
+    beside_the_classifier,
     copied,
     favouring,
     in_order,
@@ -159,13 +160,13 @@ def counts_of_many_networks(student, draw):
 
 
 def classifier_replaced(student, net: nn.Module, *num_classes: int) -> dict:
-    """The network before and after."""
-    before, flags = state(net), {name: weight.requires_grad for name, weight in net.named_parameters()}
+    """The network afterwards, and of before what a new classifier could have been taken from."""
+    old, flags = state(net.classifier), {name: weight.requires_grad for name, weight in net.named_parameters()}
     returned = attempt(lambda: student.replace_classifier(net, *num_classes))
     after = {name: weight.requires_grad for name, weight in net.named_parameters()}
     return {
-        "before": before,
-        "after": state(net),
+        "old classifier": old,
+        "others": beside_the_classifier(net),
         "same network": returned is net,
         "returned": returned if isinstance(returned, Error) else type(returned).__name__,
         "classifier": classifier_seen(net),
