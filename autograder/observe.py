@@ -164,7 +164,7 @@ def _state(error: BaseException) -> str:
 def fresh_state(seed: str) -> None:
     """The same start for every probe: seeds from `seed`, and torch's global switches as they are after an import."""
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "little")
-    torch.manual_seed(number)
+    torch.default_generator.manual_seed(number)  # the CPU alone: torch.manual_seed asks for every other device too, slowly
     np.random.seed(number)
     random.seed(number)
     torch.set_grad_enabled(True)

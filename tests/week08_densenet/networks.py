@@ -68,7 +68,7 @@ class TiedNet(nn.Module):
 
 def seed_all(seed: int) -> None:
     """Seeds torch, numpy and random."""
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 

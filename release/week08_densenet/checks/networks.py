@@ -68,7 +68,7 @@ class TiedNet(nn.Module):
 
 def seed_all(seed: int) -> None:
     """Seeds torch, numpy and random."""
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
@@ -79,11 +79,20 @@ def seeded(draw: random.Random, build: Callable, *args, **kwargs):
     return build(*args, **kwargs)
 
 
+@contextlib.contextmanager
+def random_numbers_after(seed: int) -> Iterator[list[float]]:
+    """Seeds torch, numpy and random before the block, and puts the next number of each into the list after it."""
+    seed_all(seed)
+    numbers: list[float] = []
+    yield numbers
+    numbers += [torch.rand(()).item(), np.random.random(), random.random()]
+
+
 def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
     """The next random number of torch, numpy and random after `action()`, which began with all three seeded."""
-    seed_all(seed)
-    action()
-    return [torch.rand(()).item(), np.random.random(), random.random()]
+    with random_numbers_after(seed) as numbers:
+        action()
+    return numbers
 
 
 def favouring(net: SmallNet, label: int, by: float = 2.5) -> SmallNet:
@@ -150,6 +159,16 @@ def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
 def state(net: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of every weight and buffer of `net`."""
     return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
+
+
+def beside_the_classifier(net: nn.Module) -> dict:
+    """Every weight and buffer outside `net.classifier`: what they are called and look like, and all their numbers."""
+    kept = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("classifier.")}
+    return {
+        "tensors": [f"{name}: {tensor.dtype}, {list(tensor.shape)}" for name, tensor in kept.items()],
+        "sizes": [tensor.numel() for tensor in kept.values()],
+        "numbers": torch.cat([torch.zeros(0), *(tensor.detach().cpu().float().flatten() for tensor in kept.values())]),
+    }
 
 
 def layers(net: nn.Module) -> str:
