@@ -10,7 +10,7 @@ from pathlib import Path
 
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
-WORKERS = 2 * (os.cpu_count() or 1)  # submissions observed at once: each waits where a probe measures time
+WORKERS = 3 * (os.cpu_count() or 1)  # submissions observed at once: each waits where a probe measures time
 
 
 class CourseError(Exception):
