@@ -162,7 +162,7 @@ def _engine_options(command: argparse.ArgumentParser) -> None:
         type=int,
         default=WORKERS,
         metavar="N",
-        help="submissions observed at once (default: two a core)",
+        help="submissions observed at once (default: three a core)",
     )
 
 

@@ -1,11 +1,12 @@
 """Grading a class: `autograder grade MODULE [PATH…]`."""
 
+import functools
 import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -74,16 +75,22 @@ def grade_all(
     console: Console,
     record: Callable[[Grader, Submission, Result], None] | None = None,
 ) -> list[Result]:
-    """A result for every submission, in their order; a bar shows how far it is. For `record` see `grade_class`."""
+    """A result for every submission, in their order. For `record` see `grade_class`."""
+    results = []
+    for submission, result in zip(submissions, watched(grade_each(grader, submissions), submissions, console), strict=True):
+        results.append(result)
+        if record:
+            record(grader, submission, result)
+    return results
+
+
+def watched(results: Iterator[Result], submissions: list[Submission], console: Console) -> Iterator[Result]:
+    """The results, with a bar that shows how far it is."""
     with _progress(console) as progress:
         bar = progress.add_task("grading", total=len(submissions))
-        results = []
-        for submission, result in zip(submissions, grade_each(grader, submissions), strict=True):
-            results.append(result)
-            if record:
-                record(grader, submission, result)
+        for result in results:
+            yield result
             progress.advance(bar)
-    return results
 
 
 def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result]:
@@ -138,6 +145,7 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
         raise
     except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
+    graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
     return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
 
 
@@ -176,25 +184,32 @@ def _status(path: Path) -> str:
         return ""
 
 
-def read_results(out: Path) -> dict[str, dict]:
-    """The results that lie in `out`, those of earlier runs too, in their JSON form by student.
+def result_files(out: Path) -> dict[str, Path]:
+    """The files of the results that lie in `out`, those of earlier runs too, by student."""
+    return {path.stem: path for path in sorted((out / "results").glob("[!.]*.json"))}
+
+
+def read_result(path: Path) -> dict:
+    """A result in its JSON form.
 
     Raises:
-        CourseError: a damaged file.
+        CourseError: the file is damaged.
     """
-    found, fields = {}, json.loads(SCHEMA.read_text(encoding="utf-8"))["required"]
-    for path in sorted((out / "results").glob("[!.]*.json")):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            found[path.stem] = {field: result[field] for field in fields}
-        except (ValueError, KeyError, TypeError):
-            raise CourseError(f"{path} is damaged: delete it and grade the student again") from None
-    return found
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return {field: result[field] for field in _fields()}
+    except (ValueError, KeyError, TypeError):
+        raise CourseError(f"{path} is damaged: delete it and grade the student again") from None
+
+
+@functools.cache
+def _fields() -> list[str]:
+    return json.loads(SCHEMA.read_text(encoding="utf-8"))["required"]
 
 
 def write_grades_csv(out: Path) -> None:
     """Writes `grades.csv` from all results in `out`, those of earlier runs too."""
-    write_whole(out / "grades.csv", grades_csv(list(read_results(out).values())))
+    write_whole(out / "grades.csv", grades_csv(map(read_result, result_files(out).values())))
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,16 @@ from rich.text import Text
 
 from autograder.course import CourseError, Module
 from autograder.diagnose import KnownMistake
-from autograder.grade import changed_files, grade_all, kept_seed, read_results, write_grades_csv, write_result
+from autograder.grade import (
+    changed_files,
+    grade_each,
+    kept_seed,
+    read_result,
+    result_files,
+    watched,
+    write_grades_csv,
+    write_result,
+)
 from autograder.grading import Grader, with_hints
 from autograder.judge import NOT_GRADED, PASSED, Verdict, clean
 from autograder.observer import NotKept
@@ -35,7 +44,7 @@ class Move:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Regraded:
     """What would be written, and what stays as it is.
 
@@ -75,30 +84,37 @@ def regrade(
     Raises:
         CourseError: there are no grades yet, or the reference's own recording is not kept.
     """
-    seed, old = kept_seed(out), read_results(out)
+    seed, old = kept_seed(out), result_files(out)
     if seed is None or not old:
         raise CourseError(f"{out} holds no grades of this class: grade it first: autograder grade {module.name}")
     grader = Grader(module, seed, sandbox=sandbox, workers=0, limit=limit)
+    regraded = Regraded([], [], {}, [], 0, grader.exercises)
     try:
-        results = grade_all(grader, submissions, console)
+        for result in watched(grade_each(grader, submissions), submissions, console):
+            path = old.pop(result.student, None)
+            _take_in(result, read_result(path) if path else {}, regraded, grader, out)
     except NotKept as error:
         raise CourseError(
             f"nothing can be judged: of the reference, {error}. Probes, reference, engine or libraries have changed: "
             f"autograder grade {module.name}"
         ) from None
-    pairs = [(result, old.pop(result.student, {})) for result in results]
-    kept = {result.student: why for result, before in pairs if (why := _why_kept(result, before, out))}
-    kept |= dict.fromkeys(old if everyone else (), "there is no submission of this name")
-    judged = [(_with_old_hints(r, before, grader), before) for r, before in pairs if r.student not in kept]
-    changed = [(result, before) for result, before in judged if changed_files(result, grader.exercises, out)]
-    return Regraded(
-        changed=[result for result, _ in changed],
-        moves=[move for result, before in changed for move in _moves(result, before)],
-        kept=kept,
-        unnamed=[result.student for result, _ in judged if result.graded and result.graded.unnamed],
-        judged=len(judged),
-        exercises=grader.exercises,
-    )
+    regraded.kept.update(dict.fromkeys(old if everyone else (), "there is no submission of this name"))
+    return regraded
+
+
+def _take_in(result: Result, old: dict, regraded: Regraded, grader: Grader, out: Path) -> None:
+    """Adds what is to be said of one student. A result that does not change is let go: a class need not fit in memory."""
+    why = _why_kept(result, old, out)
+    if why:
+        regraded.kept[result.student] = why
+        return
+    regraded.judged += 1
+    result = _with_old_hints(result, old, grader)
+    if result.graded and result.graded.unnamed:
+        regraded.unnamed.append(result.student)
+    if changed_files(result, grader.exercises, out):
+        regraded.changed.append(result)
+        regraded.moves.extend(_moves(result, old))
 
 
 def write(regraded: Regraded, out: Path) -> None:

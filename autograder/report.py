@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,18 +76,23 @@ def result_json(result: Result, exercises: dict[str, list[str]]) -> str:
     return json.dumps(result.as_dict(exercises), indent=1, ensure_ascii=False) + "\n"
 
 
-def grades_csv(results: list[dict[str, Any]]) -> str:
+def grades_csv(results: Iterable[dict[str, Any]]) -> str:
     """One row for each result in its JSON form; a score that is not known is empty, never zero."""
+    rows = [_row(result) for result in results]  # no more than this of each: a class's results need not fit in memory
+    names = list(dict.fromkeys(name for _, points, _ in rows for name in points))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = list(dict.fromkeys(exercise["name"] for result in results for exercise in result["exercises"]))
     writer.writerow(["student", "status", "score", "maximum", *names, "reason"])
-    for result in results:
-        points = {exercise["name"]: number(exercise["points"]) for exercise in result["exercises"]}
-        score = "" if result["score"] is None else number(result["score"])
-        row = [plain_cell(result["student"]), result["status"], score, number(result["maximum"])]
-        writer.writerow([*row, *(points.get(name, "") for name in names), plain_cell(result["reason"])])
+    for first, points, reason in rows:
+        writer.writerow([*first, *(points.get(name, "") for name in names), reason])
     return out.getvalue()
+
+
+def _row(result: dict[str, Any]) -> tuple[list[str], dict[str, str], str]:
+    points = {exercise["name"]: number(exercise["points"]) for exercise in result["exercises"]}
+    score = "" if result["score"] is None else number(result["score"])
+    first = [plain_cell(result["student"]), result["status"], score, number(result["maximum"])]
+    return first, points, plain_cell(result["reason"])
 
 
 def plain_cell(text: str) -> str:
