@@ -8,6 +8,7 @@ from autograder.checks import check, remark, require, same
 from autograder.recording import Error, Tensor
 
 from .test_public import (
+    CPU,
     FIGURE,
     FIGURES,
     STEP,
@@ -494,7 +495,7 @@ def test_grid_leaves_the_weight(observed, expected):
 @check("pick_device", points=0.5)
 def test_cpu_where_there_is_no_accelerator(observed, expected):
     """The CPU where there is no accelerator, even if PyTorch was built for one."""
-    is_device(observed.devices_of_three_machines["cpu"], ("cpu",), "pick_device() without an accelerator",
+    is_device(observed.devices_of_three_machines["cpu"], CPU, "pick_device() without an accelerator",
               "Whether one is available now is another question than what PyTorch was built for.")  # fmt: skip
 
 
@@ -503,16 +504,16 @@ def test_accelerator_where_there_is_one(observed, expected):
     """The accelerator where there is one."""
     seen = observed.devices_of_three_machines
     look = "Ask PyTorch whether there is one; then choose it."
-    is_device(seen["cuda"], ("cuda", "cuda:0", "cpu"), "pick_device() beside an NVIDIA GPU", look)
-    is_device(seen["mps"], ("mps", "mps:0", "cpu"), "pick_device() beside an Apple GPU", look)
-    is_device(seen["cpu"], ("cpu",), "pick_device() without an accelerator", look)
+    is_device(seen["cuda"], ("cuda", "cuda:0", *CPU), "pick_device() beside an NVIDIA GPU", look)
+    is_device(seen["mps"], ("mps", "mps:0", *CPU), "pick_device() beside an Apple GPU", look)
+    is_device(seen["cpu"], CPU, "pick_device() without an accelerator", look)
     for name, what in (("cuda", "an NVIDIA GPU"), ("mps", "an Apple GPU")):
-        require(not (seen[name]["name"] == "cpu" and seen[name]["was told yes"]), f"pick_device() beside {what}",
+        require(not (seen[name]["name"] in CPU and seen[name]["was told yes"]), f"pick_device() beside {what}",
                 "that GPU, since it asked and was told that there is one", "cpu",
                 "An answer once found must not be written over by the next question.")  # fmt: skip
-    found = f"{seen['cuda']['name']} and {seen['mps']['name']}"
-    require(found != "cpu and cpu", "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
-            "the GPU, at least of the one kind", found, look)  # fmt: skip
+    found = [seen[name]["name"] for name in ("cuda", "mps")]
+    require(not set(found) <= set(CPU), "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
+            "the GPU, at least of the one kind", " and ".join(found), look)  # fmt: skip
 
 
 def trained(seen: dict, expected: dict, name: str, what: str) -> None:
@@ -602,7 +603,7 @@ def test_training_on_an_accelerator(observed, expected):
     """Trains on the device where the network is."""
     seen, right = observed.train_on_accelerator, expected.train_on_accelerator
     what = "train_one_epoch on an accelerator"
-    look = "Images and labels both come from the CPU; moving a tensor gives a new one, and nothing else is moved."
+    look = "Where these are right on the CPU, look for what is left on the wrong device, or moved from the right one."
     same_figures(seen["figures"], right["figures"], what, look)
     same(seen["devices"], right["devices"], f"{what}: devices of the weights afterwards", look=look)
     same_weights(seen["after"], right["after"], f"{what}: weights afterwards", look)
@@ -666,7 +667,7 @@ def test_testing_on_an_accelerator(observed, expected):
     """Tests on the device where the network is."""
     seen, right = observed.evaluate_on_accelerator, expected.evaluate_on_accelerator
     what = "evaluate on an accelerator"
-    look = "Images and labels both come from the CPU; moving a tensor gives a new one, and nothing else is moved."
+    look = "Where these are right on the CPU, look for what is left on the wrong device, or moved from the right one."
     same_figures(seen["figures"], right["figures"], what, look)
     same(seen["devices"], right["devices"], f"{what}: devices of the weights afterwards", look=look)
 

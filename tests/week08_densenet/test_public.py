@@ -282,6 +282,9 @@ def test_grid_of_a_deeper_layer(observed, expected):
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+CPU = ("cpu", "cpu:0")
+
+
 def is_device(seen: dict, names: tuple[str, ...], what: str, look: str) -> None:
     """Requires a torch.device of one of these names."""
     device = seen["device"]
@@ -294,7 +297,7 @@ def is_device(seen: dict, names: tuple[str, ...], what: str, look: str) -> None:
 def test_device_of_a_laptop(observed, expected):
     """Without an accelerator it is the CPU, as a torch.device."""
     look = "Ask whether there is a GPU before choosing it."
-    is_device(observed.device_of_a_laptop, ("cpu",), "pick_device() without an accelerator", look)
+    is_device(observed.device_of_a_laptop, CPU, "pick_device() without an accelerator", look)
 
 
 def are_figures(found, what: str) -> None:
