@@ -103,14 +103,16 @@ class Student:
 def _called_as(function: Callable | None, stand_in: Callable) -> Callable:
     """`stand_in` with the name of the student's `function`, called as that is: by whatever names it gave its arguments."""
     try:
-        theirs, ours = inspect.signature(function), inspect.signature(stand_in).parameters
+        theirs, parameters = inspect.signature(function), inspect.signature(stand_in).parameters.values()
     except (TypeError, ValueError):  # not there, or nothing that can be called
         return stand_in
+
+    ours = {parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
 
     @functools.wraps(function)
     def called(*args, **kwargs):
         given = theirs.bind(*args, **kwargs)
-        if given.arguments.keys() <= ours.keys():
+        if given.arguments.keys() <= ours:
             return stand_in(**given.arguments)
         return stand_in(*given.args, **given.kwargs)
 

@@ -164,6 +164,12 @@ def test_only_the_probes_of_one_function_are_asked(observer):
     assert list(observer.observe(code(), only="mean").observations) == ["means"]
 
 
+def test_only_the_reference_is_asked_what_stands_beside_a_probe(observers):
+    submission, reference = (observers[False].observe(code(), 5, "mean", reference=r).observations for r in (False, True))
+    assert list(submission) == ["long_means"] and list(reference) == ["long_means", "the_numbers_again"]
+    assert reference["the_numbers_again"].value == reference["long_means"].value == submission["long_means"].value
+
+
 def test_a_check_that_needs_what_is_not_there_gets_the_reason(observer):
     observed = Observed(observer.observe(mean("raise ValueError('no')")))
     assert observed.doubles == {"whole": 6, "fraction": 0.5}

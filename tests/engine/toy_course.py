@@ -93,6 +93,11 @@ def whole_quadruples(student, draw):
 @probe("mean")
 def long_means(student, draw):
     return student.mean([draw.randint(1, 100) for _ in range(7)] + [draw.random()])
+
+
+@probe("mean", beside="long_means")
+def the_numbers_again(student, draw):
+    return student.mean([draw.randint(1, 100) for _ in range(7)] + [draw.random()])
 '''
 
 TEST_PUBLIC = '''
