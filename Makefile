@@ -17,7 +17,7 @@ test: .venv/ready
 release: .venv/ready
 	$(BIN)/autograder release
 
-benchmark: .venv/ready  # some ten minutes; the machine must be quiet
+benchmark: .venv/ready  # half an hour; the machine must be quiet
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,benchmark]'
 	$(BIN)/python benchmarks/compare.py --write
 	$(BIN)/python benchmarks/growth.py --write

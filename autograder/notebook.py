@@ -9,6 +9,7 @@ import ast
 import json
 import re
 import symtable
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,10 +34,11 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell; `number` counts the notebook's code cells from 1."""
+    """A code cell; `number` counts the notebook's code cells from 1, `python` is the version it says that it ran on."""
 
     number: int
     source: str
+    python: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,10 @@ def read_cells(data: bytes) -> list[Cell]:
     Raises:
         Unreadable: empty, too large, not JSON, or JSON without cells.
     """
-    sources = [_source(cell) for cell in _cells(data) if cell.get("cell_type") == "code"]
-    return [Cell(number, source) for number, source in enumerate(sources, 1)]
+    notebook = _parse(data)
+    python = _python(notebook)
+    sources = [_source(cell) for cell in _cells(notebook) if cell.get("cell_type") == "code"]
+    return [Cell(number, source, python) for number, source in enumerate(sources, 1)]
 
 
 def read_contents(data: bytes) -> list[dict]:
@@ -105,7 +109,7 @@ def read_contents(data: bytes) -> list[dict]:
         Unreadable: as `read_cells`.
     """
     contents, left = [], MAX_CONTENTS
-    for cell in _cells(data)[:MAX_CELLS]:
+    for cell in _cells(_parse(data))[:MAX_CELLS]:
         fields = _fields(cell)
         fields["source"] = _cut(fields["source"], min(MAX_SOURCE, left))
         left -= _size(fields["source"])
@@ -164,8 +168,16 @@ def _shown(cell: dict) -> list[tuple[str, str]]:
     return [(kind, content) for kind, content in shown if content]
 
 
-def _cells(data: bytes) -> list[dict]:
-    notebook = _parse(data)
+def _python(notebook: dict) -> str:
+    """The Python that its metadata name, as "3.13"; nothing when they do not."""
+    metadata = notebook.get("metadata")
+    about = metadata.get("language_info") if isinstance(metadata, dict) else None
+    version = about.get("version") if isinstance(about, dict) else None
+    found = re.match(r"3\.\d{1,3}(?!\d)", version) if isinstance(version, str) else None
+    return found[0] if found else ""
+
+
+def _cells(notebook: dict) -> list[dict]:
     cells = notebook.get("cells")
     if cells is None and isinstance(notebook.get("worksheets"), list):  # format 3
         sheets = [sheet.get("cells") for sheet in notebook["worksheets"] if isinstance(sheet, dict)]
@@ -268,10 +280,18 @@ def _parse_cell(cell: Cell, notes: dict[int, str]) -> list[Statement]:
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         shown = (error.text or "").strip()[:80]
-        notes[cell.number] = f"does not run: {error.msg}{line}" + (f": {shown}" if shown else "")
+        notes[cell.number] = f"does not run: {error.msg}{line}" + (f": {shown}" if shown else "") + _newer(cell.python)
     except (RecursionError, MemoryError, ValueError) as error:
         notes[cell.number] = f"could not be read ({type(error).__name__}): it is nested too deeply"
     return []
+
+
+def _newer(python: str) -> str:
+    """What to add about a cell that cannot be read, where the notebook ran on a newer Python than this one."""
+    ours = sys.version_info[:2]
+    if not python or tuple(map(int, python.split("."))) <= ours:
+        return ""
+    return f" (the notebook ran on Python {python}, the grader runs on {ours[0]}.{ours[1]})"
 
 
 def _texts(source: str, tree: ast.Module) -> list[str]:

@@ -100,7 +100,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("module", nargs="?", default="week08_densenet")
-    parser.add_argument("--students", type=int, default=40, metavar="N", help="in the class (default: 40)")
+    parser.add_argument("--students", type=int, default=100, metavar="N", help="in the class (default: 100)")
     parser.add_argument(
         "--sample", type=int, default=10, metavar="N", help="of them for nbgrader and otter (default: 10)"
     )
@@ -290,7 +290,7 @@ def report(found: dict[str, Figures], grader: Grader, students: int) -> str:
             "kept from before. Made by `make benchmark`. *Each* is the whole run divided by its submissions. *Start* and "
             "*one more* are the line through this run and one of a fourth of the submissions. CPU is that of all "
             "processes; memory is the peak of their proportional set sizes. Where a way got fewer submissions, they are "
-            "evenly spread over the class. `grade` observes two submissions a core at once (`--workers`), since each waits "
+            "evenly spread over the class. `grade` observes three submissions a core at once (`--workers`), since each waits "
             "while `fit` is timed. nbgrader and otter run our probes and checks in the student's kernel, and no "
             "training or plot cells.",
             "",

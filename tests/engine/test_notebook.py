@@ -265,6 +265,14 @@ def test_each_cell_that_does_not_run_says_why():
     assert set(code.notes) == {1, 2, 3, 4, 5, 6} and run(code)["f"]() == 1
 
 
+@pytest.mark.parametrize(("version", "told"), [("3.99.1", True), ("3.99", True), ("3.4.0", False), ("4", False), (5, False)])
+def test_syntax_of_a_newer_python_is_told(version, told):
+    content = json.loads(notebook("def f(:", "f = 3"))
+    content["metadata"]["language_info"] = {"name": "python", "version": version}
+    note = select(read_cells(json.dumps(content).encode()), ["f"]).notes[1]
+    assert note.startswith("does not run: ") and ("ran on Python 3.99, the grader runs on 3." in note) == told
+
+
 def test_a_cell_of_more_magics_than_ipython_takes_does_not_stop_the_others(monkeypatch):
     monkeypatch.setattr("IPython.core.inputtransformer2.TRANSFORM_LOOP_LIMIT", 3)
     code = chosen("!ls\n" * 5, "def f(): return 1")
