@@ -135,11 +135,19 @@ def timing(seconds: float) -> Timing:
 
 
 class Printed(io.StringIO):
-    """Collects what is printed; `lines` counts the lines so far that have something in them."""
+    """Collects what is printed; `lines` counts the lines so far that have something in them, `ended` those that ended."""
 
     @property
     def lines(self) -> int:
-        return sum(bool(line.strip()) for line in self.getvalue().replace("\r", "\n").splitlines())
+        return _filled(self.getvalue().replace("\r", "\n"))
+
+    @property
+    def ended(self) -> int:
+        return _filled(self.getvalue().replace("\r", "\n").rpartition("\n")[0])
+
+
+def _filled(text: str) -> int:
+    return sum(bool(line.strip()) for line in text.splitlines())
 
 
 @contextlib.contextmanager

@@ -59,7 +59,11 @@ def test_everything_printed_is_seen_also_on_streams_that_were_kept():
         sys.stderr.write("three\nfour\n")
         err.write("five\n")
         logger.warning("six")
-        assert text.lines == 6
+        assert text.lines == text.ended == 6
+        print("sev", end="")
+        assert (text.lines, text.ended) == (7, 6)
+        print("en")
+        assert text.lines == text.ended == 7
     assert (sys.stdout, sys.stderr) == (out, err)
     with printed() as text:
         pass

@@ -317,7 +317,7 @@ class Rehearsal:
             elapsed = time.perf_counter() - self.start
         return seen | {
             "history": plain_history(history),
-            "lines": text.lines,
+            "lines": [text.lines, text.ended],
             "elapsed": timing(elapsed),
             "weights": state(net),
             "settings": settings(optimizer),
@@ -333,7 +333,7 @@ class Rehearsal:
         pauses = iter(self.pauses[name])
 
         def on_pass() -> None:
-            one = {"data": name, "lines": text.lines}
+            one = {"data": name, "lines": [text.lines, text.ended]}
             passes.append(one)
             if pause := next(pauses, 0.0):
                 began = time.perf_counter()

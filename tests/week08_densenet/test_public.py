@@ -420,12 +420,12 @@ def is_history(history: dict, epochs: int, what: str) -> None:
 
 
 def prints_each_epoch(run: dict, epochs: int, what: str) -> None:
-    """Requires a new line between the beginnings of two training passes, and after the last."""
+    """Requires a line that begins or ends between the beginnings of two training passes, and after the last."""
     history_of(run)
     counts = [one["lines"] for one in run["passes"] if one["data"] == "training"] + [run["lines"]]
     if len(counts) <= epochs:  # the images were kept from the first epoch: when an epoch began, there is no telling
-        counts = list(range(run["lines"] + 1))
-    ended = sum(after > before for before, after in zip(counts, counts[1:], strict=False))
+        counts = [[count] for count in range(run["lines"][0] + 1)]
+    ended = max(sum(after > before for before, after in zip(c, c[1:], strict=False)) for c in zip(*counts, strict=True))
     require(ended >= epochs, f"{what}: lines printed", "at least one line as each epoch ends",
             f"a new line after {ended} of {epochs} epochs", "The printing belongs into the loop over epochs.")  # fmt: skip
 
