@@ -68,7 +68,8 @@ def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
         found.update({name: namespace[name] for name in functions if callable(namespace.get(name))})
     namespace.update(found)
     absent = [name for name in functions if name in code.stubs or name not in found]
-    return Student(namespace, {name: _why_missing(name, code, notes) for name in absent}), notes
+    missing = {name: _why_missing(name, code, notes) for name in absent}
+    return Student(namespace, missing, run_again=lambda: run(code, functions)[0]), notes
 
 
 def _show_lines(code: Code) -> None:

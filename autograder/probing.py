@@ -76,13 +76,22 @@ def import_from(folder: Path, name: str) -> ModuleType:
 class Student:
     """The student's functions as attributes: `student.count_parameters(net)`."""
 
-    def __init__(self, namespace: dict[str, Any], missing: dict[str, str] | None = None):
-        self._namespace, self._missing = namespace, missing or {}
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        missing: dict[str, str] | None = None,
+        run_again: Callable[[], "Student"] | None = None,
+    ):
+        self._namespace, self._missing, self._run_again = namespace, missing or {}, run_again
 
     def __getattr__(self, name: str) -> Any:
         if name in self._missing:
             raise Missing(self._missing[name])
         return self._namespace[name]
+
+    def afresh(self) -> "Student":
+        """The functions after all the cells ran once more, for what they looked at as they ran."""
+        return self._run_again() if self._run_again else self
 
     @contextlib.contextmanager
     def replaced(self, **stand_ins: Callable) -> Iterator[None]:

@@ -579,6 +579,15 @@ def device_by_imported_questions():
     return torch.device("mps") if has_mps() else torch.device("cpu")
 
 
+HAS_GPU = torch.cuda.is_available()
+
+
+@alternative(of="pick_device")
+def device_of_a_constant():
+    """The question was asked as the cell ran."""
+    return torch.device("cuda" if HAS_GPU else "cpu")
+
+
 @alternative(of="pick_device")
 def device_that_is_tried():
     kind = torch.accelerator.current_accelerator()

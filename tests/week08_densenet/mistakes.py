@@ -6,6 +6,7 @@ global names (undefined in this file, hence the line above): what answers is the
 """
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -272,6 +273,29 @@ def jitters_the_colours(image_size: int = 224):
     return transforms.Compose([_square(image_size), transforms.ColorJitter(0.2, 0.2, 0.2), transforms.ToTensor()])
 
 
+@mistake(of="make_transform", caught_by="test_values_are_the_photos")
+def mirrors_every_image(image_size: int = 224):
+    """Every image comes out mirrored: a flip was left in with a probability of 1. The picture should be the photo's own."""
+    return transforms.Compose([_square(image_size), transforms.RandomHorizontalFlip(p=1.0), transforms.ToTensor()])
+
+
+_transforms_made: dict[tuple[int, int], torch.Tensor] = {}
+
+
+@mistake(of="make_transform", caught_by="test_transform_is_not_random")
+def remembers_photos_by_their_size(image_size: int = 224):
+    """Results are kept and given again for the next photo of the same size, which is another photo. Two photos can be
+    alike in everything but their pixels."""
+
+    def transform(image):
+        key = (image_size, *image.size)
+        if key not in _transforms_made:
+            _transforms_made[key] = transforms.ToTensor()(_square(image_size)(image))
+        return _transforms_made[key]
+
+    return transform
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # make_loaders
 
@@ -448,6 +472,26 @@ def flips_the_training_batches(train_set, test_set, batch_size: int = 32):
         return images.flip(-1), labels
 
     return _loader(train_set, batch_size, shuffle=True, collate_fn=mirrored), _loader(test_set, batch_size)
+
+
+_loaders_made: dict[int, tuple[DataLoader, DataLoader]] = {}
+
+
+@mistake(of="make_loaders", caught_by="test_batch_size_by_default")
+def keeps_loaders_from_before(train_set, test_set, batch_size: int = 32):
+    """The loaders are kept outside the function, and a second call gets those of the first, with its data sets. Make new
+    ones in each call."""
+    if batch_size not in _loaders_made:
+        _loaders_made[batch_size] = _loader(train_set, batch_size, shuffle=True), _loader(test_set, batch_size)
+    return _loaders_made[batch_size]
+
+
+@mistake(of="make_loaders", caught_by="test_batch_size_by_default")
+def takes_no_more_than_the_test_images(train_set, test_set, batch_size: int = 32):
+    """Batches are never larger than the test set, in training either. Each loader's batch size is the one asked for; a
+    set that is smaller makes one smaller batch."""
+    size = min(batch_size, len(test_set))
+    return _loader(train_set, size, shuffle=True), _loader(test_set, size)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -746,8 +790,8 @@ def has_another_default_number_of_classes(net, num_classes: int = 1000):
 
 @mistake(of="replace_classifier", caught_by="test_same_network_comes_back")
 def builds_a_new_network(net, num_classes: int = 10):
-    """A new DenseNet-121 is built and the given network is left behind, with all that it has learned. Change the
-    network in the argument."""
+    """Another network is returned (a new DenseNet-121, or one that another cell left behind), and the given one is not
+    changed, with all that it has learned. Change the network in the argument."""
     return models.densenet121(num_classes=num_classes)
 
 
@@ -919,6 +963,15 @@ def cuts_the_weight_to_size(net, num_classes: int = 10):
     return net
 
 
+@mistake(of="replace_classifier", caught_by="test_classifier_on_the_networks_device")
+def moves_the_network_for_the_classifier(net, num_classes: int = 10):
+    """The whole network was moved to the CPU, where the new layer is. It is to stay on its device, and the new layer to
+    join it there."""
+    net.cpu()
+    net.classifier = nn.Linear(net.classifier.in_features, num_classes)
+    return net
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # snapshot_weights
 
@@ -933,8 +986,8 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
 
 @mistake(of="snapshot_weights", caught_by="test_snapshot_outlives_a_step")
 def keeps_the_data(net, names):
-    """`.data` is no copy: it is the same memory under another name, so the "before" picture changes with the training
-    and every difference is zero. On a GPU it also stays there."""
+    """What was kept is the weight's own memory under another name (`.data`, `.detach()` and, on the CPU, `.cpu()` copy
+    nothing), so the "before" picture changes with the training and every difference is zero."""
     weights = _named(net)
     return {name: weights[name].data for name in names}
 
@@ -996,8 +1049,8 @@ def moves_the_network_to_the_cpu(net, names):
 
 @mistake(of="snapshot_weights", caught_by="test_snapshots_are_detached")
 def detaches_the_network_in_place(net, names):
-    """The underscore in `detach_` means "in place": the network's own parameters no longer require gradients, and
-    these layers are not trained any more."""
+    """The network's own parameters no longer require gradients, and these layers are not trained any more: an underscore,
+    as in `detach_` or `requires_grad_`, means "in place"."""
     weights = _named(net)
     return {name: weights[name].detach_().cpu().clone() for name in names}
 
@@ -1082,6 +1135,16 @@ def shares_one_dictionary(net, names, snapshot={}):  # noqa: B006
     return snapshot
 
 
+@mistake(of="snapshot_weights", caught_by="test_snapshots_are_detached")
+def thaws_what_it_copies(net, names):
+    """The network is frozen for the copying and thawed after it, all of it: what was frozen before now learns. Copying
+    needs neither."""
+    net.requires_grad_(False)
+    copies = {name: _copied(weight) for name, weight in _named(net).items() if name in names}
+    net.requires_grad_(True)
+    return {name: copies[name] for name in names}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # weight_difference
 
@@ -1103,8 +1166,8 @@ def subtracts_in_place(before, after):
 
 @mistake(of="weight_difference", caught_by="test_difference_leaves_its_arguments")
 def negates_after_in_place(before, after):
-    """A method with an underscore at its end works in place: the weights in `after` are overwritten. Both arguments
-    should stay as they were."""
+    """The weights in `after` are overwritten: a method with an underscore at its end works in place, and `out=` names what
+    is written into. Both arguments should stay as they were."""
     return {name: after[name].neg_().add_(before[name]) for name in before}
 
 
@@ -1217,6 +1280,22 @@ def writes_into_after(before, after):
     for name in before:
         after[name] = before[name] - after[name]
     return after
+
+
+@mistake(of="weight_difference", caught_by="test_difference_of_any_names")
+def drops_axes_of_one(before, after):
+    """The difference has lost its axes of length 1. A kernel of 1 × 1 pixels has four axes like every other; the shape
+    stays as it is."""
+    return {name: (before[name] - after[name]).squeeze() for name in before}
+
+
+@mistake(of="weight_difference", caught_by="test_difference_of_any_names")
+def adds_to_the_last_difference(before, after, difference={}):  # noqa: B006
+    """The dictionary of the result is a default value and so the same at every call: the names of earlier calls stay in
+    it. Make a new one inside."""
+    for name in before:
+        difference[name] = before[name] - after[name]
+    return difference
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1444,14 +1523,20 @@ def expects_64_kernels(weight):
     return _kernel_grid(rows.flatten(0, 1))
 
 
+@mistake(of="weight_grid", caught_by="test_grids_of_any_number")
+def shows_no_more_than_64(weight):
+    """The picture ends after 64 patches. DenseNet-121's first layer has as many kernels; other layers have more."""
+    return _kernel_grid(_patches(weight)[:64])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # pick_device
 
 
 @mistake(of="pick_device", caught_by="test_device_of_a_laptop")
 def always_takes_cuda():
-    """The GPU is chosen without asking whether there is one (or the question is never put, because the brackets after
-    `is_available` are missing). On a laptop the first tensor then fails."""
+    """The GPU is chosen without asking whether there is one (or the brackets after `is_available` are missing, or the
+    question was what PyTorch was built for). On a laptop the first tensor then fails."""
     return torch.device("cuda")
 
 
@@ -1503,8 +1588,8 @@ def takes_the_second_gpu():
 
 @mistake(of="pick_device", caught_by="test_accelerator_where_there_is_one")
 def overwrites_the_gpu():
-    """Two questions are asked one after the other, and the answer to the second writes over what the first one found. The
-    second should be asked only when the first was answered with no."""
+    """PyTorch said that there is a GPU, and the CPU was chosen all the same. Often the answer to a second question writes
+    over what the first one found: it should be asked only when that was answered with no."""
     if torch.cuda.is_available():
         device = torch.device("cuda")
     if torch.backends.mps.is_available():  # noqa: SIM108
@@ -1609,8 +1694,8 @@ def clears_the_gradients_once(net, loader, criterion, optimizer, device):
 
 @mistake(of="train_one_epoch", caught_by="test_weights_after_an_epoch")
 def clears_the_gradients_too_late(net, loader, criterion, optimizer, device):
-    """The gradients are cleared between the backward pass, which computes them, and the step, which uses them. The step
-    finds none, and the network learns nothing."""
+    """The step finds no gradients, and the network learns nothing: they are cleared after the backward pass that computes
+    them, or the step comes before it. Look at the order of the lines."""
     net.train()
 
     def step(loss):
@@ -1623,8 +1708,8 @@ def clears_the_gradients_too_late(net, loader, criterion, optimizer, device):
 
 @mistake(of="train_one_epoch", caught_by="test_weights_after_an_epoch")
 def never_steps(net, loader, criterion, optimizer, device):
-    """The gradients are computed and nothing is done with them: the optimizer never makes a step, and the weights stay
-    as they were."""
+    """The gradients are computed and nothing is done with them: the optimizer that was given never makes a step, and the
+    weights stay as they were."""
     net.train()
 
     def step(loss):
@@ -2081,8 +2166,8 @@ def leaves_training_labels_behind(net, loader, criterion, optimizer, device):
 
 @mistake(of="train_one_epoch", caught_by="test_training_on_an_accelerator")
 def discards_the_moved_images(net, loader, criterion, optimizer, device):
-    """`.to(device)` does not move a tensor, it returns one that is there; the result was thrown away. A network is
-    moved in place, a tensor is not."""
+    """The images never get to the device that is given. `.to(device)` does not move a tensor, it returns one that is there;
+    the result was thrown away, or another device than the argument's was named."""
     net.train()
 
     def batches():
@@ -2185,6 +2270,20 @@ def returns_numbers_of_numpy(net, loader, criterion, optimizer, device):
     into floats at the end."""
     loss, accuracy = _figures(_trained(net, loader, criterion, optimizer, device))
     return np.float32(loss), np.float32(accuracy)
+
+
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def keeps_the_last_batchs_right_answers(net, loader, criterion, optimizer, device):
+    """The right answers of each batch replace those of the one before, so only the last batch's count. They are to be
+    added up: look for `=` where `+=` belongs."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return _figures(seen)[0], seen[-1][1] / _images(seen)
+
+
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
+def stops_after_ten_batches(net, loader, criterion, optimizer, device):
+    """The loop ends after some batches: a `break` was left from trying things out."""
+    return _figures(_trained(net, itertools.islice(loader, 10), criterion, optimizer, device))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2547,6 +2646,20 @@ def returns_test_figures_of_numpy(net, loader, criterion, device):
     return np.float32(loss), np.float32(accuracy)
 
 
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def keeps_the_last_test_batchs_right_answers(net, loader, criterion, device):
+    """The right answers of each batch replace those of the one before, so only the last batch's count. They are to be
+    added up: look for `=` where `+=` belongs."""
+    seen = _tested(net, loader, criterion, device)
+    return _figures(seen)[0], seen[-1][1] / _images(seen)
+
+
+@mistake(of="evaluate", caught_by="test_second_test_pass_begins_anew")
+def stops_after_ten_test_batches(net, loader, criterion, device):
+    """The loop ends after some batches: a `break` was left from trying things out."""
+    return _figures(_tested(net, itertools.islice(loader, 10), criterion, device))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # fit
 
@@ -2805,8 +2918,8 @@ def tests_after_the_last_epoch_only(net, train_loader, test_loader, criterion, o
 
 @mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
 def trains_a_copy(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
-    """A copy of the network is given to the training, while the optimizer holds the weights of the original: the copy
-    gets gradients and the original is never moved. Train the network itself."""
+    """Another network is trained (a copy, or one that another cell left behind), while the optimizer holds the weights of
+    the one that was given, which is never moved. Train the network in the argument."""
     history, twin = _empty_history(), copy.deepcopy(net)
     for _ in range(epochs):
         start = time.time()
@@ -2870,7 +2983,8 @@ def times_the_training_only(net, train_loader, test_loader, criterion, optimizer
 
 @mistake(of="fit", caught_by="test_seconds_are_wall_time")
 def measures_minutes(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
-    """The times were divided by 60 and are minutes. Seconds are asked for, as the name in the history says."""
+    """The times are far too small: they were divided by 60, or are the processor's, which does not count waiting. Seconds
+    on the wall clock are asked for."""
     history = _empty_history()
     for _ in range(epochs):
         start = time.time()
@@ -2992,7 +3106,7 @@ def shortens_the_keys(net, train_loader, test_loader, criterion, optimizer, devi
 
 @mistake(of="fit", caught_by="test_history_has_five_lists")
 def forgets_the_seconds(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
-    """The time of the epochs is missing from the history."""
+    """The time of the epochs is missing from the history, or stands there under another name than `seconds`."""
     history = _empty_history()
     for _ in range(epochs):
         train = train_one_epoch(net, train_loader, criterion, optimizer, device)
@@ -3199,6 +3313,43 @@ def stops_when_it_is_good(net, train_loader, test_loader, criterion, optimizer, 
         _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
         if train[1] > 0.95:
             break
+    return history
+
+
+@mistake(of="fit", caught_by="test_fit_leaves_the_callers_things")
+def starts_each_epoch_with_the_old_momentum(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The optimizer's state is put back at each epoch to what it was at first, and what it learned since is lost. Leave
+    it alone between the epochs."""
+    history, state = _empty_history(), copy.deepcopy(optimizer.state_dict())
+    for _ in range(epochs):
+        start = time.time()
+        optimizer.load_state_dict(copy.deepcopy(state))
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_fit_on_an_accelerator")
+def takes_the_network_home(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """After the last epoch the network is moved to the CPU. It is the caller's, who goes on with it on its device."""
+    history = _empty_history()
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    net.cpu()
+    return history
+
+
+@mistake(of="fit", caught_by="test_fit_ends_with_the_last_weights")
+def freezes_the_network_in_the_end(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """After the last epoch all parameters are frozen. The network is the caller's, who may train it further."""
+    history = _empty_history()
+    for _ in range(epochs):
+        start = time.time()
+        train = train_one_epoch(net, train_loader, criterion, optimizer, device)
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    net.requires_grad_(False)
     return history
 
 
@@ -3510,4 +3661,35 @@ def gives_the_figure_one_legend(history):
     for one in axes:
         one.get_legend().remove()
     figure.legend(*axes[0].get_legend_handles_labels())
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_figure_with_two_axes")
+def returns_the_current_figure_after_showing(history):
+    """The figure that is returned is empty: `plt.show` ends the one that was drawn, and the current figure is then a new
+    one. Keep the figure in a name of your own."""
+    _both(plt.subplots(1, 2)[1], history)
+    plt.show()
+    return plt.gcf()
+
+
+@mistake(of="plot_history", caught_by="test_legend_on_each")
+def names_the_quantities_in_the_legend(history):
+    """The legend says "loss" and "accuracy" beside the two curves, but both show one quantity: one is of the training, the
+    other of the test."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    for one in axes:
+        one.legend(["loss", "accuracy"])
+    return figure
+
+
+@mistake(of="plot_history", caught_by="test_legend_on_each")
+def gives_the_legend_a_word(history):
+    """The entries of the legend are single letters: `legend` was given a word, takes a list of labels, and read its
+    letters."""
+    figure, axes = plt.subplots(1, 2)
+    _both(axes, history)
+    for one in axes:
+        one.legend("train")
     return figure

@@ -4,6 +4,7 @@ import copy
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from autograder.device import count_synchronisations, register
 from autograder.probing import attempt, probe
@@ -66,7 +67,8 @@ def photos_of_many_sizes(student, draw):
 def one_photo_again_and_again(student, draw):
     """The same photo six times through one transform, and two photos in turn."""
     transform = student.make_transform(24)
-    image, other = photo(draw, 30, 22), photo(draw, 19, 28)
+    student.make_transform(40)
+    image, other = photo(draw, 30, 22), photo(draw, 30, 22)
     return {
         "again": [attempt(lambda: transform(image.copy())) for _ in range(6)],
         "other": attempt(lambda: transform(other.copy())),
@@ -86,8 +88,8 @@ def loaders_of_odd_sizes(student, draw):
 
 @probe("make_loaders")
 def loaders_without_a_batch_size(student, draw):
-    """No batch size given."""
-    return loaders_seen(student, 70, 40, epochs=1)
+    """No batch size given, and again for other sets, of which the one is smaller than a batch."""
+    return {"first": loaders_seen(student, 70, 40, epochs=1), "again": loaders_seen(student, 50, 10, epochs=1)}
 
 
 @probe("make_loaders")
@@ -224,6 +226,7 @@ LECTURE_NAMES = ("features.conv0.weight", "features.denseblock1.denselayer1.conv
 def snapshots_through_a_training(student, draw):
     """Snapshots of a small DenseNet before and after its weights change, and after a copy was changed."""
     net = seeded(draw, tiny_densenet, classes=7, start=draw.choice([4, 6, 10]))
+    net.features.norm5.weight.requires_grad_(False)
     first = student.snapshot_weights(net, LECTURE_NAMES)
     trainable = [parameter.requires_grad for parameter in net.parameters()]
     made = copied(first)
@@ -286,7 +289,7 @@ def differences_of_any_names(student, draw):
     """Names in different orders, weights of one shape under different names, one that has not changed."""
     rows, columns = draw.randint(2, 5), draw.randint(6, 9)
     before = {name: torch.randn(rows, columns) for name in ("b.weight", "a.weight", "c.weight")}
-    before |= {"kernel": torch.randn(rows, 3, 2, 5), "still": torch.randn(columns)}
+    before |= {"kernel": torch.randn(rows, 3, 2, 5), "1 x 1": torch.randn(rows, 3, 1, 1), "still": torch.randn(columns)}
     after = {name: before[name] + torch.randn(before[name].shape) for name in sorted(before)}
     after["still"] = before["still"].clone()
     given = copy.deepcopy(before), copy.deepcopy(after)
@@ -294,6 +297,7 @@ def differences_of_any_names(student, draw):
         "given": given,
         "difference": attempt(lambda: student.weight_difference(before, after)),
         "same order": attempt(lambda: student.weight_difference(*map(_sorted, given))),
+        "other names": attempt(lambda: student.weight_difference({"d.bias": torch.ones(3)}, {"d.bias": torch.zeros(3)})),
         "arguments after": (before, after),
     }
 
@@ -313,6 +317,7 @@ def grids_of_many_layers(student, draw):
         "1 x 1": torch.randn(6, channels + 8, 1, 1),
         "three kernels": torch.randn(3, few + 5, 3, 3),
         "two channels": torch.randn(few, 2, 3, 4),
+        "many": torch.randn(2, 60 + many, 2, 1),
     }
     layers["deeper"][1:] *= 3
     layers["1 x 1"][1:] *= 3
@@ -331,6 +336,8 @@ def devices_of_three_machines(student, draw):
     for name, accelerator in {"cpu": None, "cuda": "cuda", "mps": "mps"}.items():
         with machine_with(accelerator) as yes:
             device = attempt(student.pick_device)
+            if accelerator and not yes:  # it may have asked before, as its cell ran: then let it run on this machine
+                device = attempt(lambda: student.afresh().pick_device())
         seen[name] = {"device": device, "name": str(device), "was told yes": len(yes) > 0}
     return seen
 
@@ -361,6 +368,11 @@ class Lesson:
         self.loader = in_order(seeded(draw, pictures, [*labels, self.label], height=5, width=9), self.batch_size)
         other = [*labels[: self.batch_size], self.classes - 1]
         self.other_loader = in_order(seeded(draw, pictures, other), self.batch_size)
+        self.more = seeded(draw, pictures, [*labels, *labels, *labels, self.classes - 1])
+
+    def in_pairs(self) -> DataLoader:
+        """More than ten batches, the last a single image."""
+        return in_order(self.more, 2)
 
     def copy(self, device=CPU) -> SmallNet:
         return copy.deepcopy(self.net).to(device)
@@ -405,14 +417,15 @@ def two_epochs_of_training(student, draw):
 
 @probe("train_one_epoch")
 def training_of_a_frozen_network(student, draw):
-    """A network with dropout whose convolution is frozen, with one batch of training images."""
+    """A network with dropout whose convolution is frozen, and a dozen batches."""
     lesson = Lesson(draw, dropout=0.5)
+    loader = lesson.in_pairs()
     net = lesson.copy()
     net.features.conv0.weight.requires_grad_(False)
     optimizer = lesson.optimizer(net)
     before = state(net)
     with watched(net.eval()) as forwards:
-        figures = attempt(lambda: student.train_one_epoch(net, lesson.loader, nn.NLLLoss(), optimizer, CPU))
+        figures = attempt(lambda: student.train_one_epoch(net, loader, nn.NLLLoss(), optimizer, CPU))
     after = state(net)
     return {
         "figures": figures,
@@ -455,7 +468,7 @@ def two_test_passes(student, draw):
         seen["gradients allowed after"] = torch.is_grad_enabled()
     net.train()
     with torch.enable_grad(), random_numbers_after(6) as second:
-        seen["second"] = attempt(lambda: student.evaluate(net, lesson.other_loader, nn.NLLLoss(), CPU))
+        seen["second"] = attempt(lambda: student.evaluate(net, lesson.in_pairs(), nn.NLLLoss(), CPU))
     seen["random state"] = [first, second]
     seen["after"], seen["layers after"], seen["reduction after"] = state(net), layers(net), criterion.reduction
     seen["gradients after"] = [parameter.grad is not None for parameter in net.parameters()]
@@ -516,14 +529,14 @@ def epochs_not_given(student, draw):
 def history_of(draw, epochs: int) -> dict[str, list[float]]:
     """A history of drawn figures, as `fit` returns it, with a list of another kind beside them."""
     names = ("test_accuracy", "seconds", "train_loss", "learning_rate", "test_loss", "train_accuracy")
-    return {name: [round(draw.uniform(0.1, 0.9) + ("loss" in name), 4) for _ in range(epochs)] for name in names}
+    return {name: [round(draw.uniform(0.1, 0.9) + 1.55 * ("loss" in name), 4) for _ in range(epochs)] for name in names}
 
 
 @probe("plot_history")
 @figures_closed()
 def curves_of_two_histories(student, draw):
-    """A history of seven epochs with one list more, its lists in another order, then one of three; both left open."""
-    return {name: _drawn(student, history_of(draw, epochs)) for name, epochs in {"seven": 7, "three": 3}.items()}
+    """A history of twelve epochs with one list more, its lists in another order, then one of three; both left open."""
+    return {name: _drawn(student, history_of(draw, epochs)) for name, epochs in {"twelve": 12, "three": 3}.items()}
 
 
 def _drawn(student, history: dict) -> dict:

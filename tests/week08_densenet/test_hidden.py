@@ -22,11 +22,9 @@ from .test_public import (
     is_classifier,
     is_count,
     is_device,
-    is_green,
     is_grid,
     is_history,
     is_image,
-    is_red,
     is_resized,
     is_snapshot,
     loader_of,
@@ -147,10 +145,15 @@ def test_last_batch_is_kept(observed, expected):
 @check("make_loaders", points=0.5)
 def test_batch_size_by_default(observed, expected):
     """Thirty-two images a batch when nothing is said."""
+    seen = observed.loaders_without_a_batch_size
+    look = "The default stands in the function's first line, and is for both loaders."
     for name, sizes in (("training", [32, 32, 6]), ("test", [32, 8])):
-        found = [one["sizes"] for one in loader_of(observed.loaders_without_a_batch_size, name)]
-        same(found, [sizes], f"batch sizes of the {name} loader when no batch size is given",
-             look="The default stands in the function's first line, and is for both loaders.")  # fmt: skip
+        found = [one["sizes"] for one in loader_of(seen["first"], name)]
+        same(found, [sizes], f"batch sizes of the {name} loader when no batch size is given", look=look)
+    look = "Each call makes loaders of its own; a set smaller than a batch makes one batch, and the other keeps its size."
+    for name, sizes in (("training", [32, 18]), ("test", [10])):
+        found = [one["sizes"] for one in loader_of(seen["again"], name)]
+        same(found, [sizes], f"batch sizes of the {name} loader at a second call, with 50 and 10 images", look=look)
 
 
 @check("make_loaders", points=0.5)
@@ -417,7 +420,10 @@ def test_difference_leaves_its_arguments(observed, expected):
 def test_difference_of_any_names(observed, expected):
     """The same names and shapes, whatever they are."""
     found, right = observed.differences_of_any_names["same order"], expected.differences_of_any_names["same order"]
-    same(found, right, "weight_difference of two snapshots of five weights, one of them unchanged", within=1e-6)
+    same(found, right, "weight_difference of two snapshots of six weights, one of them unchanged", within=1e-6)
+    found, right = observed.differences_of_any_names["other names"], expected.differences_of_any_names["other names"]
+    same(found, right, "weight_difference called again with another name", within=1e-6,
+         look="Each call makes a dictionary of its own.")  # fmt: skip
 
 
 def patch_places(given: Tensor, grid: Tensor) -> np.ndarray:
@@ -465,6 +471,7 @@ def test_grids_of_any_number(observed, expected):
     look = "Rows of eight, the last perhaps shorter; the second axis of the weight tells colour from the rest."
     same_patches(observed, expected, "few colour", look)
     same_patches(observed, expected, "three kernels", look)
+    same_patches(observed, expected, "many", look)
 
 
 @check("weight_grid", points=0.5)
@@ -510,7 +517,7 @@ def test_accelerator_where_there_is_one(observed, expected):
     for name, what in (("cuda", "an NVIDIA GPU"), ("mps", "an Apple GPU")):
         require(not (seen[name]["name"] in CPU and seen[name]["was told yes"]), f"pick_device() beside {what}",
                 "that GPU, since it asked and was told that there is one", "cpu",
-                "An answer once found must not be written over by the next question.")  # fmt: skip
+                "What was answered is not what is chosen: look at the conditions, and at what each writes over.")  # fmt: skip
     found = [seen[name]["name"] for name in ("cuda", "mps")]
     require(not set(found) <= set(CPU), "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
             "the GPU, at least of the one kind", " and ".join(found), look)  # fmt: skip
@@ -779,6 +786,7 @@ def test_fit_ends_with_the_last_weights(observed, expected):
     history_of(run)
     look = "All epochs are trained, on the network that was given, and none of them is undone."
     same_weights(run["weights"], right["weights"], "the network's weights after fit(…, epochs=3)", look)
+    same(run["trainable"], right["trainable"], "requires_grad of the parameters after fit(…, epochs=3)")
     long = observed.epochs_not_given
     if isinstance(long["history"], dict) and long["train_one_epoch"]:  # of a training for real there is no reference
         weights = expected.epochs_not_given["weights"]
@@ -791,6 +799,9 @@ def test_fit_on_an_accelerator(observed, expected):
     run, right = three_epochs_on(observed, expected, "accelerator")
     what = "fit on an accelerator"
     same_columns(run, right, FIGURES, what)
+    devices = expected.three_epochs["accelerator"]["devices of the network"]
+    same(run["devices of the network"], devices, f"{what}: devices of the network afterwards",
+         look="The network is the caller's, and stays where it is.")  # fmt: skip
     for name in ("train_one_epoch", "evaluate"):
         for call, wanted in zip(run[name], expected.three_epochs["accelerator"][name], strict=False):
             same(call["device"], wanted["device"], f"{what}: the device passed to {name}")
@@ -801,7 +812,7 @@ def test_fit_on_an_accelerator(observed, expected):
 # --- plots ------------------------------------------------------------------------------------------------------------
 
 
-def drawn(observed, expected, name: str = "seven") -> tuple[dict, dict]:
+def drawn(observed, expected, name: str = "twelve") -> tuple[dict, dict]:
     """The figure seen and the history that was given; requires that it was drawn."""
     seen = observed.curves_of_two_histories[name]["figure"]
     require(not isinstance(seen, Error), "plot_history(history)", "a matplotlib Figure", seen)
@@ -811,7 +822,7 @@ def drawn(observed, expected, name: str = "seven") -> tuple[dict, dict]:
 @check("plot_history", points=1.5)
 def test_epochs_count_from_one(observed, expected):
     """The curves stand over the epochs, counted from 1."""
-    for name in ("seven", "three"):
+    for name in ("twelve", "three"):
         seen, history = drawn(observed, expected, name)
         for curve, (_, found) in has_curves(seen, history).items():
             epochs = [float(epoch) for epoch in range(1, len(history[curve]) + 1)]
@@ -823,7 +834,7 @@ def test_epochs_count_from_one(observed, expected):
 @check("plot_history", points=0.5)
 def test_curves_of_any_history(observed, expected):
     """Any number of epochs, all of each curve to be seen, and nothing of other lists or other histories."""
-    for name in ("seven", "three"):
+    for name in ("twelve", "three"):
         seen, history = drawn(observed, expected, name)
         for curve, (place, found) in has_curves(seen, history).items():
             for one in found:
@@ -832,7 +843,7 @@ def test_curves_of_any_history(observed, expected):
         for other in history.keys() - FIGURES:
             require(history[other] not in curves, "plot_history(history): the curves", "losses and accuracies only",
                     f"also {other!r}", "What has another unit makes the curves beside it flat.")  # fmt: skip
-    _, before = drawn(observed, expected, "seven")
+    _, before = drawn(observed, expected, "twelve")
     again = sum(before[name] in curves for name in FIGURES)
     require(again == 0, "plot_history(history), called a second time with another history", "its four curves alone",
             f"also {again} of the first call", "Each call makes a figure of its own.")  # fmt: skip
@@ -893,9 +904,16 @@ def _words(text: str) -> set[str]:
 
 def contradicts(label: str, direction: str, quantity: str) -> bool:
     """Whether a label says in English that something else is drawn; other words and languages are the student's own."""
-    named = _words(label) & {"loss", "accuracy", "epoch", "epochs"}
-    wanted = {"epoch", "epochs"} if direction == "x" else {quantity}
-    return bool(named) and named.isdisjoint(wanted)
+    words, epochs = _words(label), {"epoch", "epochs"}
+    if direction == "x":
+        return not words.isdisjoint({"loss", "accuracy"}) and words.isdisjoint(epochs)
+    return names_the_other(label, quantity) or bool(words) and words <= epochs
+
+
+def names_the_other(text: str, quantity: str) -> bool:
+    """Whether a text names the accuracy and not the loss, where the loss is drawn, or the other way round."""
+    words = _words(text) & {"loss", "accuracy"}
+    return bool(words) and quantity not in words
 
 
 @check("plot_history", points=1)
@@ -903,7 +921,9 @@ def test_legend_on_each(observed, expected):
     """A legend on each pair of axes tells training from test."""
     seen, history = drawn(observed, expected)
     has_curves(seen, history)
-    for place, axes in zip(("first", "second"), axes_of(seen), strict=True):
+    losses_first = has_curves(seen, history)["train_loss"][0] == 0
+    quantities = ("loss", "accuracy") if losses_first else ("accuracy", "loss")
+    for place, quantity, axes in zip(("first", "second"), quantities, axes_of(seen), strict=True):
         what = f"plot_history(history): the legend of the {place} axes"
         entries = [entry for entry in axes["legend"] if entry["text"].strip() and not entry["text"].startswith("_")]
         look = "Give each curve a label, then ask for the legend."
@@ -911,6 +931,11 @@ def test_legend_on_each(observed, expected):
             look = "A legend of the whole figure is another thing; each pair of axes is to have its own."
         require(len({entry["text"] for entry in entries}) >= 2, what, "two entries with different words",
                 [entry["text"] for entry in axes["legend"]], look)  # fmt: skip
+        texts = [entry["text"] for entry in entries]
+        require(not all(len(text) == 1 and text.isascii() for text in texts), what, "words", texts,
+                "`legend` takes a list of labels; of a word it makes a label of each letter.")  # fmt: skip
+        require(not any(names_the_other(text, quantity) for text in texts), what, "what tells training from test", texts,
+                f"Both curves here are of the {quantity}.")  # fmt: skip
         mixed = [entry["text"] for entry in entries if _says_the_other(entry)]
         require(len(mixed) < 2, what, "training beside red, test beside green", f"{mixed} beside the other")
 
@@ -920,7 +945,7 @@ def _says_the_other(entry: dict) -> bool:
     words = _words(entry["text"])
     training = not words.isdisjoint({"train", "training"})
     test = not words.isdisjoint({"test", "testing", "validation", "val"})
-    return (is_red(entry["colour"]) and test and not training) or (is_green(entry["colour"]) and training and not test)
+    return (entry["colour"] == "red" and test and not training) or (entry["colour"] == "green" and training and not test)
 
 
 @check("plot_history", points=0.5)
@@ -928,7 +953,7 @@ def test_history_is_only_read(observed, expected):
     """The history itself is not changed."""
     seen, history = drawn(observed, expected)
     require(len(axes_of(seen)) == 2, "plot_history(history)", "a figure with two axes", "another")
-    after = observed.curves_of_two_histories["seven"]["history after"]
+    after = observed.curves_of_two_histories["twelve"]["history after"]
     same(after, history, "the history after plot_history(history)", look="Draw it, only.")
 
 
