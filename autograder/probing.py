@@ -139,7 +139,7 @@ def attempt(action: Callable[[], Any]) -> Any:
 
 
 def timing(seconds: float) -> Timing:
-    """Marks a wall time in a recording: never the same twice, so the judge compares it loosely."""
+    """Marks a wall time, or another cost, in a recording: it is no answer, and no mistake is told by it alone."""
     return Timing(seconds)
 
 

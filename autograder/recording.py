@@ -76,7 +76,7 @@ class Other:
 
 
 class Timing(float):
-    """Seconds of wall time: never the same twice, so compared loosely."""
+    """What running costs: seconds of wall time, or how often an accelerator is waited for. No answer, so compared loosely."""
 
 
 # --- encoding, beside the student's code ------------------------------------------------------------------------------

@@ -1419,8 +1419,8 @@ def tells_colour_by_the_number_of_kernels(weight):
 
 @mistake(of="weight_grid", caught_by="test_only_the_first_kernel_in_grey")
 def takes_two_channels_for_colours(weight):
-    """A layer that reads fewer than three channels is treated as if it read colours. Only three are colours: of every
-    other layer the first kernel is shown in grey."""
+    """A layer that reads another number of channels than three is treated as if it read colours. Only three are colours:
+    of every other layer the first kernel is shown in grey."""
     return _kernel_grid(weight.detach().cpu() if weight.shape[1] <= 3 else weight[0].detach().cpu().unsqueeze(1))
 
 
@@ -2286,6 +2286,14 @@ def stops_after_ten_batches(net, loader, criterion, optimizer, device):
     return _figures(_trained(net, itertools.islice(loader, 10), criterion, optimizer, device))
 
 
+@mistake(of="train_one_epoch", caught_by="test_second_epoch_begins_anew")
+def takes_the_logarithm_of_a_sum_in_training(net, loader, criterion, optimizer, device):
+    """A small number was added to the probabilities before their logarithm. Where the network is sure, the loss is then
+    wrong and teaches nothing; there is a function that takes both steps at once, exactly."""
+    seen = _trained(net, loader, criterion, optimizer, device, scoring=lambda s: torch.log(F.softmax(s, dim=1) + 1e-8))
+    return _figures(seen)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # evaluate
 
@@ -2658,6 +2666,16 @@ def keeps_the_last_test_batchs_right_answers(net, loader, criterion, device):
 def stops_after_ten_test_batches(net, loader, criterion, device):
     """The loop ends after some batches: a `break` was left from trying things out."""
     return _figures(_tested(net, itertools.islice(loader, 10), criterion, device))
+
+
+@mistake(of="evaluate", caught_by="test_second_test_pass_begins_anew")
+def takes_the_logarithm_of_a_sum_in_testing(net, loader, criterion, device):
+    """A small number was added to the probabilities before their logarithm. Where the network is sure, the loss is then
+    wrong; there is a function that takes both steps at once, exactly."""
+    net.eval()
+    with torch.no_grad():
+        seen = _run(net, _on(device, loader), criterion, scoring=lambda s: torch.log(F.softmax(s, dim=1) + 1e-8))
+    return _figures(seen)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -434,7 +434,7 @@ def figure_seen(make) -> dict:
     figure = make()
     if not isinstance(figure, plt.Figure):
         parts = f" of {', '.join(type(part).__name__ for part in figure)}" if isinstance(figure, tuple) else ""
-        return {"figure": type(figure).__name__ + parts, "axes": []}
+        return {"figure": type(figure).__name__ + parts}
     return {
         "figure": "Figure",
         "axes": [axes_seen(axes, figure) for axes in figure.axes if axes.get_visible() and (axes.axison or axes.lines)],

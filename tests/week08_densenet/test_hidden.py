@@ -472,6 +472,7 @@ def test_grids_of_any_number(observed, expected):
     same_patches(observed, expected, "few colour", look)
     same_patches(observed, expected, "three kernels", look)
     same_patches(observed, expected, "many", look)
+    same_patches(observed, expected, "many colour", look)
 
 
 @check("weight_grid", points=0.5)
@@ -651,7 +652,7 @@ def test_testing_changes_nothing(observed, expected):
     """Nothing but the mode is changed: weights, buffers, gradients, random state."""
     seen, right = observed.two_test_passes, expected.two_test_passes
     are_figures(seen["first"], "evaluate")
-    same(seen["after"], right["before"], "weights and buffers after evaluate", look="Testing must not teach.")
+    same(seen["after"], right["before second"], "weights and buffers after evaluate", look="Testing must not teach.")
     callers_things_left(seen, right, "evaluate")
     same(seen["trainable after"], right["trainable before"], "requires_grad of the parameters after evaluate")
     same(seen["gradients after"], right["gradients after"], "which parameters have gradients after evaluate",
@@ -977,5 +978,5 @@ def _waits(seen: dict) -> str | None:
     waits, batches = seen["synchronisations"], seen["batches"]
     if isinstance(seen["figures"], Error) or waits <= batches + 2:
         return None
-    return (f"On a GPU this loop waits {waits} times for {batches} batches: each `.item()`, `.cpu()`, `float()` or `print` of "
-            "a tensor stops Python until the GPU has caught up. Sums can stay tensors until the last batch.")  # fmt: skip
+    return (f"On a GPU this loop waits {waits:g} times for {batches} batches: each `.item()`, `.cpu()`, `float()` or `print` "
+            "of a tensor stops Python until the GPU has caught up. Sums can stay tensors until the last batch.")  # fmt: skip
