@@ -3,6 +3,7 @@
 Each function below calls one of your functions on something small and returns what came back.
 """
 
+import colorsys
 import contextlib
 import copy
 import time
@@ -16,7 +17,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.colors import to_rgba, to_rgba_array
+from matplotlib.colors import to_hex, to_rgba, to_rgba_array
 from matplotlib.legend import Legend
 from PIL import Image
 from torch import nn
@@ -70,12 +71,13 @@ def passes(loader, count: int) -> list[dict[str, list]]:
     """The labels that come in `count` passes over `loader`, the sizes of its batches, and two pixels of each image."""
     result = []
     for _ in range(count):
-        labels, sizes, corners = [], [], []
+        labels, sizes, corners, kinds = [], [], [], set()
         for images, numbers in loader:
+            kinds.add(f"images {images.dtype}, labels {numbers.dtype}")
             labels += numbers.tolist()
             sizes.append(len(images))
             corners += [[image[0, 0, 0].item(), image[-1, -1, -1].item()] for image in images]
-        result.append({"labels": labels, "sizes": sizes, "corners": corners})
+        result.append({"labels": labels, "sizes": sizes, "corners": corners, "kinds": sorted(kinds)})
     return result
 
 
@@ -291,10 +293,10 @@ class Rehearsal:
         self.train_pictures = seeded(draw, pictures, train_labels)
         self.test_pictures = seeded(draw, pictures, test_labels)
         self.training_figures = [
-            (2.2 - 0.54 * epoch + draw.random() / 50, 0.19 + 0.2 * epoch + draw.random() / 100) for epoch in range(5)
+            (2.2 - 0.36 * epoch + draw.random() / 50, 1 - (6 - epoch) * (0.13 + draw.random() / 100)) for epoch in range(7)
         ]
         self.test_figures = [
-            (1.0 + 0.4 * epoch + draw.random() / 10, 0.98 - 0.1 * epoch + draw.random() / 50) for epoch in range(5)
+            (1.0 + 0.4 * epoch + draw.random() / 10, 0.98 - 0.1 * epoch + draw.random() / 50) for epoch in range(7)
         ]
 
     def run(self, student, *epochs: int, replace: tuple[str, ...] = TWO_FUNCTIONS, device=CPU) -> dict:
@@ -317,11 +319,13 @@ class Rehearsal:
             elapsed = time.perf_counter() - self.start
         return seen | {
             "history": plain_history(history),
-            "lines": text.lines,
+            "lines": [text.lines, text.ended],
             "elapsed": timing(elapsed),
             "weights": state(net),
             "settings": settings(optimizer),
             "momentum": momentum(optimizer),
+            "devices of the network": sorted({str(weight.device) for weight in net.parameters()}),
+            "trainable": [weight.requires_grad for weight in net.parameters()],
         }
 
     def _loader(self, data: Pictures, on_pass) -> DataLoader:
@@ -333,7 +337,7 @@ class Rehearsal:
         pauses = iter(self.pauses[name])
 
         def on_pass() -> None:
-            one = {"data": name, "lines": text.lines}
+            one = {"data": name, "lines": [text.lines, text.ended]}
             passes.append(one)
             if pause := next(pauses, 0.0):
                 began = time.perf_counter()
@@ -348,9 +352,7 @@ class Rehearsal:
             figures = self.training_figures[len(calls) % len(self.training_figures)]
             call = _call(net, loader, criterion, device)
             calls.append(call | {"optimizer given": optimizer is its_optimizer, "settings": settings(optimizer)})
-            with torch.no_grad():
-                for parameter in net.parameters():
-                    parameter.add_(0.03)
+            step_by_hand(net, optimizer)
             return figures
 
         return train_one_epoch
@@ -418,10 +420,11 @@ def two_epochs_for_real(student, draw):
 
 @contextlib.contextmanager
 def figures_closed() -> Iterator[None]:
-    """No figure is open before or after."""
+    """No figure is open before or after; and `plt.show` closes those that it shows, as it does in a notebook."""
     plt.close("all")
     try:
-        yield
+        with mock.patch.object(plt, "show", lambda *_, **__: plt.close("all")):
+            yield
     finally:
         plt.close("all")
 
@@ -430,7 +433,8 @@ def figure_seen(make) -> dict:
     """The figure that `make()` returns, as plain data: its axes, their curves, labels, legends and places."""
     figure = make()
     if not isinstance(figure, plt.Figure):
-        return {"figure": type(figure).__name__, "axes": []}
+        parts = f" of {', '.join(type(part).__name__ for part in figure)}" if isinstance(figure, tuple) else ""
+        return {"figure": type(figure).__name__ + parts}
     return {
         "figure": "Figure",
         "axes": [axes_seen(axes, figure) for axes in figure.axes if axes.get_visible() and (axes.axison or axes.lines)],
@@ -478,8 +482,8 @@ def _numbers(values) -> list[float]:
     return [float(value) for value in np.asarray(values, dtype=float).ravel()[:100]]
 
 
-def _colour(artist) -> list[float] | None:
-    """Red, green, blue and opacity of a line, of markers without a line (their edge when they are hollow), or of dots.
+def _colour(artist) -> str | None:
+    """The name of the colour of a line, of markers without a line (their edge when they are hollow), or of dots.
 
     None when there is no telling.
     """
@@ -490,9 +494,24 @@ def _colour(artist) -> list[float] | None:
             colours = [to_rgba(artist.get_color() if _has_line(artist) else marker, artist.get_alpha())]
         else:
             colours = [*to_rgba_array(artist.get_facecolor()), *to_rgba_array(artist.get_edgecolor())]
-        return [float(part) for part in next((colour for colour in colours if colour[3] > 0), colours[0])]
+        return colour_name(*next((colour for colour in colours if colour[3] > 0), colours[0]))
     except (AttributeError, ValueError, IndexError, TypeError):
         return None
+
+
+def colour_name(red: float, green: float, blue: float, opacity: float) -> str:
+    """"red" or "green" as people name them, or else the colour's code, as in "#1f77b4".
+
+    Crimson, tomato, darkred, vermillion and tab:red are red, pink and orange are not; lime, olivedrab, seagreen and
+    tab:green are green, teal and yellow are not.
+    """
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    degrees = (hue * 360 + 20) % 360 - 20  # from -20 on: red lies around 0
+    if opacity < 0.1 or value < 0.2:
+        return "no visible colour" if opacity < 0.1 else "black"
+    if degrees <= 27 and saturation >= 0.35:
+        return "red"
+    return "green" if 65 <= degrees <= 170 and saturation >= 0.2 else to_hex((red, green, blue))
 
 
 @probe("plot_history")

@@ -1,7 +1,5 @@
 """The public checks of week08_densenet: what students run in the notebook. Each compares plain recordings."""
 
-import colorsys
-
 import numpy as np
 
 from autograder.checks import check, require, same
@@ -80,6 +78,8 @@ def whole_passes(seen: dict, name: str, count: int) -> list[dict]:
         require(one["labels"] == numbers, what, "images with their own labels", "images beside other labels", look)
         corners = [[float(number), number + 0.5] for number in numbers]
         same(one["corners"], corners, f"{what}: first and last pixel of each image", look="A loader only brings them.")
+        kinds = ["images torch.float32, labels torch.int64"]
+        same(one["kinds"], kinds, f"{what}: dtypes in its batches", look="A loader only brings them.")
     attributes = [["images", "labels", "on_pass"]] * 2
     same(seen["attributes of the sets"], attributes, "attributes of the two data sets after make_loaders",
          look="The data sets are the caller's: load them, and leave them as they are.")  # fmt: skip
@@ -282,6 +282,9 @@ def test_grid_of_a_deeper_layer(observed, expected):
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+CPU = ("cpu", "cpu:0")
+
+
 def is_device(seen: dict, names: tuple[str, ...], what: str, look: str) -> None:
     """Requires a torch.device of one of these names."""
     device = seen["device"]
@@ -294,7 +297,7 @@ def is_device(seen: dict, names: tuple[str, ...], what: str, look: str) -> None:
 def test_device_of_a_laptop(observed, expected):
     """Without an accelerator it is the CPU, as a torch.device."""
     look = "Ask whether there is a GPU before choosing it."
-    is_device(observed.device_of_a_laptop, ("cpu",), "pick_device() without an accelerator", look)
+    is_device(observed.device_of_a_laptop, CPU, "pick_device() without an accelerator", look)
 
 
 def are_figures(found, what: str) -> None:
@@ -417,12 +420,12 @@ def is_history(history: dict, epochs: int, what: str) -> None:
 
 
 def prints_each_epoch(run: dict, epochs: int, what: str) -> None:
-    """Requires a new line between the beginnings of two training passes, and after the last."""
+    """Requires a line that begins or ends between the beginnings of two training passes, and after the last."""
     history_of(run)
     counts = [one["lines"] for one in run["passes"] if one["data"] == "training"] + [run["lines"]]
     if len(counts) <= epochs:  # the images were kept from the first epoch: when an epoch began, there is no telling
-        counts = list(range(run["lines"] + 1))
-    ended = sum(after > before for before, after in zip(counts, counts[1:], strict=False))
+        counts = [[count] for count in range(run["lines"][0] + 1)]
+    ended = max(sum(after > before for before, after in zip(c, c[1:], strict=False)) for c in zip(*counts, strict=True))
     require(ended >= epochs, f"{what}: lines printed", "at least one line as each epoch ends",
             f"a new line after {ended} of {epochs} epochs", "The printing belongs into the loop over epochs.")  # fmt: skip
 
@@ -495,31 +498,12 @@ def has_curves(seen: dict, history: dict) -> dict[str, tuple[int, list[dict]]]:
     return {name: (places[0], [one for _, one in found[name]]) for name, places in zip(CURVES, places, strict=True)}
 
 
-def is_hue(colour, low: float, high: float, least: float) -> bool:
-    """Whether a colour's hue lies between two angles (degrees, from red over green), clearly coloured and visible."""
-    if colour is None or len(colour) != 4 or colour[3] < 0.1:
-        return False
-    hue, saturation, value = colorsys.rgb_to_hsv(*colour[:3])
-    return (hue * 360 - low) % 360 <= high - low and saturation >= least and value >= 0.2
-
-
-def is_red(colour) -> bool:
-    """Red as people name it: crimson, tomato, darkred, vermillion and tab:red are, pink and orange are not."""
-    return is_hue(colour, -20, 27, 0.35)
-
-
-def is_green(colour) -> bool:
-    """Green as people name it: lime, olivedrab, seagreen and tab:green are, teal and yellow are not."""
-    return is_hue(colour, 65, 170, 0.2)
-
-
 def colours_tell_training_from_test(seen: dict, history: dict) -> None:
     """Requires red training curves and green test curves."""
     for name, (_, drawn) in has_curves(seen, history).items():
-        right, wanted = (is_red, "red") if name.startswith("train") else (is_green, "green")
-        colours = [one["colour"] for one in drawn]
-        rgb = [f"(red, green, blue) = {tuple(round(part, 2) for part in colour[:3])}" for colour in colours if colour]
-        require(any(map(right, colours)), f"plot_history(history): colour of {name}", wanted, "; ".join(rgb) or "no colour",
+        wanted = "red" if name.startswith("train") else "green"
+        colours = [one["colour"] or "no colour" for one in drawn]
+        require(wanted in colours, f"plot_history(history): colour of {name}", wanted, ", ".join(colours),
                 "Training in red, test in green, on both axes.")  # fmt: skip
 
 
