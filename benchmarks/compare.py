@@ -304,6 +304,9 @@ def report(found: dict[str, Figures], grader: Grader, students: int) -> str:
             "",
             "## The scores",
             "",
+            "In a kernel nothing runs a cell again, and what goes to a stream that a cell has kept is not seen: there a "
+            "right answer that asked for the GPU as its cell ran, and one that logs its lines, lose a point each.",
+            "",
             *differences(found),
             "",
             "## How quiet the machine was",
