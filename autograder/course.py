@@ -10,7 +10,8 @@ from pathlib import Path
 
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
-WORKERS = 3 * (os.cpu_count() or 1)  # submissions observed at once: each waits where a probe measures time
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # those we may use
+WORKERS = 3 * CORES  # submissions observed at once: each waits where a probe measures time
 
 
 class CourseError(Exception):
