@@ -23,8 +23,6 @@ MAX_NOTEBOOK_BYTES = 100 * 2**20
 MAX_CELLS, MAX_SHOWN, MAX_SOURCE = 2000, 100, 20_000  # of what a TA is shown: cells, outputs of one, bytes of a text
 MAX_PICTURE, MAX_CONTENTS = 4 * 2**20, 7 * 2**20
 SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
-
-
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import rivals
 from measure import Cost, measure
 
-from autograder.course import Course, Module
+from autograder.course import CORES, Course, Module
 from autograder.demo import SEED, build_class
 from autograder.grading import Grader
 from autograder.observer import write_whole
@@ -286,7 +286,7 @@ def report(found: dict[str, Figures], grader: Grader, students: int) -> str:
             "# The benchmark",
             "",
             f"One class of {students} submissions to {grader.module.name} (right ones, known mistakes, a stub, half a "
-            f"notebook) with {len(grader.checks)} checks, graded in every way on {os.cpu_count()} cores, with nothing "
+            f"notebook) with {len(grader.checks)} checks, graded in every way on {CORES} cores, with nothing "
             "kept from before. Made by `make benchmark`. *Each* is the whole run divided by its submissions. *Start* and "
             "*one more* are the line through this run and one of a fourth of the submissions. CPU is that of all "
             "processes; memory is the peak of their proportional set sizes. Where a way got fewer submissions, they are "

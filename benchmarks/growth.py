@@ -13,7 +13,7 @@ from pathlib import Path
 from compare import ENVIRONMENT, ROOT, every, make_class, make_course
 from measure import Cost, measure
 
-from autograder.course import Course, Module
+from autograder.course import CORES, Course, Module
 from autograder.demo import SEED
 from autograder.observer import write_whole
 
@@ -100,7 +100,7 @@ def report(costs: Costs, module: Module) -> str:
         [
             "# Growth",
             "",
-            f"{module.name} on {os.cpu_count()} cores, made by `python benchmarks/growth.py --write`. {DISTINCT} "
+            f"{module.name} on {CORES} cores, made by `python benchmarks/growth.py --write`. {DISTINCT} "
             "submissions differ and are graded afresh; a larger class repeats them under other names and is judged from "
             "the recordings that are kept. The gradebook is SQLite.",
             "",

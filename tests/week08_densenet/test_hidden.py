@@ -880,12 +880,17 @@ def test_colours_of_any_history(observed, expected):
     colours_tell_training_from_test(*drawn(observed, expected))
 
 
+def quantities(seen: dict, history: dict) -> dict[str, str]:
+    """Which of loss and accuracy the first and the second axes show; requires the four curves."""
+    losses_first = has_curves(seen, history)["train_loss"][0] == 0
+    return dict(zip(("first", "second"), ("loss", "accuracy") if losses_first else ("accuracy", "loss"), strict=True))
+
+
 @check("plot_history", points=1)
 def test_axes_are_labelled(observed, expected):
     """Both directions of both axes are labelled."""
     seen, history = drawn(observed, expected)
-    losses_first = has_curves(seen, history)["train_loss"][0] == 0
-    names = {"first": "loss" if losses_first else "accuracy", "second": "accuracy" if losses_first else "loss"}
+    names = quantities(seen, history)
     first, second = axes_of(seen)
     for place, axes in (("first", first), ("second", second)):
         xlabel = axes["xlabel"] or seen["xlabel of all"]
@@ -921,10 +926,7 @@ def names_the_other(text: str, quantity: str) -> bool:
 def test_legend_on_each(observed, expected):
     """A legend on each pair of axes tells training from test."""
     seen, history = drawn(observed, expected)
-    has_curves(seen, history)
-    losses_first = has_curves(seen, history)["train_loss"][0] == 0
-    quantities = ("loss", "accuracy") if losses_first else ("accuracy", "loss")
-    for place, quantity, axes in zip(("first", "second"), quantities, axes_of(seen), strict=True):
+    for (place, quantity), axes in zip(quantities(seen, history).items(), axes_of(seen), strict=True):
         what = f"plot_history(history): the legend of the {place} axes"
         entries = [entry for entry in axes["legend"] if entry["text"].strip() and not entry["text"].startswith("_")]
         look = "Give each curve a label, then ask for the legend."
