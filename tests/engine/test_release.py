@@ -21,6 +21,7 @@ from toy_course import TEST_HIDDEN
 from autograder import cli
 from autograder import release as releasing
 from autograder.course import Course, CourseError, Module
+from autograder.recording import Timing
 
 pytestmark = needs_walls
 
@@ -298,3 +299,17 @@ def test_a_wrong_source_is_not_released_and_the_old_release_stays(copy, place, o
         releasing.release(copy)
     assert sorted(copy.release.rglob("*")) == before
     assert not list(copy.root.glob(".release-*"))
+
+
+@pytest.mark.parametrize(
+    ("fresh", "kept", "alike"),
+    [
+        (Timing(0.1), Timing(3.0), True),  # a busy machine makes nothing stale
+        (Timing(0.1), 0.1, False),
+        (1.0, 1.00001, True),
+        (1.0, 1.1, False),
+        ("a", "b", False),
+    ],
+)
+def test_what_makes_a_recording_stale(fresh, kept, alike):
+    assert releasing._alike(fresh, kept) == alike
