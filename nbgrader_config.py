@@ -5,8 +5,8 @@ Grading, releases and formgrader's rubrics are this project's (`autograder/prepr
 
 from pathlib import Path
 
-from autograder.late import policy_file
-from autograder.preprocessors import prepare
+from autograder.gradebook.late import policy_file
+from autograder.gradebook.preprocessors import prepare
 
 c = get_config()  # noqa: F821  nbgrader puts it here
 
@@ -15,18 +15,18 @@ c.CourseDirectory.course_id = "deep-learning-for-visual-computing"
 c.CourseDirectory.source_directory = ".autograder/source"  # signposts; in source/ nbgrader would copy solutions about
 prepare(Path(__file__).parent)
 
-c.GenerateAssignment.exporter_class = "autograder.preprocessors.ReleaseExporter"
-c.Autograde.exporter_class = "autograder.preprocessors.SubmissionExporter"
-c.Autograde.sanitize_preprocessors = ["autograder.preprocessors.Rebuild"]
+c.GenerateAssignment.exporter_class = "autograder.gradebook.preprocessors.ReleaseExporter"
+c.Autograde.exporter_class = "autograder.gradebook.preprocessors.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = ["autograder.gradebook.preprocessors.Rebuild"]
 c.Autograde.autograde_preprocessors = [
-    "autograder.preprocessors.SaveScores",
+    "autograder.gradebook.preprocessors.SaveScores",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
 c.Autograde.force = True  # a rerun is cheap; without it nbgrader skips new uploads, and for ever a student it was killed at
-c.HTMLExporter.preprocessors = ["autograder.preprocessors.ShowRubrics"]
+c.HTMLExporter.preprocessors = ["autograder.gradebook.preprocessors.ShowRubrics"]
 
 # Canvas: doejane_123_456_densenet.ipynb; Moodle: Jane Doe_123_assignsubmission_file_densenet.ipynb
 c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?:[^/]*_)?(?P<file_id>[^/_]+)"
 
-c.AssignLatePenalties.plugin_class = "autograder.late.LatePolicyPlugin"
+c.AssignLatePenalties.plugin_class = "autograder.gradebook.late.LatePolicyPlugin"
 c.LatePolicyPlugin.policy_file = policy_file(Path(__file__).parent)

@@ -1,62 +1,59 @@
-"""Autograded assignments: students use `from autograder import TinyCIFAR10, check`; see README.md for everyone else."""
+"""Autograded assignments. What a student's notebook imports is here, and what authors write with in `authoring`.
+
+    from autograder import TinyCIFAR10, check
+
+    check("count_parameters")                          the public checks of a function, below its cell
+    TinyCIFAR10("data", train=True)                    the tiny CIFAR-10 that lies beside the notebook
+    run_experiment(fit, net, …), experiment_folder(…)  the real experiment, resumed where it was cut off
+    fetch_module(archive, module)                      on Colab: the rest of the assignment's folder
+"""
 
 import builtins
-import importlib.metadata
-import re
+import importlib
 import sys
+from typing import TYPE_CHECKING, Any
 
-DISTRIBUTION = "visual-computing-autograder"
+if TYPE_CHECKING:
+    from autograder.course.colab import fetch_module
+    from autograder.sandboxed.cifar10 import TinyCIFAR10
+    from autograder.students.check import check
+    from autograder.students.training import experiment_folder, run_experiment
 
+__all__ = ["TinyCIFAR10", "check", "experiment_folder", "fetch_module", "run_experiment"]
 
-class NotHere(ImportError):
-    """The package cannot work here; the message says why and how to mend it."""
-
-    def _render_traceback_(self) -> list[str]:
-        """IPython shows these lines instead of a traceback."""
-        return [f"autograder: {self}"]
+_HOMES = {
+    "TinyCIFAR10": "autograder.sandboxed.cifar10",
+    "check": "autograder.students.check",
+    "experiment_folder": "autograder.students.training",
+    "fetch_module": "autograder.course.colab",
+    "run_experiment": "autograder.students.training",
+}
 
 
 if sys.version_info < (3, 11):  # noqa: UP036  pip refuses an older Python, but a checkout on the path is never asked
+    from autograder.errors import NotHere
+
     _old = NotHere(f"this is Python {sys.version.split()[0]}, and 3.11 or newer is needed: choose a newer kernel")
     if not hasattr(builtins, "__IPYTHON__"):
         sys.exit(f"autograder: {_old}")
     raise _old
 
 
-def require_packages() -> None:
-    """Raises `NotHere` when a package that students need is not installed; none of them is imported for it."""
-    missing = [name for name in _student_packages() if not _is_installed(name)]
-    if missing:
-        raise NotHere(f"not installed in this Python: {', '.join(missing)}; run `pip install {' '.join(missing)}`")
-
-
-def _student_packages() -> list[str]:
-    requirements = importlib.metadata.requires(DISTRIBUTION) if _is_installed(DISTRIBUTION) else []
-    return [re.match(r"[\w.-]+", text)[0] for text in requirements if "extra ==" not in text]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return bool(importlib.metadata.distribution(name))
-    except importlib.metadata.PackageNotFoundError:
-        return False
-
-
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # imported when asked for: the command line must not wait for torch
-    if name == "TinyCIFAR10":
-        require_packages()
-        from autograder.cifar10 import TinyCIFAR10
-
-        return TinyCIFAR10
+    if name not in _HOMES:
+        raise AttributeError(f"module 'autograder' has no attribute {name!r}")
+    _require(name)
+    home = importlib.import_module(_HOMES[name])
     if name == "check":
-        if sys.platform == "win32":
-            raise NotHere(
-                "the checks need Linux, macOS or Colab: on Windows work in WSL, or open the notebook in Colab"
-            )
-        require_packages()
-        from autograder import student
+        home.warm_up()
+    return getattr(home, name)
 
-        student.warm_up()
-        return student.check
-    raise AttributeError(f"module 'autograder' has no attribute {name!r}")
+
+def _require(name: str) -> None:
+    from autograder.errors import NotHere
+    from autograder.installed import require_packages
+
+    if name == "check" and sys.platform == "win32":
+        raise NotHere("the checks need Linux, macOS or Colab: on Windows work in WSL, or open the notebook in Colab")
+    require_packages()

@@ -17,12 +17,13 @@ from pathlib import Path
 import rivals
 from measure import Cost, measure
 
-from autograder.course import CORES, Course, Module
-from autograder.demo import SEED, build_class
-from autograder.grading import Grader
-from autograder.observer import write_whole
-from autograder.release import notebook_text
-from autograder.source import read_source
+from autograder.authors.release import notebook_text
+from autograder.classes.demo import SEED, build_class
+from autograder.course.course import Course, Module
+from autograder.defaults import CORES
+from autograder.files import write_whole
+from autograder.grading.contents import Contents
+from autograder.grading.grader import Grader
 
 ROOT = Path(__file__).parents[1]
 COURSE = "deep-learning-for-visual-computing"  # nbgrader_config.py's course_id
@@ -122,7 +123,7 @@ def make_class(module: Module, folder: Path, students: int) -> list[Path]:
     right = [f"right-{number:03d}" for number in range(students - wrong - 3)]
     build_class(module, folder, right, [f"wrong-{number:03d}" for number in range(wrong)])
     shutil.rmtree(folder / "oskar")  # damaged: there is nothing to compare
-    solved = notebook_text(module, read_source(module.source), solved=True)
+    solved = notebook_text(Contents(module), solved=True)
     write_whole(folder / "reference" / module.name / module.notebook, solved)
     return sorted(folder.glob(f"*/{module.name}/{module.notebook}"))
 
@@ -198,7 +199,7 @@ def result_scores(folder: Path, grader: Grader) -> Scores:
         checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
         found[path.stem] = {
             exercise: float(sum(check["points"] for check in checks if check["function"] in functions))
-            for exercise, functions in grader.exercises.items()
+            for exercise, functions in grader.contents.exercises.items()
         }
     return found
 
@@ -286,7 +287,7 @@ def report(found: dict[str, Figures], grader: Grader, students: int) -> str:
             "# The benchmark",
             "",
             f"One class of {students} submissions to {grader.module.name} (right ones, known mistakes, a stub, half a "
-            f"notebook) with {len(grader.checks)} checks, graded in every way on {CORES} cores, with nothing "
+            f"notebook) with {len(grader.contents.checks)} checks, graded in every way on {CORES} cores, with nothing "
             "kept from before. Made by `make benchmark`. *Each* is the whole run divided by its submissions. *Start* and "
             "*one more* are the line through this run and one of a fourth of the submissions. CPU is that of all "
             "processes; memory is the peak of their proportional set sizes. Where a way got fewer submissions, they are "

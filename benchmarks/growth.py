@@ -13,9 +13,10 @@ from pathlib import Path
 from compare import ENVIRONMENT, ROOT, every, make_class, make_course
 from measure import Cost, measure
 
-from autograder.course import CORES, Course, Module
-from autograder.demo import SEED
-from autograder.observer import write_whole
+from autograder.classes.demo import SEED
+from autograder.course.course import Course, Module
+from autograder.defaults import CORES
+from autograder.files import write_whole
 
 DISTINCT = 100  # submissions that are graded afresh
 FRESH, KEPT, REPORTS = "graded afresh", "graded from kept recordings", "of that, reports written"

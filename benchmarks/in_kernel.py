@@ -12,14 +12,16 @@ import random
 import sys
 from pathlib import Path
 
-from autograder.course import Course
-from autograder.grading import FILES
-from autograder.judge import collect, judge
-from autograder.notebook import read_cells, select
-from autograder.observe import fresh_state, observe
-from autograder.observer import PUBLIC_SEED, Observation, Recording, load_recording
-from autograder.probing import Probe, Student, import_from, plain_error, probes_in
-from autograder.recording import decode, encode
+from autograder.course.course import Course
+from autograder.grading.contents import collect
+from autograder.grading.grader import FILES
+from autograder.grading.judge import judge
+from autograder.grading.observer import PUBLIC_SEED
+from autograder.grading.recordings import Observation, Recording, load_recording
+from autograder.sandboxed.notebook import read_cells, select
+from autograder.sandboxed.observe import fresh_state, observe
+from autograder.sandboxed.probing import Probe, Student, import_from, plain_error, probes_in
+from autograder.sandboxed.recording import decode, encode
 
 ABOUT = "about.json"  # beside the reference's recordings: where the course is, the module, the seed, the exercises
 

@@ -13,11 +13,11 @@ from in_kernel import ABOUT
 from measure import Cost, measure, together
 from nbgrader.api import Gradebook
 
-from autograder.course import Module
-from autograder.grading import FILES, Grader
-from autograder.notebook import read_cells, select
-from autograder.observer import save_recording
-from autograder.release import nbgrader_metadata
+from autograder.course.course import Module
+from autograder.course.notebooks import nbgrader_metadata
+from autograder.grading.grader import FILES, Grader
+from autograder.grading.recordings import save_recording
+from autograder.sandboxed.notebook import read_cells, select
 
 CONFIG = "c = get_config()\nc.CourseDirectory.course_id = 'plain'\nc.Execute.timeout = 300\n"
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ def write_about(grader: Grader, folder: Path) -> Path:
     for public, recording in grader.expected.items():
         save_recording(folder / f"{FILES[public]}.safetensors", recording)
     module = grader.module
-    about = {"root": str(module.root), "module": module.name, "seed": grader.seed, "exercises": grader.exercises}
+    about = {"root": str(module.root), "module": module.name, "seed": grader.seed, "exercises": grader.contents.exercises}
     (folder / ABOUT).write_text(json.dumps(about))
     return folder / ABOUT
 
@@ -54,7 +54,7 @@ def write_about(grader: Grader, folder: Path) -> Path:
 def plain_notebook(data: bytes, grader: Grader, graded: list[nbformat.NotebookNode]) -> str:
     """A submission's code as a notebook of its own: one cell for each cell that the functions need, then `graded`."""
     cells: dict[int, list[str]] = {}
-    code = select(read_cells(data), grader.functions)
+    code = select(read_cells(data), grader.contents.functions)
     for number, _, text in code.pieces:
         cells.setdefault(number, []).append(text)
     made = [nbformat.v4.new_code_cell("\n".join(texts)) for texts in cells.values()]
@@ -65,11 +65,11 @@ def plain_notebook(data: bytes, grader: Grader, graded: list[nbformat.NotebookNo
 def grade_cells(grader: Grader, about: Path) -> list[nbformat.NotebookNode]:
     """nbgrader's grade cells, one for each exercise: what they end with is the exercise's points, by partial credit."""
     made = []
-    for cell in grader.cells:
+    for cell in grader.contents.cells:
         if cell.role == "grade":
             exercise = cell.about["exercise"]
             text = POINTS.format(here=str(HERE), exercise=exercise, about=str(about.parent))
-            made.append(nbformat.v4.new_code_cell(text, metadata={"nbgrader": nbgrader_metadata(cell, grader.points)}))
+            made.append(nbformat.v4.new_code_cell(text, metadata={"nbgrader": nbgrader_metadata(cell, grader.contents.points)}))
     return made
 
 
@@ -112,11 +112,11 @@ def run_otter(grader: Grader, about: Path, submissions: list[Path], folder: Path
     """`otter run`, once for each submission: its own way to grade without containers."""
     tests = folder / "tests"
     tests.mkdir(parents=True)
-    for exercise, functions in grader.exercises.items():
+    for exercise, functions in grader.contents.exercises.items():
         names = {"here": str(HERE), "about": str(about.parent), "exercise": exercise}
         cases = [
             OTTER_CASE.format(check=check.name, points=check.points, **names)
-            for check in grader.checks
+            for check in grader.contents.checks
             if check.function in functions
         ]
         (tests / f"{exercise}.py").write_text(OTTER_TEST.format(**names) + "".join(cases))

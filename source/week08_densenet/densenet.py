@@ -35,8 +35,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from autograder import TinyCIFAR10, check
-from autograder.training import experiment_folder, run_experiment
+from autograder import TinyCIFAR10, check, experiment_folder, run_experiment
 
 # %% [markdown]
 # The next cell draws figures with black ink on white paper, also where your editor's theme is dark.

@@ -35,7 +35,7 @@ import torch
 libc = ctypes.CDLL(None, use_errno=True)
 
 def encode_frame(value):
-    from autograder.recording import encode
+    from autograder.sandboxed.recording import encode
     blob = encode(value)
     return struct.pack("<I", len(blob)) + blob
 
@@ -107,15 +107,15 @@ def double(x): return [json, {"passed": True, "points": 1000}][1]
     Attack(
         "patched-encode",
         POINTS,
-        "autograder.recording.encode and autograder.observe.encode answer 'passed'",
+        "autograder.sandboxed.recording.encode and autograder.sandboxed.observe.encode answer 'passed'",
         """
-import autograder.recording, autograder.observe
-_encode = autograder.recording.encode
+import autograder.sandboxed.recording, autograder.sandboxed.observe
+_encode = autograder.sandboxed.recording.encode
 def _evil(value, *a, **k):
     if isinstance(value, dict) and value.get("probe"):
         value = {**value, "state": "passed", "value": {"passed": True}, "points": 1000}
     return _encode(value, *a, **k)
-autograder.recording.encode = autograder.observe.encode = _evil
+autograder.sandboxed.recording.encode = autograder.sandboxed.observe.encode = _evil
 def double(x): return [autograder, 0][1]
 """,
     ),
@@ -124,9 +124,9 @@ def double(x): return [autograder, 0][1]
         POINTS,
         "safetensors.numpy.save writes bytes of its own",
         """
-import safetensors.numpy, autograder.recording
+import safetensors.numpy, autograder.sandboxed.recording
 safetensors.numpy.save = lambda *a, **k: b"\\x00" * 64
-autograder.recording.save = lambda *a, **k: b"\\xff" * 64
+autograder.sandboxed.recording.save = lambda *a, **k: b"\\xff" * 64
 def double(x): return [safetensors, autograder, 0][2]
 """,
     ),
@@ -135,10 +135,10 @@ def double(x): return [safetensors, autograder, 0][2]
         POINTS,
         "imports the judge's own modules and empties them",
         """
-import autograder.checks, autograder.judge, autograder.observer
-autograder.checks.same = autograder.checks.require = lambda *a, **k: None
-autograder.judge.judge = lambda *a, **k: []
-autograder.observer.Observed.__getattr__ = lambda self, name: {}
+import autograder.course.checks, autograder.grading.judge, autograder.grading.observer
+autograder.course.checks.same = autograder.course.checks.require = lambda *a, **k: None
+autograder.grading.judge.judge = lambda *a, **k: []
+autograder.grading.observer.Observed.__getattr__ = lambda self, name: {}
 def double(x): return [autograder, 0][1]
 """,
     ),
@@ -147,13 +147,13 @@ def double(x): return [autograder, 0][1]
         POINTS,
         "replaces the Student object's lookup and every probe's question",
         """
-import autograder.probing
-autograder.probing.Student.__getattr__ = lambda self, name: (lambda *a, **k: True)
+import autograder.sandboxed.probing
+autograder.sandboxed.probing.Student.__getattr__ = lambda self, name: (lambda *a, **k: True)
 for thing in gc.get_objects():
     if type(thing).__name__ == "Probe":
         object.__setattr__(thing, "ask", lambda student, draw: {"passed": True})
 def double(x): return [autograder, gc, 0][2]
-autograder.probing.Student.replaced = None
+autograder.sandboxed.probing.Student.replaced = None
 """,
     ),
     Attack(
@@ -184,7 +184,7 @@ def double(x): return [torch, x][1]
         "a fake numpy, json and pytest in sys.modules",
         """
 import types
-for _name in ("numpy", "json", "pytest", "safetensors", "autograder.checks", "autograder.recording"):
+for _name in ("numpy", "json", "pytest", "safetensors", "autograder.course.checks", "autograder.sandboxed.recording"):
     sys.modules[_name] = types.ModuleType(_name)
 def double(x): return [sys, _name, 0][2]
 """,
@@ -517,7 +517,7 @@ def double(x):
         "returns every string and container that gc knows",
         """
 def double(x):
-    from autograder.recording import MAX_TEXT
+    from autograder.sandboxed.recording import MAX_TEXT
     found = set()
     for thing in gc.get_objects():
         for part in ([thing] if isinstance(thing, (str, bytes)) else gc.get_referents(thing)):
@@ -1099,7 +1099,7 @@ def double(x): return [_strike, 0][1]
         "says under a hidden probe that it is missing, with a message of its own",
         """
 def double(x):
-    from autograder.probing import Missing
+    from autograder.sandboxed.probing import Missing
     if any(name.endswith("probes_hidden") for name in sys.modules):
         raise Missing("LEAKED")
     return 0

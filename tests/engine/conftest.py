@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import toy_course
 
-from autograder import grade, grading, release, verify
-from autograder.course import Course, Module
-from autograder.grading import FILES, Grader
-from autograder.judge import collect
-from autograder.observer import Observer
-from autograder.sandbox import missing_walls
+from autograder.authors import release, verify
+from autograder.classes import grade
+from autograder.course.course import Course, Module
+from autograder.grading import contents
+from autograder.grading.contents import collect
+from autograder.grading.grader import FILES, Grader
+from autograder.grading.observer import Observer
+from autograder.sandboxed.sandbox import missing_walls
 
 FUNCTIONS = ["double", "quadruple", "mean"]
 LIMIT = 1.5  # seconds for a probe; the toy's take microseconds, a busy machine's fork well under this
@@ -88,7 +90,7 @@ def shared(monkeypatch, shared_grader) -> type[Grader]:
     """Lets `grade` and `verify` use the shared workers."""
     for module in (grade, verify):
         monkeypatch.setattr(module, "Grader", shared_grader)
-    monkeypatch.setattr(grading, "collect", collected_once)
+    monkeypatch.setattr(contents, "collect", collected_once)
     return shared_grader
 
 
@@ -123,6 +125,6 @@ def made(tmp_path_factory, observers) -> Path:
     """A course whose toy was released once, for real: the solved notebook was run."""
     root = toy_course.write_course(tmp_path_factory.mktemp("released"))
     with pytest.MonkeyPatch.context() as patch, imported_anew():
-        patch.setattr(release, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
+        patch.setattr(release, "public_observer", lambda *_: contextlib.nullcontext(observers[True]))
         release.release(Course(root).module("toy"))
     return root

@@ -50,7 +50,7 @@ check("arithmetic")
     "tests/toy/__init__.py": "",
     "tests/toy/probes_public.py": """
 import torch
-from autograder.probing import probe
+from autograder.sandboxed.probing import probe
 
 @probe("double")
 def doubled(student, draw):
@@ -62,7 +62,7 @@ def summed(student, draw):
 """,
     "tests/toy/probes_hidden.py": """
 import torch
-from autograder.probing import probe
+from autograder.sandboxed.probing import probe
 
 QUESTION = "PROBE-SECRET"
 
@@ -79,7 +79,7 @@ def hidden_label(student, draw):
     return student.label()
 """,
     "tests/toy/test_public.py": '''
-from autograder.checks import check, same
+from autograder.course.checks import check, same
 
 @check("double", points=1)
 def test_doubles(observed, expected):
@@ -92,7 +92,7 @@ def test_sums(observed, expected):
     same(observed.summed, expected.summed, "total(values)", within=1e-6)
 ''',
     "tests/toy/test_hidden.py": '''
-from autograder.checks import check, same
+from autograder.course.checks import check, same
 
 @check("double", points=1)
 def test_doubles_other_numbers(observed, expected):
@@ -110,7 +110,7 @@ def test_label(observed, expected):
     same(observed.hidden_label, expected.hidden_label, "label()")
 ''',
     "tests/toy/mistakes.py": '''
-from autograder.catalogue import mistake
+from autograder.course.catalogue import mistake
 
 @mistake(of="double", caught_by="test_doubles")
 def adds_two(x):
@@ -217,8 +217,8 @@ class Corpus:
     """A course with a running grader, and a way to attack it."""
 
     def __init__(self, root: Path):
-        from autograder.course import Module
-        from autograder.grading import Grader
+        from autograder.course.course import Module
+        from autograder.grading.grader import Grader
 
         make_course(root)
         self.root, self.out, self.count = root, root / "grades", 0
@@ -230,12 +230,12 @@ class Corpus:
         self.processes, self.files = descendants(), tree(root)
 
     def grade(self, student: str, data: bytes):
-        from autograder.grade import _grade_one, write_result
-        from autograder.submissions import Submission
+        from autograder.classes.grade import _grade_one, write_result
+        from autograder.classes.submissions import Submission
 
         path = write_submission(self.root, student, data)
         result = _grade_one(self.grader, Submission(student, path))
-        write_result(result, self.grader.exercises, self.out)
+        write_result(result, self.grader.contents.exercises, self.out)
         return result
 
     def honest(self) -> float | None:
@@ -247,7 +247,7 @@ class Corpus:
         """Everything that can be seen of an attack from outside."""
         from rich.console import Console
 
-        from autograder.grade import ClassResult, print_table, write_grades_csv
+        from autograder.classes.grade import ClassResult, print_table, write_grades_csv
 
         words = {
             "ROOT": self.root,
@@ -269,7 +269,7 @@ class Corpus:
         return {
             "status": result.status,
             "reason": result.reason,
-            "points": {f: sum(v.points for v in verdicts if v.function == f) for f in self.grader.functions},
+            "points": {f: sum(v.points for v in verdicts if v.function == f) for f in self.grader.contents.functions},
             "states": {v.check: [v.state, v.message] for v in verdicts},
             "notes": result.graded.notes if result.graded else (),
             "seen": sorted(set(SECRET.findall(repr(self._recordings(result))))),

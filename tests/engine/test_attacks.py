@@ -12,10 +12,11 @@ import pytest
 from attacks import ATTACKS
 from corpus import strikes
 
-from autograder import sandbox
-from autograder.course import Module
-from autograder.notebook import MAX_NOTEBOOK_BYTES, Unreadable
-from autograder.submissions import Submission, find_submissions
+from autograder.classes.submissions import Submission, find_submissions
+from autograder.course.course import Module
+from autograder.errors import Unreadable
+from autograder.sandboxed import sandbox
+from autograder.sandboxed.notebook import MAX_NOTEBOOK_BYTES
 
 NOBODY = 65534
 USERS = ["root", "user"] if hasattr(os, "getuid") and os.getuid() == 0 else ["user"]

@@ -8,9 +8,10 @@ from conftest import needs_walls
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from test_damaged import REFUSED, SAME, dumped
 
-from autograder import source
-from autograder.autograded import KEPT, MISSING, THEIRS, _harmless, markdown, not_graded, rebuild
-from autograder.notebook import MAX_CONTENTS, MAX_SOURCE, HandedIn, Unreadable, read_contents
+from autograder.course import source
+from autograder.errors import Unreadable
+from autograder.gradebook.autograded import KEPT, MISSING, THEIRS, _harmless, markdown, not_graded, rebuild
+from autograder.sandboxed.notebook import MAX_SHOWN_BYTES, MAX_TEXT_BYTES, HandedIn, read_contents
 
 TEXT = """
 # %% [markdown]
@@ -236,8 +237,8 @@ def test_what_is_shown_is_bounded():
     cell = {"cell_type": "code", "source": "#" * 10**6, "outputs": [picture, text]}
     small = {"cell_type": "code", "source": "#" * 10_000, "outputs": []}
     contents = read_contents(dumped({"cells": [cell] * 8 + [small] * 3000}))
-    assert sum(len(json.dumps(cell)) for cell in contents) < 2 * MAX_CONTENTS
-    assert len(contents[0]["source"]) < MAX_SOURCE + 100 and "too large" in contents[0]["shown"][0][1]
+    assert sum(len(json.dumps(cell)) for cell in contents) < 2 * MAX_SHOWN_BYTES
+    assert len(contents[0]["source"]) < MAX_TEXT_BYTES + 100 and "too large" in contents[0]["shown"][0][1]
 
 
 @needs_walls

@@ -29,12 +29,12 @@ def test_the_checks_give_the_same_points_beside_the_students_code(grader, tmp_pa
     about = rivals.write_about(grader, tmp_path / "about")
     cells = nbformat.reads(rivals.plain_notebook(WRONG, grader, rivals.grade_cells(grader, about)), as_version=4).cells
     answers = [cell.source for cell in cells if "nbgrader" not in cell.metadata]
-    names = {"here": str(rivals.HERE), "about": str(about.parent), "exercises": list(grader.exercises)}
+    names = {"here": str(rivals.HERE), "about": str(about.parent), "exercises": list(grader.contents.exercises)}
     program = "\n".join([*answers, PRINT_POINTS.format(**names)])
     said = measure.measure([sys.executable, "-c", program], tmp_path, compare.ENVIRONMENT).said
     graded = grader.grade(grader.read(WRONG), hints=False)
     assert json.loads(said) == {
-        exercise: graded.of(functions).score for exercise, functions in grader.exercises.items()
+        exercise: graded.of(functions).score for exercise, functions in grader.contents.exercises.items()
     }
     assert graded.score not in (0, graded.maximum)
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from autograder.checks import Mismatch, check, measured_distances, require, same, show
-from autograder.recording import Error, Other, Tensor
+from autograder.course.checks import check, measured_distances, require, same, show
+from autograder.errors import Mismatch
+from autograder.sandboxed.recording import Error, Other, Tensor
 
 nan = math.nan
 

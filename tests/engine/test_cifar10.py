@@ -10,8 +10,8 @@ import pytest
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
-from autograder import cifar10
-from autograder.cifar10 import PACKAGED, TinyCIFAR10
+from autograder.sandboxed import PACKAGED_DATA, cifar10
+from autograder.sandboxed.cifar10 import TinyCIFAR10
 
 FILES = ["data_batch_1", "test_batch", "batches.meta"]
 
@@ -19,7 +19,7 @@ FILES = ["data_batch_1", "test_batch", "batches.meta"]
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A student's data/ folder: a copy that a test may damage."""
-    shutil.copytree(PACKAGED, tmp_path / "data")
+    shutil.copytree(PACKAGED_DATA, tmp_path / "data")
     return tmp_path / "data"
 
 
@@ -46,7 +46,7 @@ def test_loads_with_the_same_number_of_images_of_each_class(train, per_class):
 def test_the_committed_files_have_the_checksums_of_the_class():
     listed = dict(TinyCIFAR10.train_list + TinyCIFAR10.test_list)
     listed[TinyCIFAR10.meta["filename"]] = TinyCIFAR10.meta["md5"]
-    folder = PACKAGED / TinyCIFAR10.base_folder
+    folder = PACKAGED_DATA / TinyCIFAR10.base_folder
     assert {path.name: calculate_md5(path) for path in folder.iterdir()} == listed
     assert sum(path.stat().st_size for path in folder.iterdir()) < 600_000
 
@@ -89,7 +89,7 @@ def test_a_notebook_opened_from_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_damaged_package_says_to_reinstall_it(copied, monkeypatch):
-    monkeypatch.setattr(cifar10, "PACKAGED", copied)
+    monkeypatch.setattr(cifar10, "PACKAGED_DATA", copied)
     (copied / "tiny-cifar-10" / "test_batch").write_bytes(b"")
     with pytest.raises(RuntimeError, match="test_batch is damaged: reinstall the autograder package"):
         TinyCIFAR10()

@@ -10,7 +10,7 @@ from test_grade import CLASS, submit
 from toy_course import write_course
 
 from autograder import cli
-from autograder.course import Course
+from autograder.course.course import Course
 
 HEAVY = {"torch", "numpy", "matplotlib", "pytest", "rich", "jupytext", "nbformat", "jinja2", "safetensors"}
 

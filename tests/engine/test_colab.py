@@ -12,11 +12,13 @@ import nbformat
 import pytest
 import toy_course
 
-from autograder import colab
-from autograder.colab import fetch_module
-from autograder.course import Course, CourseError, NotebookError
-from autograder.notebook import read_cells, select
-from autograder.release import make_notebook, released_cells
+from autograder.authors.release import released_cells
+from autograder.course import colab
+from autograder.course.colab import fetch_module
+from autograder.course.course import Course
+from autograder.course.notebooks import make_notebook
+from autograder.errors import CourseError, NotebookError
+from autograder.sandboxed.notebook import read_cells, select
 
 ABOUT = json.dumps({"module": "toy"})
 GOOD = {"toy-main/release/toy/checks/module.json": ABOUT, "toy-main/release/toy/data/images": "pixels"}

@@ -9,7 +9,8 @@ import zipfile
 import pytest
 from conftest import needs_walls
 
-from autograder.notebook import Code, Unreadable, read_cells, select
+from autograder.errors import Unreadable
+from autograder.sandboxed.notebook import Code, read_cells, select
 
 FUNCTIONS = ["double", "mean"]
 CELLS = [

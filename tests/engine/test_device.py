@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import DenseNet
 
-from autograder.device import count_synchronisations, register
+from autograder.sandboxed.device import count_synchronisations, register
 
 CPU = torch.device("cpu")
 

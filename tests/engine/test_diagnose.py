@@ -4,10 +4,11 @@ import pytest
 from conftest import FUNCTIONS, needs_walls
 from toy_course import solved
 
-from autograder.diagnose import KnownMistake, diagnose, load_known, save_known
-from autograder.notebook import read_cells, select
-from autograder.observer import Observation, Recording
-from autograder.recording import Error, Malformed, without_places
+from autograder.errors import Malformed
+from autograder.grading.diagnose import KnownMistake, diagnose, load_known, save_known, without_places
+from autograder.grading.recordings import Observation, Recording
+from autograder.sandboxed.notebook import read_cells, select
+from autograder.sandboxed.recording import Error
 
 RIGHT = {"totals": {"plain": 10, "frozen": 20}, "sizes": [1.0, 2.0]}
 
@@ -25,7 +26,7 @@ def recording(**answers: object) -> dict[bool, Recording]:
 
 
 def mistake(name: str, **answers: object) -> KnownMistake:
-    from autograder.diagnose import known_mistake
+    from autograder.grading.diagnose import known_mistake
 
     return known_mistake(name, "f", f"hint of {name}", lambda again: recording(**(RIGHT | answers)), recording(**RIGHT))
 
@@ -125,15 +126,15 @@ def test_a_submission_gets_the_hints_of_its_mistakes(grader, changed, named):
 
 @needs_walls
 def test_every_known_mistake_gets_its_own_hint(grader):
-    for entry in grader.mistakes:
-        failing = [v for v in grader.grade(grader.code(entry)).verdicts if v.points < v.maximum]
+    for entry in grader.contents.mistakes:
+        failing = [v for v in grader.grade(grader.contents.code(entry)).verdicts if v.points < v.maximum]
         assert {v.function for v in failing} == {entry.of}, entry.name
         assert {(v.mistake, v.hint) for v in failing} == {(entry.name, entry.hint)}
 
 
 def test_what_a_second_run_does_not_give_again_is_no_sign_of_a_mistake():
-    from autograder.diagnose import known_mistake
-    from autograder.recording import Timing
+    from autograder.grading.diagnose import known_mistake
+    from autograder.sandboxed.recording import Timing
 
     right = recording(history={"loss": [1.0, 2.0], "seconds": [Timing(0.1)]})
     runs = iter([0.0031, 0.0047])  # a wall time that the mistake writes into the losses

@@ -12,7 +12,7 @@ from nbgrader.api import Gradebook
 from toy_course import write_course
 
 from autograder import cli
-from autograder.late import POLICY
+from autograder.gradebook.late import POLICY
 
 # as Canvas's exporter writes it: its own name for an assignment, a row of posting policies, one of points, totals
 CANVAS = '''\

@@ -14,10 +14,10 @@ from conftest import needs_walls
 from toy_course import MAXIMUM, notebook, solved, write_course
 
 from autograder import cli
-from autograder.course import Course, Module
-from autograder.grading import Graded
-from autograder.judge import Verdict
-from autograder.report import SCHEMA, Result, feedback_page, grades_csv
+from autograder.course.course import Course, Module
+from autograder.grading.grader import Graded
+from autograder.grading.judge import Verdict
+from autograder.grading.report import SCHEMA, Result, feedback_page, grades_csv
 
 pytestmark = needs_walls
 
@@ -64,7 +64,7 @@ def grade(course, shared, monkeypatch, capsys):
 def graded(course, shared_grader) -> Path:
     """The folder with the grades of the whole class."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autograder.grade.Grader", shared_grader)
+        patch.setattr("autograder.classes.grade.Grader", shared_grader)
         patch.chdir(course.root)
         assert cli.main(["grade", "toys", "--seed", "7"]) == 1
     return course.root / "grades" / "toys"
@@ -312,7 +312,7 @@ def test_the_class_keeps_its_seed(course, grade, tmp_path):
 
 
 def test_a_fault_of_the_grader_is_no_zero(course, grade, shared, monkeypatch, tmp_path):
-    from autograder.observer import GraderFault
+    from autograder.errors import GraderFault
 
     def lost(self, data):
         raise GraderFault("a worker process was lost")
@@ -353,7 +353,7 @@ def test_outside_a_course(grade, monkeypatch, tmp_path):
 
 
 def test_without_walls_it_does_not_run_open(course, grade, monkeypatch):
-    monkeypatch.setattr("autograder.sandbox.missing_walls", lambda: ["Landlock is not enabled"])
+    monkeypatch.setattr("autograder.grading.workers.missing_walls", lambda: ["Landlock is not enabled"])
     status, out, err = grade("toys")
     assert status == 2 and "Landlock is not enabled" in err and "--sandbox none for code you trust" in err
     assert "submissions can read your files" in grade("toys", "submitted/ada", "--sandbox", "none")[2]

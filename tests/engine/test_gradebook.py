@@ -10,12 +10,13 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import create_engine
 from toy_course import SOURCE, write_course
 
-from autograder import source
-from autograder.autograded import rebuild
-from autograder.course import Course, CourseError
-from autograder.gradebook import ClassBook, check_gradebook, timestamp
-from autograder.notebook import HandedIn
-from autograder.preprocessors import prepare
+from autograder.course import source
+from autograder.course.course import Course
+from autograder.errors import CourseError
+from autograder.gradebook.autograded import rebuild
+from autograder.gradebook.gradebook import ClassBook, check_gradebook, timestamp
+from autograder.gradebook.preprocessors import prepare
+from autograder.sandboxed.notebook import HandedIn
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
@@ -172,7 +173,7 @@ def test_one_whose_making_was_interrupted_is_made_again(tmp_path, version):
 
 
 def test_a_locked_one_is_said(book, monkeypatch):
-    monkeypatch.setattr("autograder.gradebook.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("autograder.gradebook.gradebook.LOCK_SECONDS", 0.1)
     with sqlite3.connect(book.module.root / "gradebook.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CourseError, match="database is locked.*run this again"):

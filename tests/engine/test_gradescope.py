@@ -16,8 +16,9 @@ import pytest
 from conftest import needs, needs_walls
 from toy_course import MAXIMUM, notebook, solved, write_course
 
-from autograder import cli, gradescope
-from autograder.gradescope import FAULT, OPEN
+from autograder import cli
+from autograder.gradebook import gradescope
+from autograder.gradebook.gradescope import FAULT, OPEN
 
 WRONG = solved(double="def double(x): return x * x", mean="def mean(n): raise ValueError('I saw ' + str(n))")
 VISIBILITY = {"enum": ["hidden", "after_due_date", "after_published", "visible"]}

@@ -14,9 +14,11 @@ from conftest import needs_walls
 from nbclient import NotebookClient
 from toy_course import RIGHT
 
-from autograder import cli, handin, student
-from autograder.grading import Graded
-from autograder.report import as_text
+from autograder import cli
+from autograder.grading.grader import Graded
+from autograder.grading.report import as_text
+from autograder.students import check as student
+from autograder.students import handin
 
 pytestmark = needs_walls  # the shared course is released behind them
 

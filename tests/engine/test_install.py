@@ -22,9 +22,10 @@ from conftest import needs_walls
 from packaging.requirements import Requirement
 from test_handin import finish
 
-from autograder import source
-from autograder.course import KEPT_TO_THE_COURSE, Course, Module
-from autograder.release import _secret_lines, _squeezed, reference_module
+from autograder.authors.leaks import secret_lines, squeezed
+from autograder.authors.release import reference_module
+from autograder.course.course import KEPT_TO_THE_COURSE, Course, Module
+from autograder.grading.contents import Contents
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = Course(ROOT).modules()
@@ -50,15 +51,15 @@ def wheel(tmp_path_factory) -> Path:
 
 def answers_in(folder: Path, module: Module) -> list[str]:
     """Where in a folder there is code of the reference, a hidden check or probe, a known mistake or an alternative."""
-    cells = source.read_source(module.source)
+    contents = Contents(module)
     kept = [path for name in KEPT_TO_THE_COURSE if (path := module.tests / f"{name}.py").is_file()]
-    texts = [reference_module(module, cells), *(path.read_text() for path in kept)]
+    texts = [reference_module(contents), *(path.read_text() for path in kept)]
     public_texts = [path.read_text() for path in module.public_files]
     secret_code = shapes_of(texts) - shapes_of(public_texts)
-    hints = {_squeezed(line) for text in texts for line in docstring_lines(text)}
-    device = (ROOT / "autograder" / "device.py").read_text()  # its PyTorch calls stand in answers too
-    public = plain("\n".join([*(cell.stub for cell in cells), *public_texts, device]))
-    lines = map(plain, _secret_lines(module, cells).keys() - hints)
+    hints = {squeezed(line) for text in texts for line in docstring_lines(text)}
+    device = (ROOT / "autograder" / "sandboxed" / "device.py").read_text()  # its PyTorch calls stand in answers too
+    public = plain("\n".join([*(cell.stub for cell in contents.cells), *public_texts, device]))
+    lines = map(plain, secret_lines(contents).keys() - hints)
     secret_text = {
         line for line in lines if len(line) >= TELLING and line not in public and not line.startswith("from")
     }
@@ -132,7 +133,7 @@ def as_a_cell(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("file", ["reference", "test_hidden", "probes_hidden", "mistakes", "alternatives"])
 def test_a_hidden_answer_is_found(tmp_path, hide, file):
     module = MODULES[0]
-    reference = reference_module(module, source.read_source(module.source))
+    reference = reference_module(Contents(module))
     hide(tmp_path, reference if file == "reference" else (module.tests / f"{file}.py").read_text())
     assert answers_in(tmp_path, module)
 

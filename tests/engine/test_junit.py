@@ -9,9 +9,9 @@ from conftest import needs_walls
 from toy_course import solved
 
 from autograder import cli
-from autograder.grading import Graded
-from autograder.judge import Verdict
-from autograder.report import Result, junit_xml
+from autograder.grading.grader import Graded
+from autograder.grading.judge import Verdict
+from autograder.grading.report import Result, junit_xml
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parent / "junit.xsd")
 CLASS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from browser import chromium, free_port
 
-from autograder.course import Course
+from autograder.course.course import Course
 
 MODULE = "week08_densenet"
 SCREENSHOT = "AUTOGRADER_SCREENSHOT"  # where to keep the picture of the wrong answer, e.g. docs/notebook.png

@@ -17,13 +17,17 @@ import toy_course
 from conftest import FUNCTIONS, LIMIT, needs_walls
 from corpus import descendants
 
-from autograder import sandbox
-from autograder.grade import class_seed, write_grades_csv, write_result
-from autograder.grading import Graded
-from autograder.judge import Verdict
-from autograder.notebook import Cell, Code, select
-from autograder.observer import GraderFault, Observation, Observer, Recording, load_recording, write_whole
-from autograder.report import GRADED, Result
+from autograder.classes.grade import write_grades_csv, write_result
+from autograder.classes.seed import class_seed
+from autograder.errors import GraderFault
+from autograder.files import write_whole
+from autograder.grading.grader import Graded
+from autograder.grading.judge import Verdict
+from autograder.grading.observer import Observer
+from autograder.grading.recordings import Observation, Recording, load_recording
+from autograder.grading.report import GRADED, Result
+from autograder.sandboxed import sandbox
+from autograder.sandboxed.notebook import Cell, Code, select
 
 KILLS = 110
 STUDENTS = [f"student-{number:02d}" for number in range(12)]
@@ -128,8 +132,8 @@ def test_a_damaged_recording_is_made_again(tmp_path):
 ENDLESS = """
 import sys
 from pathlib import Path
-from autograder.notebook import Cell, select
-from autograder.observer import Observer
+from autograder.sandboxed.notebook import Cell, select
+from autograder.grading.observer import Observer
 code = select([Cell(1, "def double(x):\\n    while True: pass")], ["double"])
 with Observer(Path(sys.argv[1]), "probes_public", ["double"], sandbox=sys.argv[2], limit=300) as observer:
     observer.observe(code)

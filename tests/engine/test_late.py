@@ -13,8 +13,8 @@ from nbgrader.preprocessors import AssignLatePenalties
 from toy_course import write_course
 from traitlets.config import Config
 
-from autograder.course import CourseError
-from autograder.late import DAY, POLICY, Policy, policy_file, read_policy
+from autograder.errors import CourseError
+from autograder.gradebook.late import DAY, POLICY, Policy, policy_file, read_policy
 
 LINES = "grace_minutes = 15\npenalty_per_day = 10\ncap = 25\n"
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def penalty(course, url):
             add_grades(gradebook, "ada", *scores, name=name, timestamp=timestamp)
             gradebook.grant_extension(name, "ada", hours=hours)
         config = Config()
-        config.AssignLatePenalties.plugin_class = "autograder.late.LatePolicyPlugin"
+        config.AssignLatePenalties.plugin_class = "autograder.gradebook.late.LatePolicyPlugin"
         config.LatePolicyPlugin.policy_file = policy_file(course)
         about = {"notebook": name, "assignment": name, "student": "ada", "db_url": url}
         AssignLatePenalties(config=config).preprocess(nbformat.v4.new_notebook(), {"nbgrader": about})

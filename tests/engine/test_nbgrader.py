@@ -22,7 +22,7 @@ from nbgrader.api import Gradebook
 from toy_course import RIGHT, SOURCE, notebook, write_course
 
 from autograder import cli
-from autograder.preprocessors import prepare
+from autograder.gradebook.preprocessors import prepare
 
 pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
 

@@ -6,7 +6,8 @@ import random
 import pytest
 from toy_course import notebook
 
-from autograder.notebook import Cell, Code, Unreadable, read_cells, select
+from autograder.errors import Unreadable
+from autograder.sandboxed.notebook import Cell, Code, read_cells, select
 
 # --- reading the file -------------------------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ def test_what_is_no_notebook_is_named_with_the_mend(data, message):
 
 
 def test_a_notebook_full_of_outputs_is_too_large(monkeypatch):
-    monkeypatch.setattr("autograder.notebook.MAX_NOTEBOOK_BYTES", 1000)
+    monkeypatch.setattr("autograder.sandboxed.notebook.MAX_NOTEBOOK_BYTES", 1000)
     with pytest.raises(Unreadable, match="clear the outputs"):
         read_cells(notebook("x" * 1000))
 

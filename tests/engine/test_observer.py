@@ -10,19 +10,13 @@ import pytest
 from conftest import FUNCTIONS, LIMIT, needs_walls
 from toy_course import notebook, solved, write_course
 
-from autograder.course import Course, CourseError
-from autograder.notebook import Code, Unreadable, read_cells, select
-from autograder.observer import (
-    GraderFault,
-    NotKept,
-    Observed,
-    Observer,
-    Unavailable,
-    _Worker,
-    load_recording,
-    save_recording,
-)
-from autograder.recording import Error, Malformed, encode
+from autograder.course.course import Course
+from autograder.errors import CourseError, GraderFault, Malformed, NotKept, Unavailable, Unreadable
+from autograder.grading.observer import Observer
+from autograder.grading.recordings import Observed, load_recording, save_recording
+from autograder.grading.workers import Worker
+from autograder.sandboxed.notebook import Code, read_cells, select
+from autograder.sandboxed.recording import Error, encode
 
 pytestmark = needs_walls
 
@@ -184,7 +178,7 @@ def test_a_check_that_needs_what_is_not_there_gets_the_reason(observer):
 
 FORGE = """
 import os, struct
-from autograder.recording import encode
+from autograder.sandboxed.recording import encode
 def write(**frame):
     blob = encode(frame)
     os.write(3, struct.pack("<I", len(blob)) + blob)
@@ -208,8 +202,8 @@ FULL = "state='returned', value=1.5, seconds=0.0"
         "os.write(3, b'\\xff' * 100)\nreturn 1.5",
         "os.write(3, bytes(100))\nreturn 1.5",
         "os.write(3, struct.pack('<I', 4) + b'{}{}')\nreturn 1.5",
-        "import autograder.observe\nautograder.observe.encode = lambda v: b''\nreturn 1.5",
-        "import autograder.observe\nautograder.observe.encode = lambda v: encode([v])\nreturn 1.5",
+        "import autograder.sandboxed.observe\nautograder.sandboxed.observe.encode = lambda v: b''\nreturn 1.5",
+        "import autograder.sandboxed.observe\nautograder.sandboxed.observe.encode = lambda v: encode([v])\nreturn 1.5",
         "os.close(3)\nreturn 1.5",
     ],
 )
@@ -313,7 +307,7 @@ def test_a_recording_is_written_whole_or_not_at_all(stored, tmp_path, monkeypatc
     path = tmp_path / "kept.safetensors"
     save_recording(path, stored.observe(code()))
     before = path.read_bytes()
-    monkeypatch.setattr("autograder.observer.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("autograder.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         save_recording(path, stored.observe(mean("return 2.5"), fresh=True))
     assert path.read_bytes() == before and [p.name for p in tmp_path.glob("*kept*")] == [path.name]
@@ -322,7 +316,7 @@ def test_a_recording_is_written_whole_or_not_at_all(stored, tmp_path, monkeypatc
 # --- one submission and the next --------------------------------------------------------------------------------------
 
 SABOTAGE = """
-import os, random, sys, builtins, numpy as np, torch, autograder.recording, autograder.probing
+import os, random, sys, builtins, numpy as np, torch, autograder.sandboxed.recording, autograder.sandboxed.probing
 random.seed(0); torch.manual_seed(0); np.random.seed(0)
 random.random = lambda: 0.5
 torch.set_default_dtype(torch.float64)
@@ -332,7 +326,7 @@ os.environ["MARK"] = "left"
 os.chdir("/")
 sys.path.clear()
 sys.modules["math"] = None
-autograder.recording.encode = autograder.probing.Student.__getattr__ = None
+autograder.sandboxed.recording.encode = autograder.sandboxed.probing.Student.__getattr__ = None
 """
 LOOK = """
 import os, random, sys, math, numpy as np, torch
@@ -395,7 +389,7 @@ def test_what_was_read_is_kept(stored):
 
 def test_what_was_read_depends_on_the_reader(stored, monkeypatch):
     stored.read(solved())
-    monkeypatch.setattr("autograder.observer._reader_fingerprint", lambda: "another notebook.py")
+    monkeypatch.setattr("autograder.grading.observer._reader_fingerprint", lambda: "another notebook.py")
     stored.read(solved())
     assert len(stored.asked) == 2
 
@@ -433,7 +427,7 @@ def test_a_lost_worker_is_replaced_and_its_submission_tried_once_more(toy):
 
 
 def test_a_worker_lost_twice_is_the_graders_fault_and_the_next_has_a_new_one(observer, monkeypatch):
-    ask, asked = _Worker.ask, []
+    ask, asked = Worker.ask, []
 
     def lost(self, *_):
         asked.append(self.sock)
@@ -442,13 +436,13 @@ def test_a_worker_lost_twice_is_the_graders_fault_and_the_next_has_a_new_one(obs
     twin = object.__new__(Observer)
     twin.__dict__ = {**observer.__dict__, "_idle": queue.Queue()}
     twin._start = lambda workers: [socket.socket()]
-    twin._idle.put(_Worker(socket.socket()))
-    monkeypatch.setattr(_Worker, "ask", lost)
+    twin._idle.put(Worker(socket.socket()))
+    monkeypatch.setattr(Worker, "ask", lost)
     for times in (2, 4):  # the second one that asks does not wait for ever for a worker that is gone
         with pytest.raises(GraderFault, match="lost twice .*run the command again"):
             twin.observe(code())
         assert len(set(map(id, asked))) == times
-    monkeypatch.setattr(_Worker, "ask", ask)
+    monkeypatch.setattr(Worker, "ask", ask)
 
 
 def test_a_probe_file_that_does_not_import_is_named_with_its_line(tmp_path):
@@ -465,7 +459,7 @@ def test_a_probe_file_that_does_not_import_is_named_with_its_line(tmp_path):
 
 def test_endless_loops_everywhere_share_one_budget(observer, monkeypatch):
     """The first is stopped at its own limit, the next by what is left for all, the last is not asked."""
-    monkeypatch.setattr("autograder.observer.BUDGET", 1.5)
+    monkeypatch.setattr("autograder.grading.observer.BUDGET", 1.5)
     jobs, ask = [], observer._ask
     twin = object.__new__(Observer)
     twin.__dict__ = {**observer.__dict__, "_ask": lambda job, *how: (jobs.append(job), ask(job, *how))[1]}

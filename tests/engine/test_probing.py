@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from autograder.probing import Probe, Student, printed, probe
+from autograder.sandboxed.probing import Probe, Student, printed, probe
 
 
 def stand_in(net, loader, *rest, **more):

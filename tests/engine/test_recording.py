@@ -9,21 +9,11 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from autograder.probing import attempt
-from autograder.recording import (
-    MAX_DEPTH,
-    MAX_ITEMS,
-    Error,
-    Malformed,
-    Other,
-    Tensor,
-    Timing,
-    agree,
-    decode,
-    distance,
-    encode,
-    leaves,
-)
+from autograder.course.checks import distance
+from autograder.errors import Malformed
+from autograder.grading.diagnose import agree, leaves
+from autograder.sandboxed.probing import attempt
+from autograder.sandboxed.recording import MAX_DEPTH, MAX_ITEMS, Error, Other, Tensor, Timing, decode, encode
 
 
 class Three(int):

@@ -9,8 +9,10 @@ from conftest import LIMIT, needs_walls
 from test_grade import CLASS, result, rows, snapshot, submit
 from toy_course import MISTAKES, PROBES_HIDDEN, TEST_HIDDEN, TEST_PUBLIC, solved, write_course
 
-from autograder import cli, grade, observer
-from autograder.course import Course, Module
+from autograder import cli
+from autograder.classes import grade
+from autograder.course.course import Course, Module
+from autograder.grading import observer
 
 pytestmark = needs_walls
 

@@ -19,9 +19,12 @@ from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
 from toy_course import TEST_HIDDEN
 
 from autograder import cli
-from autograder import release as releasing
-from autograder.course import Course, CourseError, Module
-from autograder.recording import Timing
+from autograder.authors import release as releasing
+from autograder.authors import stale
+from autograder.course.course import Course, Module
+from autograder.errors import CourseError
+from autograder.grading import contents
+from autograder.sandboxed.recording import Timing
 
 pytestmark = needs_walls
 
@@ -30,8 +33,9 @@ pytestmark = needs_walls
 def copy(made, tmp_path, monkeypatch, observers):
     """A copy of the released course, to be damaged; the shared workers answer its public probes."""
     shutil.copytree(made, tmp_path / "course")
-    monkeypatch.setattr(releasing, "_public_observer", lambda *_: contextlib.nullcontext(observers[True]))
-    monkeypatch.setattr(releasing, "collect", collected_once)
+    for module in (releasing, stale):
+        monkeypatch.setattr(module, "public_observer", lambda *_: contextlib.nullcontext(observers[True]))
+    monkeypatch.setattr(contents, "collect", collected_once)
     monkeypatch.chdir(tmp_path / "course")
     with imported_anew():
         yield Course(tmp_path / "course").module("toy")
@@ -51,7 +55,7 @@ def cells(path: Path) -> list:
 
 
 def test_what_is_released_passes_the_check(copy, capsys):
-    assert releasing.check_release(copy) == []
+    assert stale.check_release(copy) == []
     assert cli.main(["release", "--check"]) == 0
     assert "nothing leaks" in capsys.readouterr().out
 
@@ -142,7 +146,7 @@ def on_colab(folder: Path, *sources: str) -> str:
         "sys.exit('no connection' if 'broken' in sys.argv[-1] else 0)"
     )
     (folder / "content").mkdir(exist_ok=True)
-    paths = [str(folder / "stand-in"), str(Path(releasing.__file__).parents[1])]
+    paths = [str(folder / "stand-in"), str(Path(releasing.__file__).parents[2])]
     command = [sys.executable, "-c", STUDENT, json.dumps(sources)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "IPYTHONDIR": str(folder / "ipython")}
     done = subprocess.run(command, cwd=folder / "content", env=environment, capture_output=True, text=True)
@@ -271,7 +275,7 @@ HIDDEN_LINE = next(line for line in TEST_HIDDEN.splitlines() if "the secret ques
 )  # fmt: skip
 def test_a_damage_is_named_with_its_file(copy, damage, file, problem):
     damage(copy)
-    problems = releasing.check_release(copy)
+    problems = stale.check_release(copy)
     assert [text for text in problems if file in text and problem in text], problems
 
 
@@ -312,4 +316,4 @@ def test_a_wrong_source_is_not_released_and_the_old_release_stays(copy, place, o
     ],
 )
 def test_what_makes_a_recording_stale(fresh, kept, alike):
-    assert releasing._alike(fresh, kept) == alike
+    assert stale._alike(fresh, kept) == alike

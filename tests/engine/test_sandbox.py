@@ -14,8 +14,8 @@ import walls
 from conftest import FUNCTIONS, needs_walls
 from toy_course import solved
 
-from autograder import sandbox
-from autograder.notebook import read_cells, select
+from autograder.sandboxed import sandbox
+from autograder.sandboxed.notebook import read_cells, select
 
 ORDINARY = 65534
 

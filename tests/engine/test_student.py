@@ -17,7 +17,7 @@ pytestmark = needs_walls  # the shared course is released behind them
 PATIENCE = 120  # seconds until a kernel that does not answer is given up
 LIMIT = """
 from pathlib import Path
-from autograder import student
+from autograder.students import check as student
 student._bundle(Path.cwd() / "checks").observer.limit = {}
 """
 LOOP = """

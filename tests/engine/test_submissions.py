@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from toy_course import solved, write_course
 
-from autograder.course import Course, CourseError, Module
-from autograder.submissions import find_submissions
+from autograder.classes.submissions import find_submissions
+from autograder.course.course import Course, Module
+from autograder.errors import CourseError
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from autograder import training
-from autograder.course import NotebookError
-from autograder.training import experiment_folder, run_experiment
+from autograder.errors import NotebookError
+from autograder.students import training
+from autograder.students.training import experiment_folder, run_experiment
 
 CPU = torch.device("cpu")
 

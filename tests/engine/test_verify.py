@@ -5,8 +5,9 @@ from conftest import needs_walls
 from rich.console import Console
 from toy_course import ALTERNATIVES, MISTAKES, TEST_HIDDEN, TEST_PUBLIC, write_course
 
-from autograder.course import Course, CourseError
-from autograder.verify import verify
+from autograder.authors.verify import verify
+from autograder.course.course import Course
+from autograder.errors import CourseError
 
 pytestmark = needs_walls
 

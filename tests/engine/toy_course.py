@@ -53,7 +53,7 @@ check("averages")
 '''
 
 PROBES_PUBLIC = '''
-from autograder.probing import probe
+from autograder.authoring import probe
 
 
 @probe("double")
@@ -75,7 +75,7 @@ def means(student, draw):
 '''
 
 PROBES_HIDDEN = '''
-from autograder.probing import attempt, probe
+from autograder.authoring import attempt, probe
 
 
 @probe("double")
@@ -101,7 +101,7 @@ def the_numbers_again(student, draw):
 '''
 
 TEST_PUBLIC = '''
-from autograder.checks import check, same
+from autograder.authoring import check, same
 
 
 @check("double", points=1)
@@ -123,7 +123,7 @@ def test_means(observed, expected):
 '''
 
 TEST_HIDDEN = '''
-from autograder.checks import check, same
+from autograder.authoring import check, same
 
 
 @check("double", points=1)
@@ -141,7 +141,7 @@ def test_long_means(observed, expected):
 MISTAKES = '''
 from math import floor
 
-from autograder.catalogue import mistake
+from autograder.authoring import mistake
 
 PAIR = 2
 
@@ -191,7 +191,7 @@ def rounds_down(numbers):
 ALTERNATIVES = '''
 import math
 
-from autograder.catalogue import alternative
+from autograder.authoring import alternative
 
 
 @alternative(of="double")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from toy_course import solved, write_course
 
-from autograder import sandbox
-from autograder.course import Course, Module
-from autograder.notebook import read_cells, select
-from autograder.observer import Observer
+from autograder.course.course import Course, Module
+from autograder.grading.observer import Observer
+from autograder.sandboxed import sandbox
+from autograder.sandboxed.notebook import read_cells, select
 
 DENIED = ("PermissionError", "OSError", "FileNotFoundError")  # Landlock's EACCES, read-only, or not there at all
 UNREACHABLE = ("OSError", "ConnectionRefusedError", "FileNotFoundError", "gaierror", "TimeoutError")

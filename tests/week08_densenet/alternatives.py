@@ -35,7 +35,7 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.utils import make_grid
 
-from autograder.catalogue import alternative
+from autograder.authoring import alternative
 
 # ---------------------------------------------------------------------------------------------------------------------
 # make_transform

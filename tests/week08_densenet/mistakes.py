@@ -21,7 +21,7 @@ from torchvision import models, transforms
 from torchvision.transforms import InterpolationMode
 from torchvision.utils import make_grid
 
-from autograder.catalogue import mistake
+from autograder.authoring import mistake
 
 # ---------------------------------------------------------------------------------------------------------------------
 # make_transform

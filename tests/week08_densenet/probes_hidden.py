@@ -6,9 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from autograder.device import count_synchronisations, register
-from autograder.probing import attempt, probe, timing
-from autograder.recording import Error
+from autograder.authoring import Error, attempt, count_synchronisations, probe, register, timing
 
 from .networks import (
     SmallNet,

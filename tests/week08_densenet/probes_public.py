@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from autograder.probing import attempt, printed, probe, timing
+from autograder.authoring import attempt, printed, probe, timing
 
 from .networks import (
     Pictures,

@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 
-from autograder.checks import check, remark, require, same
-from autograder.recording import Error, Tensor
+from autograder.authoring import Error, Tensor, check, remark, require, same
 
 from .test_public import (
     CPU,

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from autograder.checks import check, require, same
-from autograder.recording import Error, Other, Tensor
+from autograder.authoring import Error, Other, Tensor, check, require, same
 
 STEP = 1 / 255
 # Right answers differ by up to 1e-7 (sums in float32 or float64, other devices), wrong ones by 1e-4 and more.

@@ -1,0 +1,54 @@
+"""Plain `pytest tests/<module>` judges the reference; `--submission FILE` any notebook.
+
+Gives every check its `observed` and `expected`. The submission runs in the sandbox, never in the process of pytest.
+"""
+
+import functools
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("autograder")
+    group.addoption("--submission", type=Path, metavar="FILE", help="the notebook to judge (default: the reference)")
+    group.addoption("--seed", type=int, default=1, help="of the hidden checks' inputs (default: 1)")
+    group.addoption("--sandbox", choices=("full", "none"), default="full", help="none: only for code you trust")
+
+
+@pytest.fixture(scope="session")
+def _recordings(request: pytest.FixtureRequest):
+    """For a module's folder what was seen of the reference and of the submission, made when its first check asks."""
+    from autograder.course.course import Course
+    from autograder.grading.grader import Grader
+
+    options = request.config.option
+
+    @functools.cache
+    def recordings(folder: Path) -> tuple[dict, dict]:
+        with Grader(Course.find(folder).module(folder.name), options.seed, sandbox=options.sandbox) as grader:
+            if options.submission is None:
+                return grader.expected, grader.expected
+            if not options.submission.is_file():
+                raise pytest.UsageError(f"--submission {options.submission}: there is no such file")
+            return grader.expected, grader.observe(grader.read(options.submission.read_bytes()))
+
+    return recordings
+
+
+@pytest.fixture
+def expected(request: pytest.FixtureRequest, _recordings):
+    """The reference's recording under the probes of this check's file."""
+    return _seen(request, _recordings(request.path.parent)[0])
+
+
+@pytest.fixture
+def observed(request: pytest.FixtureRequest, _recordings):
+    """The submission's recording: the notebook given by --submission, else the reference itself."""
+    return _seen(request, _recordings(request.path.parent)[1])
+
+
+def _seen(request: pytest.FixtureRequest, recordings: dict):
+    from autograder.grading.recordings import Observed
+
+    return Observed(recordings[request.function.__check__.public])

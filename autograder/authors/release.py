@@ -1,0 +1,198 @@
+"""From an instructor's source to what students and TAs get: `autograder release [MODULE]`.
+
+Everything in `release/<module>/` and `solutions/<module>/` is made here and never edited. Whether it is stale says
+stale.py, and what must not be in it leaks.py.
+"""
+
+import ast
+import functools
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from autograder.authors.leaks import find_leaks
+from autograder.course import source
+from autograder.course.colab import COLAB_BADGE, COLAB_CELL
+from autograder.course.course import Course, Module
+from autograder.course.notebooks import make_notebook
+from autograder.course.source import SourceCell
+from autograder.errors import CourseError
+from autograder.files import write_whole
+from autograder.grading.contents import Contents
+from autograder.grading.diagnose import KNOWN, known_mistake, save_known, without_places
+from autograder.grading.observer import Observer
+from autograder.grading.recordings import Recording, save_recording
+from autograder.installed import package_series
+from autograder.sandboxed import PACKAGED_DATA
+from autograder.sandboxed.notebook import needed
+
+RECORDING_FILES = ("checks/reference.safetensors", f"checks/{KNOWN}")  # of a release: made by running code
+
+
+def release(module: Module) -> None:
+    """Makes `release/<module>/` and `solutions/<module>/`; the old ones stay until the new ones are complete.
+
+    Raises:
+        CourseError: the source or the solved notebook is wrong, or the result would leak; nothing is changed then.
+    """
+    contents = Contents(module)
+    with tempfile.TemporaryDirectory(dir=module.root, prefix=".release-") as scratch:
+        student, teacher = Path(scratch) / "release", Path(scratch) / "solutions"
+        files = released_files(contents)
+        _write_all(student, files)
+        _record(contents, student)
+        _write_all(teacher, {f"{module.source.stem}.py": reference_module(contents).encode()})
+        leaks = find_leaks(contents, [*files, *RECORDING_FILES], student)
+        if leaks:
+            raise CourseError("not released, it would leak:\n  " + "\n  ".join(leaks))
+        print(f"{module.name}: running the solved notebook on the tiny data …", flush=True)
+        write_whole(teacher / module.notebook, _executed(contents, student))
+        for new, old in ((student, module.release), (teacher, module.solutions)):
+            _replace(new, old)
+    print(f"{module.name}: made release/{module.name}/ and solutions/{module.name}/")
+
+
+def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        write_whole(folder / name, content)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Puts the folder `new` in the place of `old`, which is only removed once it is out of the way."""
+    old.parent.mkdir(exist_ok=True)
+    aside = new.with_name(f"{new.name}-before")
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+# --- what students get ------------------------------------------------------------------------------------------------
+
+
+def released_cells(module: Module) -> list[SourceCell]:
+    """The source's cells; where course.toml names a repository, behind the title Colab's badge and its first cell."""
+    cells, settings = source.read_source(module.source), Course(module.root).settings
+    if not settings.repository:
+        return cells
+    words = {"archive": settings.zip, "module": module.name, "notebook": module.notebook}
+    badge = COLAB_BADGE.format(repository=settings.repository, branch=settings.branch, **words)
+    colab = [SourceCell("markdown", badge, {}), SourceCell("code", COLAB_CELL.format(**words), {})]
+    return [*cells[:1], *colab, *cells[1:]]
+
+
+def released_files(contents: Contents) -> dict[str, bytes]:
+    """The files of `release/<module>/` by their path in it, without the recordings."""
+    module = contents.module
+    files = {module.notebook: notebook_text(contents, solved=False).encode()}
+    for path in sorted(PACKAGED_DATA.rglob("*")):
+        if path.is_file():
+            files[f"data/{path.relative_to(PACKAGED_DATA)}"] = path.read_bytes()
+    for path in module.public_files:
+        files[f"checks/{path.name}"] = path.read_bytes()
+    about = {
+        "module": module.name,
+        "notebook": module.notebook,
+        "needs": package_series(),
+        "exercises": contents.exercises,
+        "points": contents.function_points,
+        "cells": _marked_cells(json.loads(files[module.notebook])),
+        "made_from": contents.made_from,
+    }
+    files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
+    return files
+
+
+def _marked_cells(notebook: dict) -> list[dict[str, Any]]:
+    """The cells that must stay as they are or that a person grades: `autograder pack` says what became of them."""
+    marked = [(cell, cell["metadata"].get("nbgrader", {})) for cell in notebook["cells"]]
+    return [
+        {"id": about["grade_id"], "kind": cell["cell_type"], "locked": about["locked"], "text": "".join(cell["source"])}
+        for cell, about in marked
+        if about.get("locked") or about.get("grade")
+    ]
+
+
+def notebook_text(contents: Contents, solved: bool) -> str:
+    """The notebook as .ipynb text with nbgrader's metadata: the student's, or with `solved` the reference."""
+    cells = released_cells(contents.module)
+    texts = [cell.solution if solved else cell.stub for cell in cells]
+    return str(nbformat.writes(make_notebook(cells, texts, contents.points))) + "\n"
+
+
+def _record(contents: Contents, student: Path) -> None:
+    """Writes what the public checks need in place of answers: the recordings of the reference and of the mistakes."""
+    reference, mistakes = (student / name for name in RECORDING_FILES)
+    with public_observer(contents) as observer:
+        expected = {True: observer.observe(contents.reference, reference=True)}
+        known = []
+        for entry in contents.mistakes:
+            ask = functools.partial(observer.observe, contents.code(entry), only=entry.of)
+            known.append(
+                known_mistake(
+                    entry.name, entry.of, entry.hint, lambda again, ask=ask: {True: ask(again=again)}, expected
+                )
+            )
+    save_recording(reference, _for_students(expected[True]))
+    save_known(mistakes, known)
+
+
+def public_observer(contents: Contents) -> Observer:
+    """Who asks the public probes, for recordings that a release holds."""
+    store = Course(contents.module.root).store
+    return Observer(contents.module.tests, "probes_public", contents.functions, store, workers=1)
+
+
+def _for_students(recording: Recording) -> Recording:
+    """Without times, which no two machines share, and without the reference's own lines."""
+    observations = {
+        name: replace(o, seconds=0.0, value=without_places(o.value)) for name, o in recording.observations.items()
+    }
+    return Recording(observations)
+
+
+# --- what TAs get -----------------------------------------------------------------------------------------------------
+
+
+def reference_module(contents: Contents) -> str:
+    """The reference functions, and what they need, as an importable Python module."""
+    module, parts = contents.module, []
+    for statement in needed(contents.statements, contents.functions):
+        is_import = isinstance(statement.node, (ast.Import, ast.ImportFrom))
+        parts.append(statement.text if is_import else f"\n\n{statement.text}")
+    made_from = f"source/{module.name}/{module.source.name}"
+    title = f'"""The reference of {module.name}. Made from {made_from}: edit that file, not this one."""'
+    return "\n".join([title, *parts]) + "\n"
+
+
+def _executed(contents: Contents, student: Path) -> str:
+    """The solved notebook with its outputs, run where a student would run it."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    module = contents.module
+    notebook = nbformat.reads(notebook_text(contents, solved=True), as_version=4)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / module.name
+        shutil.copytree(student, folder)
+        try:
+            client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+            client.execute(stderr=subprocess.DEVNULL)  # what the kernel says as it starts and ends; cells have their own
+        except CellExecutionError as error:
+            raise CourseError(f"{module.source.name}: the solved notebook does not run:\n{error}") from None
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.metadata.pop("execution", None)
+        if "✗" in "".join(str(output) for output in cell.get("outputs", [])):
+            raise CourseError(
+                f"{module.source.name}, cell {number}: a check fails in the solved notebook; run `autograder verify`"
+            )
+    notebook.metadata["autograder"] = {"source_sha256": hashlib.sha256(module.source.read_bytes()).hexdigest()}
+    notebook.metadata["language_info"] = {"name": "python"}
+    return nbformat.writes(notebook) + "\n"

@@ -1,0 +1,206 @@
+"""The instructor's gate before a release: `autograder verify [MODULE]`.
+
+The reference has full marks, twice and under another seed; the stub has none; every known mistake is caught by a check
+it names, costs nothing in functions that are right, and is told by its own hint; every alternative has full marks;
+every check is needed by some mistake. For every check it prints how far right and wrong answers stay from the line.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from autograder.course import source
+from autograder.course.catalogue import Entry
+from autograder.course.checks import Check
+from autograder.course.course import Module
+from autograder.grading.diagnose import KnownMistake, diagnose
+from autograder.grading.grader import HIDDEN, PUBLIC, Graded, Grader
+from autograder.grading.judge import PASSED, Judged, judge
+from autograder.grading.naming import probes_of
+from autograder.grading.report import number
+from autograder.sandboxed.notebook import choose, needed
+
+
+@dataclass
+class Finding:
+    """What is wrong (`problems`) or worth knowing (`remarks`), and per check who was caught and how narrowly."""
+
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    caught: dict[str, list[str]] = field(default_factory=dict)
+    right: dict[str, float] = field(default_factory=dict)
+    wrong: dict[str, float] = field(default_factory=dict)
+
+
+def verify(module: Module, seed: int, console: Console, **engine) -> bool:
+    """Verifies a module, prints the table and the problems, and says whether there were none."""
+    finding = Finding()
+    with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
+        grader.expected  # noqa: B018  the reference first
+        _verify_reference(grader, finding)
+        _verify_stub(grader, finding)
+        dependents = _dependents(grader)
+        alternatives = grader.contents.alternatives
+        console.print(f"{module.name}: {len(grader.contents.mistakes)} known mistakes, {len(alternatives)} alternatives …")
+        graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
+        for entry, results in zip(alternatives, graded, strict=True):
+            _verify_alternative(entry, results, finding)
+        graded = pool.map(lambda entry: _grade_mistake(grader, entry, dependents), grader.contents.mistakes)
+        known = []
+        for entry, (results, mistake) in zip(grader.contents.mistakes, graded, strict=True):
+            _verify_mistake(entry, results, finding)
+            known.append(mistake)
+        _verify_hints(grader, known, finding)
+        _verify_needed(grader.contents.checks, finding)
+    _print(module, grader.contents.checks, finding, console)
+    return not finding.problems
+
+
+def _verify_reference(grader: Grader, finding: Finding) -> None:
+    """The reference, observed afresh, under this seed and another, with one thread and with two."""
+    for seed, threads in ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1)):
+        first = grader.expected if seed == grader.seed else grader.observe(grader.contents.reference, seed=seed, reference=True)
+        again = grader.observe(grader.contents.reference, seed=seed, fresh=True, threads=threads)
+        judged = judge(grader.contents.checks, again, first)
+        _right(judged, finding)
+        for verdict in (j.verdict for j in judged if j.verdict.state != PASSED):
+            finding.problems.append(
+                f"the reference fails {verdict.check} (seed {seed}, {threads} threads): {verdict.message}"
+            )
+
+
+def _verify_stub(grader: Grader, finding: Finding) -> None:
+    stub = choose(source.stub_statements(grader.contents.cells), {}, grader.contents.functions)
+    for verdict in grader.grade(stub, hints=False).verdicts:
+        if verdict.state != "missing":
+            finding.problems.append(
+                f"the untouched stub is {verdict.state} in {verdict.check}, not missing: {verdict.message}"
+            )
+
+
+def _dependents(grader: Grader) -> dict[str, list[str]]:
+    """For each function, it and the functions whose reference calls it: those that its mistakes could reach."""
+    statements, functions = grader.contents.statements, grader.contents.functions
+    reached = {name: {b for s in needed(statements, [name]) for b in s.binds} for name in functions}
+    return {name: [other for other in functions if other == name or name in reached[other]] for name in functions}
+
+
+def _grade_entry(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> dict[str, Graded]:
+    code = grader.contents.code(entry)
+    return {function: grader.grade(code, function, hints=False) for function in dependents.get(entry.of, [])}
+
+
+def _grade_mistake(
+    grader: Grader, entry: Entry, dependents: dict[str, list[str]]
+) -> tuple[dict[str, Graded], KnownMistake]:
+    return _grade_entry(grader, entry, dependents), grader.naming.as_known(entry)
+
+
+def _verify_alternative(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
+    if not results:
+        finding.problems.append(f"the alternative {entry.name} is of {entry.of!r}, which the notebook does not define")
+    for graded in results.values():
+        _right(graded.judged, finding)
+        for verdict in graded.verdicts:
+            if verdict.state != PASSED:
+                finding.problems.append(
+                    f"the alternative {entry.name} of {entry.of} fails {verdict.check}: {verdict.message}"
+                )
+
+
+def _right(judged: Iterable[Judged], finding: Finding) -> None:
+    for j in judged:
+        finding.right[j.verdict.check] = max([finding.right.get(j.verdict.check, 0.0), *j.distances])
+
+
+def _verify_mistake(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
+    if entry.of not in results:
+        finding.problems.append(f"the mistake {entry.name} is of {entry.of!r}, which the notebook does not define")
+        return
+    failing = [j for j in results[entry.of].judged if j.verdict.state != PASSED]
+    for j in failing:
+        finding.caught.setdefault(j.verdict.check, []).append(entry.name)
+        over = [distance for distance in j.distances if distance > 1]
+        if over:
+            finding.wrong[j.verdict.check] = min([finding.wrong.get(j.verdict.check, float("inf")), *over])
+    names = [j.verdict.check for j in failing]
+    if not names:
+        finding.problems.append(f"the mistake {entry.name} of {entry.of} is not caught: it has full marks")
+    elif not set(names) & set(entry.caught_by):
+        finding.problems.append(
+            f"the mistake {entry.name} of {entry.of} names {', '.join(entry.caught_by)}, is caught by {', '.join(names)}"
+        )
+    for function, graded in results.items():
+        lost = [verdict.check for verdict in graded.verdicts if verdict.state != PASSED]
+        if function != entry.of and lost:
+            finding.problems.append(f"the mistake {entry.name} of {entry.of} also costs {function}: {', '.join(lost)}")
+
+
+def _verify_hints(grader: Grader, known: list[KnownMistake], finding: Finding) -> None:
+    """Every mistake gets its own hint; two that answer every probe alike are told, since no student can be told apart."""
+    for entry in grader.contents.mistakes:
+        rivals = [mistake for mistake in known if mistake.of == entry.of]
+        checks = [check for check in grader.contents.checks if check.function == entry.of]
+        recordings = grader.observe(grader.contents.code(entry), entry.of)
+        failing = [j for j in judge(checks, recordings, grader.expected) if j.verdict.state != PASSED]
+        named = diagnose(recordings, grader.expected, probes_of(failing), rivals)
+        if failing and named is None:
+            finding.problems.append(f"the mistake {entry.name} of {entry.of} gets no hint")
+        elif failing and named.name != entry.name:
+            twin = f"the mistake {entry.name} of {entry.of} gets the hint of {named.name}: no probe tells them apart"
+            finding.remarks.append(twin)
+
+
+def _verify_needed(checks: list[Check], finding: Finding) -> None:
+    for check in checks:
+        if check.name not in finding.caught:
+            finding.problems.append(
+                f"the check {check.name} is needed by no known mistake: add one, or remove the check"
+            )
+
+
+def _print(module: Module, checks: list[Check], finding: Finding, console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name, side in (
+        ("function", "left"),
+        ("check", "left"),
+        ("", "left"),
+        ("points", "right"),
+        ("catches", "right"),
+        ("right up to", "right"),
+        ("wrong from", "right"),
+    ):
+        table.add_column(name, justify=side, no_wrap=True)
+    for check in checks:
+        caught = str(len(finding.caught.get(check.name, [])))
+        shown = "public" if check.public else "hidden"
+        table.add_row(
+            check.function,
+            check.name,
+            shown,
+            number(check.points),
+            caught,
+            _distance(finding.right, check),
+            _distance(finding.wrong, check),
+        )
+    console.print(table)
+    shares = {
+        public: number(sum(check.points for check in checks if check.public == public)) for public in (PUBLIC, HIDDEN)
+    }
+    console.print(
+        f"{len(checks)} checks, {shares[PUBLIC]} points public and {shares[HIDDEN]} hidden. Distances are in units "
+        "of each check's tolerance: right answers stay below 1, wrong ones above.",
+        highlight=False,
+    )
+    for remark in finding.remarks:
+        console.print(f"  remark: {remark}", highlight=False, soft_wrap=True)
+    for problem in finding.problems:
+        console.print(f"  problem: {problem}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{module.name}: " + (f"{len(finding.problems)} problems" if finding.problems else "verified"))
+
+
+def _distance(distances: dict[str, float], check: Check) -> str:
+    return f"{distances[check.name]:.2g}" if check.name in distances else ""

@@ -1,0 +1,268 @@
+"""Grading a class: `autograder grade MODULE [PATH…]`."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from autograder.classes.seed import class_seed
+from autograder.classes.submissions import Submission
+from autograder.course.course import Module
+from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.errors import CourseError, GraderFault, Unreadable
+from autograder.files import write_whole
+from autograder.grading.grader import Grader
+from autograder.grading.judge import NOT_GRADED, clean
+from autograder.grading.report import GRADED, REFUSED, SCHEMA, Result, feedback_page, grades_csv, number, result_json
+from autograder.grading.timings import Timings
+
+SLOWEST = 5  # submissions and probes that --timings names
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """What a run did: its results by student, how many of them needed no student code to run again, where time went."""
+
+    results: list[Result]
+    unchanged: int
+    timings: Timings
+
+    @property
+    def failures(self) -> list[Result]:
+        """Those that were not graded, or refused."""
+        return [result for result in self.results if result.status != GRADED]
+
+    def below(self, percent: float) -> list[Result]:
+        """The graded ones with fewer than `percent` of their points."""
+        return [r for r in self.results if r.score is not None and 100 * r.score < percent * r.maximum]
+
+
+def grade_class(
+    module: Module,
+    submissions: list[Submission],
+    out: Path,
+    console: Console,
+    *,
+    seed: int | None = None,
+    sandbox: str = SANDBOX,
+    workers: int = WORKERS,
+    limit: float = PROBE_SECONDS,
+    timed: bool = False,
+    record: Callable[[Grader, Submission, Result], None] | None = None,
+) -> ClassResult:
+    """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
+
+    With `timed` it waits for all workers first, so that their start is not counted as a submission's time. `record` is
+    called for each submission, one after another, while the next ones are being graded.
+    """
+    seed = class_seed(out, seed)
+    with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader:
+        if timed:
+            with grader.timings.stage("starting workers"):
+                grader.wait()
+        results = grade_all(grader, submissions, console, record)
+    with grader.timings.stage("writing"):
+        write_results(results, grader.contents.exercises, out)
+    unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
+    return ClassResult(results, unchanged, grader.timings)
+
+
+def grade_all(
+    grader: Grader,
+    submissions: list[Submission],
+    console: Console,
+    record: Callable[[Grader, Submission, Result], None] | None = None,
+) -> list[Result]:
+    """A result for every submission, in their order. For `record` see `grade_class`."""
+    results = []
+    for submission, result in zip(submissions, watched(grade_each(grader, submissions), submissions, console), strict=True):
+        results.append(result)
+        if record:
+            record(grader, submission, result)
+    return results
+
+
+def watched(results: Iterator[Result], submissions: list[Submission], console: Console) -> Iterator[Result]:
+    """The results, with a bar that shows how far it is."""
+    with _progress(console) as progress:
+        bar = progress.add_task("grading", total=len(submissions))
+        for result in results:
+            yield result
+            progress.advance(bar)
+
+
+def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result]:
+    """The result of each of `submissions`, in their order, graded side by side."""
+    grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
+    with ThreadPoolExecutor(max(1, grader.workers)) as pool:
+        yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
+
+
+def _grade_one(grader: Grader, submission: Submission) -> Result:
+    about = {
+        "student": submission.student,
+        "module": grader.module.name,
+        "note": clean(submission.note),
+        "maximum": sum(check.points for check in grader.contents.checks),
+        "seed": grader.seed,
+    }
+    if submission.problem:
+        return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)
+    try:
+        data = submission.read()
+        code = grader.read(data)
+    except (Unreadable, OSError) as error:
+        return Result(status=REFUSED, reason=clean(f"{submission.path} {error}"), **about)
+    except GraderFault as error:
+        return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
+    try:
+        graded = grader.grade(code)
+    except CourseError:
+        raise
+    except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
+        return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
+    graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
+    return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def write_results(results: list[Result], exercises: dict[str, list[str]], out: Path) -> None:
+    """Writes every student's files, and `grades.csv` from all that lie in `out`."""
+    for result in results:
+        write_result(result, exercises, out)
+    write_grades_csv(out)
+
+
+def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:
+    """Writes a student's JSON file and feedback page. A grade is never replaced by a refusal."""
+    for path, text in changed_files(result, exercises, out).items():
+        write_whole(path, text)
+
+
+def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) -> dict[Path, str]:
+    """What `write_result` writes: the texts of those of a student's files that are not yet so."""
+    path = out / "results" / f"{result.student}.json"
+    if result.status != GRADED and _status(path) == GRADED:
+        return {}
+    texts = {
+        path: result_json(result, exercises),
+        out / "feedback" / f"{result.student}.html": feedback_page(result, exercises),
+    }
+    return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
+
+
+def _status(path: Path) -> str:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def result_files(out: Path) -> dict[str, Path]:
+    """The files of the results that lie in `out`, those of earlier runs too, by student."""
+    return {path.stem: path for path in sorted((out / "results").glob("[!.]*.json"))}
+
+
+def read_result(path: Path) -> dict:
+    """A result in its JSON form.
+
+    Raises:
+        CourseError: the file is damaged.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return {field: result[field] for field in _fields()}
+    except (ValueError, KeyError, TypeError):
+        raise CourseError(f"{path} is damaged: delete it and grade the student again") from None
+
+
+@functools.cache
+def _fields() -> list[str]:
+    return json.loads(SCHEMA.read_text(encoding="utf-8"))["required"]
+
+
+def write_grades_csv(out: Path) -> None:
+    """Writes `grades.csv` from all results in `out`, those of earlier runs too."""
+    write_whole(out / "grades.csv", grades_csv(map(read_result, result_files(out).values())))
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def print_outcome(outcome: ClassResult, out: Path, console: Console, with_timings: bool = False) -> None:
+    """The table, where the time went if that is asked, how many were graded, and where the files are."""
+    print_table(outcome, console)
+    if with_timings:
+        print_timings(outcome, console)
+    graded = len(outcome.results) - len(outcome.failures)
+    console.print(
+        f"{graded} of {len(outcome.results)} graded, {outcome.unchanged} of them unchanged. {out}/grades.csv, "
+        f"{out}/feedback/",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_table(outcome: ClassResult, console: Console) -> None:
+    """One line a student: score, where the first error is, which mistakes were named."""
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("student", "left"), ("score", "right"), ("first error", "left"), ("mistakes named", "left")):
+        table.add_column(name, justify=side)
+    for result in outcome.results:
+        table.add_row(*map(Text, _row(result)))
+    console.print(table)
+    for result in outcome.failures:
+        console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"), soft_wrap=True)
+
+
+def print_timings(outcome: ClassResult, console: Console) -> None:
+    """Where the time went: by stage, then the slowest submissions and the slowest probes."""
+    stages, probes = outcome.timings.stages, outcome.timings.probes
+    graded = [result for result in outcome.results if result.graded and not result.graded.cached]
+    slowest = sorted(graded, key=lambda result: result.graded.seconds, reverse=True)[:SLOWEST]
+    tables = {
+        ("stage", "seconds", "times"): [(name, f"{s.seconds:.2f}", str(s.times)) for name, s in stages.items()],
+        ("slowest submissions", "seconds in probes"): [
+            (clean(result.student), f"{result.graded.seconds:.2f}") for result in slowest
+        ],
+        ("slowest probes", "seconds", "times", "mean", "most"): [
+            (name, f"{s.seconds:.2f}", str(s.times), f"{s.seconds / s.times:.3f}", f"{s.most:.3f}")
+            for name, s in sorted(probes.items(), key=lambda item: item[1].seconds, reverse=True)[:SLOWEST]
+        ],
+    }
+    for columns, rows in tables.items():
+        table = Table(box=None, pad_edge=False, title_justify="left")
+        for place, name in enumerate(columns):
+            table.add_column(name, justify="right" if place else "left")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        if rows:
+            console.print(table, "")
+    console.print(
+        "Seconds are wall time, added up over workers and with the reference's. "
+        f"{outcome.unchanged} of {len(outcome.results)} submissions were taken from the store: no code of theirs ran.",
+        highlight=False,
+    )
+
+
+def _row(result: Result) -> tuple[str, str, str, str]:
+    if result.graded is None:
+        return clean(result.student), result.status, "", ""
+    named = dict.fromkeys(verdict.mistake for verdict in result.graded.verdicts if verdict.mistake)
+    score = f"{number(result.graded.score)} / {number(result.maximum)}"
+    return clean(result.student), score, result.graded.first_error, ", ".join(named)

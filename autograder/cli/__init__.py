@@ -1,0 +1,59 @@
+# PYTHON_ARGCOMPLETE_OK
+"""The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
+
+    classes.py   grade, regrade, export, gradescope
+    author.py    release, verify, demo
+    student.py   check, pack, and of what was packed the receipt
+    course.py    doctor
+
+Nothing heavy is imported before a command needs it, and nothing is decided here: what a command does lives below.
+"""
+
+import argparse
+import os
+import sys
+from importlib.metadata import version
+
+from autograder.cli import author, classes, course, student
+from autograder.course.course import nearest
+from autograder.errors import CourseError, GraderFault, NotHere
+from autograder.installed import DISTRIBUTION
+
+INTERRUPTED = 130  # as a shell says it of a process that SIGINT ended
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; exit status 0: all went well, 1: something has to be looked at, 2: wrong usage.
+
+    `grade --fail-below`: 3 when everything was graded and a submission has fewer points than asked.
+    """
+    parser, commands = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line goes on
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+        print(f"autograder: no command is called {arguments[0]!r}: {nearest(arguments[0], commands)}", file=sys.stderr)
+        return 2
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (CourseError, GraderFault, NotHere, OSError) as error:  # an OSError names the file that cannot be written
+        print(f"autograder: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nautograder: interrupted; run the same command again, it goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    """The parser, and the names of the commands."""
+    parser = argparse.ArgumentParser(
+        prog="autograder", description="Autograded assignments for Deep Learning for Visual Computing."
+    )
+    parser.add_argument("--version", action="version", version=f"autograder {version(DISTRIBUTION)}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for reader in (classes, author, student, course):
+        reader.add_commands(commands)
+    return parser, list(commands.choices)

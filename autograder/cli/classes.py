@@ -1,0 +1,192 @@
+"""Commands for whoever grades a class: `grade`, `regrade`, `export` and `gradescope`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograder.cli.options import (
+    add_class,
+    add_command,
+    add_engine,
+    add_module,
+    add_observing,
+    engine,
+    grades_folder,
+)
+from autograder.course.course import Course
+from autograder.errors import CourseError
+
+if TYPE_CHECKING:
+    from autograder.cli.options import Commands
+
+BELOW = 3  # exit status of `grade --fail-below`
+
+
+def add_commands(commands: "Commands") -> None:
+    """`grade`, `regrade`, `export` and `gradescope`."""
+    for add in (_add_grade, _add_regrade, _add_export, _add_gradescope):
+        add(commands)
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _add_grade(commands: "Commands") -> None:
+    grade = add_command(commands, "grade", _grade, "grade a class: submitted/, or the notebooks and folders named")
+    add_class(grade)
+    grade.add_argument("--timings", action="store_true", help="say where the time went, and which probes are slow")
+    grade.add_argument(
+        "--seed", type=int, help="of the hidden checks' inputs (default: drawn once for the class and kept)"
+    )
+    grade.add_argument(
+        "--no-gradebook",
+        action="store_true",
+        help="leave nbgrader's gradebook and autograded/ alone; else what lies in the course's own submitted/ is entered",
+    )
+    grade.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML too")
+    grade.add_argument(
+        "--fail-below", type=float, metavar="PERCENT", help="exit status 3 when a submission has fewer of its points"
+    )
+    add_engine(grade)
+
+
+def _add_regrade(commands: "Commands") -> None:
+    regrade = add_command(
+        commands, "regrade", _regrade, "judge a graded class by changed checks or hints, without running student code"
+    )
+    add_class(regrade)
+    answer = regrade.add_mutually_exclusive_group()
+    answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
+    answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
+    add_observing(regrade)
+
+
+def _add_export(commands: "Commands") -> None:
+    export = add_command(commands, "export", _export, "write the gradebook's grades as a file that a platform imports")
+    export.add_argument("platform", choices=("canvas", "moodle"), help="`nbgrader export` writes plain CSV")
+    add_module(export)
+    export.add_argument(
+        "--roster", type=Path, required=True, metavar="FILE", help="the CSV file that the platform's gradebook exported"
+    )
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the file to import (default: grades/MODULE/PLATFORM.csv)"
+    )
+    export.add_argument(
+        "--by", metavar="COLUMN", help="the roster's column with the gradebook's ids or e-mail addresses"
+    )
+    export.add_argument(
+        "--column", metavar="COLUMN", help="the roster's column to fill (default: named like the module)"
+    )
+    export.add_argument("--partial", action="store_true", help="also grades that wait for a TA")
+
+
+def _add_gradescope(commands: "Commands") -> None:
+    gradescope = add_command(commands, "gradescope", _gradescope, "build the autograder zip of a module for Gradescope")
+    add_module(gradescope)
+    gradescope.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: MODULE-gradescope.zip")
+    gradescope.add_argument(
+        "--sandbox",
+        choices=("full", "none"),
+        default="full",
+        help="none: submissions can read the hidden checks and write their own score; where full walls cannot be built",
+    )
+
+
+# --- what they call ---------------------------------------------------------------------------------------------------
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from autograder.classes.submissions import enterable, find_submissions
+
+    module = Course.find().module(options.module)
+    submissions = find_submissions(module, options.paths)
+    settings = engine(options)
+    from rich.console import Console
+
+    from autograder.classes.grade import grade_class, print_outcome
+
+    out, console = grades_folder(options, module), Console()
+    record = None
+    if not options.no_gradebook and (mine := enterable(module, submissions)):
+        from autograder.gradebook.gradebook import recorder
+
+        record = recorder(module, mine, console)
+    outcome = grade_class(
+        module, submissions, out, console, seed=options.seed, timed=options.timings, record=record, **settings
+    )
+    print_outcome(outcome, out, console, with_timings=options.timings)
+    if options.junit:
+        from autograder.files import write_whole
+        from autograder.grading.report import junit_xml
+
+        write_whole(options.junit, junit_xml(outcome.results))
+    if outcome.failures:
+        return 1
+    return BELOW if outcome.below(options.fail_below or 0) else 0
+
+
+def _regrade(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from autograder.classes.regrade import print_regraded, regrade, write
+    from autograder.classes.submissions import find_submissions
+
+    module, console = Course.find().module(options.module), Console()
+    submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
+    how = {"sandbox": options.sandbox, "limit": options.limit}
+    regraded = regrade(module, submissions, out, console, everyone=not options.paths, **how)
+    print_regraded(regraded, module, console)
+    if regraded.changed and not _agreed(options):
+        return 0 if options.dry_run else 2
+    if not options.dry_run:
+        write(regraded, out)
+        if regraded.changed:
+            console.print(f"Written: {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
+    return 1 if regraded.kept else 0
+
+
+def _agreed(options: argparse.Namespace) -> bool:
+    """Whether the new grades may be written; asks where somebody can answer."""
+    if options.yes or options.dry_run:
+        return options.yes
+    if not sys.stdin.isatty():
+        print("autograder: nothing was written: say --yes to write it, or --dry-run only to look", file=sys.stderr)
+        return False
+    try:
+        agreed = input("Write this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        agreed = False
+    if not agreed:
+        print("autograder: nothing was written", file=sys.stderr)
+    return agreed
+
+
+def _export(options: argparse.Namespace) -> int:
+    from autograder.files import write_whole
+    from autograder.gradebook.export import export
+
+    module = Course.find().module(options.module)
+    out = options.output or module.grades / f"{options.platform}.csv"
+    if out.resolve() == options.roster.resolve():
+        raise CourseError(f"{out} is the roster itself: name another file with -o")
+    done = export(
+        module, options.platform, options.roster, by=options.by, column=options.column, partial=options.partial
+    )
+    write_whole(out, done.text)
+    print(f"{out}: {done.written} grades")
+    for line in done.remarks + done.problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if done.problems else 0
+
+
+def _gradescope(options: argparse.Namespace) -> int:
+    from autograder.gradebook.gradescope import OPEN, build
+
+    module = Course.find().module(options.module)
+    out = options.output or Path(f"{module.name}-gradescope.zip")
+    build(module, out, options.sandbox)
+    if options.sandbox == "none":
+        print(f"autograder: {OPEN}", file=sys.stderr)
+    print(f"{out}: upload it on the assignment's page Configure Autograder")
+    return 0

@@ -1,0 +1,104 @@
+"""Arguments that several commands share."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autograder.course.course import Course, Module
+from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.errors import CourseError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # what `add_subparsers` gives
+
+
+def add_command(
+    commands: "Commands", name: str, run: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """A command that calls `run`; `text` is its line in the help."""
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def add_module(command: argparse.ArgumentParser, name: str = "module", **how: Any) -> None:
+    """An argument for a module, or several; a shell completes it with the course's modules."""
+    argument: Any = command.add_argument(name, **{"help": "the module, e.g. week08_densenet"} | how)
+    argument.completer = lambda **_: [module.name for module in Course.find().modules()]
+
+
+def add_modules(command: argparse.ArgumentParser) -> None:
+    """`[MODULE ...]`; see `chosen`."""
+    add_module(command, "modules", nargs="*", metavar="MODULE", help="modules (default: all)")
+
+
+def chosen(names: list[str]) -> list[Module]:
+    """The modules called `names`; without any name all of the course.
+
+    Raises:
+        CourseError: a name is unknown, or there is no module yet.
+    """
+    course = Course.find()
+    found = [course.module(name) for name in names] if names else course.modules()
+    if not found:
+        raise CourseError(f"{course.root / 'source'} holds no module yet: add a folder with the notebook's source")
+    return found
+
+
+def add_class(command: argparse.ArgumentParser) -> None:
+    """The module, what is to be graded, and where its grades are; see `grades_folder`."""
+    add_module(command)
+    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="notebooks, or folders of them")
+    command.add_argument("--output", type=Path, metavar="DIR", help="where the grades are (default: grades/MODULE)")
+
+
+def grades_folder(options: argparse.Namespace, module: Module) -> Path:
+    """Where a class's grades are."""
+    return options.output or module.grades
+
+
+def add_observing(command: argparse.ArgumentParser) -> None:
+    """What a recording depends on."""
+    command.add_argument(
+        "--sandbox",
+        choices=("full", "none"),
+        default=SANDBOX,
+        help="none: submissions can read your files and use the network; only for code you trust",
+    )
+    command.add_argument(
+        "--limit",
+        type=float,
+        default=PROBE_SECONDS,
+        metavar="SECONDS",
+        help=f"for one probe (default: {PROBE_SECONDS:g})",
+    )
+
+
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """What a recording depends on, and how many are made at once; see `engine`."""
+    add_observing(command)
+    command.add_argument(
+        "--workers",
+        type=int,
+        default=WORKERS,
+        metavar="N",
+        help="submissions observed at once (default: three a core)",
+    )
+
+
+def engine(options: argparse.Namespace) -> dict[str, Any]:
+    """The engine's settings; says what is missing instead of running open."""
+    from autograder.grading.workers import require_walls
+
+    if options.workers < 1 or options.limit <= 0:
+        raise CourseError("--workers and --limit must be positive")
+    if options.sandbox == "none":
+        print(
+            "autograder: --sandbox none: submissions can read your files, reach the network and fool the grader",
+            file=sys.stderr,
+        )
+    else:
+        require_walls()
+    return {"sandbox": options.sandbox, "workers": options.workers, "limit": options.limit}

@@ -1,0 +1,74 @@
+"""Commands for students, `check` and `pack`, and for whoever gets what was packed: `receipt`."""
+
+import argparse
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograder.cli.options import add_command
+from autograder.defaults import PROBE_SECONDS
+from autograder.installed import require_packages
+
+if TYPE_CHECKING:
+    from autograder.cli.options import Commands
+
+
+def add_commands(commands: "Commands") -> None:
+    """`check`, `pack` and `receipt`."""
+    check = add_command(commands, "check", _check, "say what the grader will say of everything public in your notebook")
+    pack = add_command(
+        commands, "pack", _pack, "make the file to hand in, its receipt, and a list of what will cost points"
+    )
+    for command in (check, pack):
+        command.add_argument(
+            "notebook", nargs="?", type=Path, default=Path("."), help="default: the assignment's, in this folder"
+        )
+    check.add_argument(
+        "--limit",
+        type=float,
+        default=PROBE_SECONDS,
+        metavar="SECONDS",
+        help=f"for one probe (default: {PROBE_SECONDS:g})",
+    )
+    pack.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file to make (default: in handin/)")
+
+    receipt = add_command(
+        commands, "receipt", _receipt, "say whether a collected notebook is the one a receipt was made for"
+    )
+    receipt.add_argument("notebook", type=Path, help="the collected file")
+    receipt.add_argument("receipt", type=Path, help="the student's .receipt.json")
+
+
+def _check(options: argparse.Namespace) -> int:
+    require_packages()
+    from autograder.students.handin import check_notebook, find_notebook
+
+    path = find_notebook(options.notebook)
+    text, passed = check_notebook(path, options.limit)
+    print(text)
+    return 0 if passed else 1
+
+
+def _pack(options: argparse.Namespace) -> int:
+    require_packages()
+    from autograder.students.handin import find_notebook, pack
+
+    path = find_notebook(options.notebook)
+    saved = datetime.fromtimestamp(path.stat().st_mtime)
+    packed, receipt, problems = pack(path, options.output)
+    print(f"{packed}: hand in this file. It is {path} as saved at {saved:%Y-%m-%d %H:%M:%S}.")
+    for problem in problems:
+        print(f"  ! {problem}")
+    if not problems:
+        print("Nothing was found that must cost points; `autograder check` runs the public checks on it.")
+    print(f"{receipt}: the receipt, keep it.\n{receipt.read_text(encoding='utf-8').strip()}")
+    return 0
+
+
+def _receipt(options: argparse.Namespace) -> int:
+    from autograder.students.handin import verify_receipt
+
+    text, same = verify_receipt(options.notebook, options.receipt)
+    print(text, file=sys.stdout if same else sys.stderr)
+    return 0 if same else 1

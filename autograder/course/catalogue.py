@@ -1,0 +1,144 @@
+"""The catalogue of a module: known mistakes, each with the hint a student reads, and unusual right answers.
+
+A mistake is a small wrong solution; its docstring is the hint. An alternative is a right solution in another style.
+Both are plain functions (or classes) that take the place of the contract's function they name:
+
+    @mistake(of="count_parameters", caught_by="test_buffers_are_not_parameters")
+    def counts_buffers(net):
+        \"\"\"`state_dict()` also holds BatchNorm's running statistics. They are buffers: saved, never trained.\"\"\"
+        ...
+
+They are read as text, never imported: like a student's code, they run in the sandbox alone.
+"""
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from autograder.errors import CourseError
+from autograder.sandboxed.notebook import Cell, Code, Statement, choose, needed, parse
+
+Solution = TypeVar("Solution", bound=Callable)
+CELL = 1001  # a catalogue's code stands in a cell of its own, behind all cells of the notebook
+
+
+def mistake(*, of: str, caught_by: str | tuple[str, ...]) -> Callable[[Solution], Solution]:
+    """Marks a function or class as a known mistake in `of`, caught by the check (or one of the checks) `caught_by`."""
+    return lambda solution: solution
+
+
+def alternative(*, of: str) -> Callable[[Solution], Solution]:
+    """Marks a function or class as an unusual right answer to `of`."""
+    return lambda solution: solution
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A mistake (with `caught_by` and a hint) or an alternative (without), and the statements that it needs."""
+
+    name: str
+    of: str
+    statements: tuple[Statement, ...]
+    hint: str = ""
+    caught_by: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its code, as a student could have written it."""
+        return "\n\n\n".join(statement.text for statement in self.statements)
+
+    def code(self, reference: list[Statement], functions: list[str]) -> Code:
+        """It as a submission: the reference, then this in place of the reference's function."""
+        alias, _ = parse([Cell(CELL + 1, f"{self.of} = {self.name}")])
+        return choose([*reference, *self.statements, *alias], {}, functions)
+
+
+def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
+    """The entries of a mistakes.py or an alternatives.py, in the order of its text; none when there is no such file.
+
+    Raises:
+        CourseError: a name that hides another's, a mistake without a hint or a check, a decorator
+            that cannot be read.
+    """
+    if not path.is_file():
+        return []
+    statements, notes = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
+    if notes:
+        raise CourseError(f"{path}: {notes[CELL]}")
+    _refuse_clashes(path, statements, reference)
+    marks = {id(statement): _take_mark(path, statement) for statement in statements}
+    return [_entry(path, s, marks[id(s)], statements) for s in statements if marks[id(s)] is not None]
+
+
+def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
+    """The decorator's name and settings, and the docstring as `hint`; None for what has no such decorator.
+
+    Both are taken off: the code runs without this package's help, and a recording of it outlives a reworded hint.
+    """
+    node = statement.node
+    for decorator in getattr(node, "decorator_list", []):
+        name = getattr(getattr(decorator, "func", None), "id", "")
+        if name in ("mistake", "alternative"):
+            node.decorator_list.remove(decorator)
+            statement.reads.discard(name)
+            hint = " ".join((ast.get_docstring(node) or "").split())
+            statement.text = ast.unparse(_without_docstring(node))
+            try:
+                settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
+            except ValueError:
+                raise CourseError(f"{path}, line {node.lineno}: @{name} takes plain strings only") from None
+            return name, settings | {"hint": hint}
+    return None
+
+
+def _without_docstring(node: ast.stmt) -> ast.stmt:
+    if ast.get_docstring(node) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+    return node
+
+
+def _entry(path: Path, statement: Statement, mark: tuple[str, dict], statements: list[Statement]) -> Entry:
+    kind, settings = mark
+    name = statement.node.name
+    hint = settings["hint"] if kind == "mistake" else ""
+    caught_by = settings.get("caught_by", ())
+    caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
+    if kind == "mistake" and not (hint and caught_by):
+        raise CourseError(f"{path}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
+    return Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
+
+
+def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Statement]) -> None:
+    """A second definition hides the first without a word, here or in the reference that the entry is added to."""
+    imports = (ast.Import, ast.ImportFrom)
+    own: set[str] = set()
+    for statement in statements:
+        names = statement.binds if not isinstance(statement.node, imports) else set()
+        if names & own:
+            raise CourseError(
+                f"{path}: {', '.join(sorted(names & own))} defined more than once: give each its own name"
+            )
+        own |= names
+    bound = {name: s.text for s in reference for name in s.binds}
+    for statement in statements:
+        for name in statement.binds & set(bound) - {"*"}:
+            if not isinstance(statement.node, imports) or not _same_import(name, statement, reference):
+                raise CourseError(
+                    f"{path}: the notebook also binds the name {name} ({bound[name][:60]!r}): rename it here"
+                )
+
+
+def _same_import(name: str, statement: Statement, theirs: list[Statement]) -> bool:
+    return all(_origin(name, s.node) == _origin(name, statement.node) for s in theirs if name in s.binds)
+
+
+def _origin(name: str, node: ast.stmt) -> str:
+    """What an imported name stands for: `torch.nn` for both `from torch import nn` and `import torch.nn as nn`."""
+    for alias in getattr(node, "names", []):
+        if isinstance(node, ast.ImportFrom) and (alias.asname or alias.name) == name:
+            return f"{node.module}.{alias.name}"
+        if isinstance(node, ast.Import) and (alias.asname or alias.name.split(".")[0]) == name:
+            return alias.name if alias.asname else name
+    return f"not imported: {name}"

@@ -1,0 +1,192 @@
+"""What a check file is written with. Checks are pytest functions over recordings; no student code ever runs here.
+
+    @check("count_parameters", points=2)
+    def test_buffers_are_not_parameters(observed, expected):
+        \"\"\"Counts what is trained, not everything that is saved.\"\"\"
+        same(observed.totals["plain"], expected.totals["plain"], "count_parameters(net) of a small DenseNet",
+             look="`net.parameters()` gives what the optimizer trains.")
+
+The docstring is the title a student reads; `observed` is the submission's recording and `expected` the reference's.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+
+from autograder.errors import Mismatch
+from autograder.sandboxed.recording import Error, Tensor
+
+# Two machines may compute the same float32 figure, or draw the same random number, this far apart: the expected values
+# that students get were recorded elsewhere.
+ANOTHER_MACHINE = 1e-6
+
+
+@dataclass(frozen=True)
+class Check:
+    """A pytest function worth `points`, about one function of the contract."""
+
+    name: str
+    function: str
+    points: float
+    title: str
+    public: bool
+    test: Callable[[Any, Any], None]
+
+
+def check(function: str, points: float) -> Callable:
+    """Marks a pytest function as a check of the contract's `function`; whether it is public its file says."""
+
+    def mark(test: Callable) -> Callable:
+        title = (test.__doc__ or "").strip().splitlines()
+        if not title:
+            raise ValueError(f"{test.__name__} needs a docstring: its first line is the title a student reads")
+        public = not test.__module__.endswith("test_hidden")
+        test.__check__ = Check(test.__name__, function, points, title[0], public, test)
+        return test
+
+    return mark
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A function `(observed, expected) -> str | None`: what it returns is told to the student and costs no points."""
+
+    function: str
+    say: Callable[[Any, Any], str | None]
+
+
+def remark(function: str) -> Callable:
+    """Marks a function of a check file as a remark on the contract's `function`."""
+
+    def mark(say: Callable) -> Callable:
+        say.__remark__ = Remark(function, say)
+        return say
+
+    return mark
+
+
+# Distances measured by `same`, in units of its tolerance: below 1 passes. `verify` collects them to show how far right
+# answers stay below the line and wrong ones above it.
+_distances: ContextVar[list[float] | None] = ContextVar("distances", default=None)
+
+
+@contextlib.contextmanager
+def measured_distances() -> Iterator[list[float]]:
+    """Collects, while the block runs, every distance that `same` measures, in units of its tolerance."""
+    distances: list[float] = []
+    token = _distances.set(distances)
+    try:
+        yield distances
+    finally:
+        _distances.reset(token)
+
+
+def require(condition: bool, what: str, expected: str, found: Any, look: str = "") -> None:
+    """Fails the check with a `Mismatch` unless `condition` holds."""
+    if not condition:
+        _fail(what, expected, found, look)
+
+
+def _fail(what: str, expected: str, found: Any, look: str) -> NoReturn:
+    # where to look is said about wrong answers; an exception tells its own line
+    raise Mismatch(what, expected, show(found), "" if isinstance(found, Error) else look)
+
+
+def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHINE, look: str = "") -> None:
+    """Fails unless `found` is of `expected`'s type and structure, and every number within the tolerance.
+
+    Args:
+        within: the largest |found − expected| / (1 + |expected|) accepted, for floats and float tensors.
+            Integers, strings and booleans must be equal. NaN is wrong unless `expected` is NaN.
+
+    Raises:
+        Mismatch: naming the first place that differs.
+    """
+    if isinstance(expected, dict):
+        _same_dict(found, expected, what, within, look)
+    elif isinstance(expected, (list, tuple)):
+        kind = type(expected).__name__
+        require(type(found) is type(expected), what, f"a {kind} of {len(expected)}", found, look)
+        require(len(found) == len(expected), what, f"{len(expected)} entries", f"{len(found)}: {show(found)}", look)
+        for index, item in enumerate(expected):
+            same(found[index], item, f"{what}[{index}]", within=within, look=look)
+    elif isinstance(expected, Tensor):
+        _same_tensor(found, expected, what, within, look)
+    elif isinstance(expected, float):
+        if not isinstance(found, float):
+            _fail(what, f"the Python float {show(expected)}", found, look)
+        _near(distance(found, expected), within, what, expected, found, look)
+    elif type(found) is not type(expected) or found != expected:
+        _fail(what, show(expected), found, look)
+
+
+def _same_dict(found: Any, expected: dict, what: str, within: float, look: str) -> None:
+    if not isinstance(found, dict):
+        _fail(what, f"a dict with the keys {show(list(expected))}", found, look)
+    if found.keys() != expected.keys():
+        _fail(what, f"the keys {show(list(expected))}", list(found), look)
+    for key, item in expected.items():
+        same(found[key], item, f"{what}[{key!r}]", within=within, look=look)
+
+
+def _same_tensor(found: Any, expected: Tensor, what: str, within: float, look: str) -> None:
+    article = "a numpy array" if expected.kind == "ndarray" else "a torch.Tensor"
+    is_tensor = isinstance(found, Tensor) and found.kind == expected.kind
+    require(is_tensor, what, f"{article} of shape {expected.shape}", found, look)
+    require(found.shape == expected.shape, what, f"shape {expected.shape}", f"shape {found.shape}", look)
+    require(found.dtype == expected.dtype, what, f"dtype {expected.dtype}", f"dtype {found.dtype}", look)
+    _near(distance(found.array, expected.array), within, what, expected.array, found.array, look)
+
+
+def _near(gap: float, within: float, what: str, expected: Any, found: Any, look: str) -> None:
+    distances = _distances.get()
+    if distances is not None:
+        distances.append(gap / within if within else (0.0 if gap == 0 else np.inf))
+    if not gap <= within:
+        _fail(what, _summary(expected), _summary(found), look)
+
+
+def distance(found: float | np.ndarray, expected: float | np.ndarray) -> float:
+    """The largest |found − expected| / (1 + |expected|); NaN equals only NaN, infinity only itself, else infinite."""
+    if isinstance(found, float) and isinstance(expected, float):  # most leaves: numpy would take ten times as long
+        if found == expected or (math.isnan(found) and math.isnan(expected)):
+            return 0.0
+        gap = abs(found - expected) / (1 + abs(expected))
+        return math.inf if math.isnan(gap) else gap
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    if same.all():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        gap = np.where(same, 0.0, np.abs(found - expected) / (1 + np.abs(expected)))
+    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))
+
+
+def _summary(number: float | np.ndarray) -> str:
+    array = np.asarray(number)
+    if array.size <= 6:
+        return show(array.tolist())
+    values = array.astype(np.float64)
+    return f"values from {values.min():.4g} to {values.max():.4g} with mean {values.mean():.5g}"
+
+
+def show(value: Any, limit: int = 300) -> str:
+    """A value as a student reads it: short, floats to six figures."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, (list, tuple)):
+        text = ", ".join(show(v, limit) if not isinstance(v, str) else repr(v) for v in value[:12])
+        text += ", …" if len(value) > 12 else ""
+        text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
+    elif isinstance(value, Error):
+        text = f"that it raised {value!r}"
+    else:
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

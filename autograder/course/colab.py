@@ -1,0 +1,98 @@
+"""Colab: the badge and the first cell of a released notebook, and what that cell calls.
+
+On Colab a notebook comes alone; `fetch_module` fetches the rest of its released folder.
+"""
+
+import http.client
+import io
+import json
+import os
+import tempfile
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from autograder.errors import NotebookError
+
+MAX_BYTES = 200 * 2**20  # of the archive, and of what is unpacked from it
+SECONDS = 60
+COLAB_BADGE = """\
+[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]\
+(https://colab.research.google.com/github/{repository}/blob/{branch}/release/{module}/{notebook})
+
+On Colab, first save your own copy (File, Save a copy in Drive), and hand in the file from File, Download, Download .ipynb.
+"""
+COLAB_CELL = """\
+# On Colab: installs the course's package and fetches checks/ and data/. Anywhere else it does nothing.
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    ARCHIVE = "{archive}"
+    pip = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ARCHIVE], capture_output=True, text=True)
+    if pip.returncode:
+        sys.exit(f"{{pip.stderr}}\\nThe course's package was not installed. Run this cell again in a minute.")
+    from autograder import fetch_module
+
+    fetch_module(ARCHIVE, "{module}")
+"""
+
+
+def fetch_module(archive: str, module: str) -> None:
+    """Unpacks release/<module>/ from the repository's zip `archive` into <module>/, and makes it the working folder.
+
+    A folder that was fetched before is used again: after a restart nothing is downloaded.
+
+    Raises:
+        NotebookError: no connection, a wrong or damaged archive, another thing of that name; one line with the mend.
+    """
+    folder = Path.cwd() if Path.cwd().name == module else Path.cwd() / module
+    if _name_of(folder) != module:
+        if folder.exists():
+            raise NotebookError(
+                f"{folder} is there, but is not the released {module}: rename it, then run this cell again."
+            )
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+            _unpack(_download(archive), module, Path(scratch)).rename(folder)
+    os.chdir(folder)
+    print(f"working in {folder}: checks/ and data/ are there")
+
+
+def _name_of(folder: Path) -> str | None:
+    """The module that a released folder says it is."""
+    try:
+        return json.loads((folder / "checks" / "module.json").read_text(encoding="utf-8"))["module"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _download(archive: str) -> bytes:
+    try:
+        with urllib.request.urlopen(archive, timeout=SECONDS) as answer:
+            data = answer.read(MAX_BYTES + 1)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NotebookError(
+            f"{archive} could not be fetched ({error}): run this cell again in a minute; if that does not help, tell your "
+            "instructor."
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise NotebookError(
+            f"{archive} is larger than {MAX_BYTES >> 20} MiB, so it is not the course's: tell your instructor."
+        )
+    return data
+
+
+def _unpack(data: bytes, module: str, scratch: Path) -> Path:
+    """Unpacks the module's files and no others; zipfile itself keeps them inside `scratch` and makes no links."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            members = [entry for entry in file.infolist() if entry.filename.split("/")[1:3] == ["release", module]]
+            if sum(entry.file_size for entry in members) > MAX_BYTES:
+                raise zipfile.BadZipFile("too large")
+            file.extractall(scratch, members)
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise NotebookError(f"the download is damaged ({error}): run this cell again.") from None
+    found = [folder for folder in scratch.glob(f"*/release/{module}") if _name_of(folder) == module]
+    if len(found) != 1:
+        raise NotebookError(f"the archive holds no release/{module}/: tell your instructor.")
+    return found[0]

@@ -1,0 +1,141 @@
+"""Where things are: the course's folders, and what a module's source says about its exercises."""
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from autograder.errors import CourseError
+
+SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
+KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """What to say of a name that is none of `names`."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    return f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none yet'}."
+
+
+@dataclass(frozen=True)
+class Module:
+    """One weekly module: `source/<name>/<notebook>.py` and everything made from it."""
+
+    root: Path
+    name: str
+
+    @cached_property
+    def source(self) -> Path:
+        """The notebook's source, the folder's only Python file."""
+        files = sorted((self.root / "source" / self.name).glob("*.py"))
+        if len(files) != 1:
+            raise CourseError(
+                f"source/{self.name}/ must hold exactly one .py file, the notebook's source; it has {len(files)}"
+            )
+        return files[0]
+
+    @property
+    def notebook(self) -> str:
+        """The file name of the notebook that students get and hand in."""
+        return f"{self.source.stem}.ipynb"
+
+    @property
+    def tests(self) -> Path:
+        """The module's probes, checks, known mistakes and alternatives."""
+        return self.root / "tests" / self.name
+
+    @property
+    def public_files(self) -> list[Path]:
+        """The files of `tests/<name>/` that students get: the public probes, their checks, and what these import."""
+        return [path for path in sorted(self.tests.glob("*.py")) if path.stem not in KEPT_TO_THE_COURSE]
+
+    @property
+    def release(self) -> Path:
+        return self.root / "release" / self.name
+
+    @property
+    def solutions(self) -> Path:
+        return self.root / "solutions" / self.name
+
+    @property
+    def grades(self) -> Path:
+        """Where a class's grades are, unless another folder is named."""
+        return self.root / "grades" / self.name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`course.toml`: where students find the course on GitHub, for Colab. Without a repository there is no Colab."""
+
+    repository: str = ""
+    branch: str = "main"
+    archive: str = ""
+
+    @property
+    def zip(self) -> str:
+        """The address of a zip file with `release/` and the package."""
+        return self.archive or f"https://github.com/{self.repository}/archive/refs/heads/{self.branch}.zip"
+
+
+@dataclass(frozen=True)
+class Course:
+    """The repository: a folder with `source/` and `tests/`."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Course":
+        """The course that `start` (the working folder) lies in.
+
+        Raises:
+            CourseError: no folder above has a source/ and a tests/.
+        """
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / "source").is_dir() and (folder / "tests").is_dir():
+                return cls(folder)
+        raise CourseError(
+            f"{start} is not inside a course (a folder with source/ and tests/): change into the repository first"
+        )
+
+    def modules(self) -> list[Module]:
+        """All modules, by name."""
+        return [Module(self.root, path.name) for path in sorted((self.root / "source").iterdir()) if path.is_dir()]
+
+    def module(self, name: str) -> Module:
+        """The module called `name`.
+
+        Raises:
+            CourseError: there is none; names the nearest.
+        """
+        names = [module.name for module in self.modules()]
+        if name in names:
+            return Module(self.root, name)
+        raise CourseError(f"no module is called {name!r}: {nearest(name, names)}")
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What `course.toml` in the root says; all of it is optional.
+
+        Raises:
+            CourseError: not TOML, an unknown setting, or a value that is none of its kind.
+        """
+        path = self.root / "course.toml"
+        if not path.exists():
+            return Settings()
+        try:
+            settings = Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise CourseError(f"course.toml: {str(error).removeprefix('Settings.__init__() ')}") from None
+        for name, kind in SETTINGS.items():
+            value = getattr(settings, name)
+            if not re.fullmatch(kind, str(value), re.ASCII):
+                raise CourseError(f"course.toml: {name} = {value!r} is no {name}: the file's comments show its form")
+        return settings
+
+    @property
+    def store(self) -> Path:
+        """Recordings, kept between runs; safe to delete."""
+        return self.root / ".autograder" / "recordings"

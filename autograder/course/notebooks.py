@@ -1,0 +1,48 @@
+"""The notebook that is made from a source's cells: what nbgrader and Jupyter call a cell, and what it is worth."""
+
+from collections.abc import Iterable
+
+import nbformat
+
+from autograder.course.source import SourceCell
+
+
+def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[str, float]) -> nbformat.NotebookNode:
+    """A notebook with these cells' kinds and roles, the given texts and exercises' points, without outputs."""
+    made = []
+    for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
+        new = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
+        metadata = {"nbgrader": nbgrader_metadata(cell, points)} if cell.role else {}
+        made.append(new(text.rstrip("\n"), metadata=metadata, id=f"cell-{number:03d}"))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
+    """nbgrader's cell metadata, schema 3, for a cell's role."""
+    grade, solution, locked = {
+        "exercise": (False, True, False),
+        "check": (False, False, True),
+        "grade": (True, False, True),
+        "question": (True, True, False),
+        "plot": (True, True, False),
+    }[cell.role]
+    metadata = {
+        "schema_version": 3,
+        "grade_id": grade_id(cell),
+        "grade": grade,
+        "solution": solution,
+        "locked": locked,
+        "task": False,
+    }
+    if grade:
+        metadata["points"] = points[cell.about["exercise"]] if cell.role == "grade" else cell.about["points"]
+    return metadata
+
+
+def grade_id(cell: SourceCell) -> str:
+    """What nbgrader calls a cell, each once: an exercise may have its function's name."""
+    if cell.role == "exercise":
+        return cell.about["function"]
+    kind = "exercise" if cell.role == "grade" else cell.role
+    return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"

@@ -1,0 +1,184 @@
+"""An instructor's source file: a notebook in jupytext's py:percent form whose cells carry short roles.
+
+    # %% role="exercise" function="count_parameters"     one function of the contract, its body between
+                                                         ### BEGIN SOLUTION and ### END SOLUTION
+    # %% role="check" exercise="count_parameters"        check("count_parameters"), right under it
+    # %% role="grade" exercise="parameters"              check("parameters"), the grade cell: worth the exercise's checks
+    # %% [markdown] role="question" name="…" points=4    a written question; the model answer is its solution region
+    # %% role="plot" name="…" points=3                   a plot that a TA grades by eye; a solution region, if there is
+                                                         one, holds comments only: the rubric
+
+The functions between two grade cells belong to the exercise that the second one names. Points of exercises are not
+written here: they are the sum of the checks' points.
+"""
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from autograder.course.checks import Check
+from autograder.errors import CourseError
+from autograder.sandboxed.notebook import Cell, Statement, parse
+
+ROLES = {"exercise", "check", "grade", "question", "plot"}
+REGION = re.compile(
+    r"^(?P<indent>[ \t]*)(?:# ?)?### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*(?:# ?)?### END SOLUTION[ \t]*\n?",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class SourceCell:
+    """One cell: its role's settings in `about` (empty for cells without), and its text with the solution in it."""
+
+    kind: str
+    text: str
+    about: dict
+
+    @property
+    def role(self) -> str:
+        return self.about.get("role", "")
+
+    @property
+    def solution(self) -> str:
+        """The text with the solution, without the region's marks."""
+        return REGION.sub(lambda match: match["body"], self.text)
+
+    @property
+    def stub(self) -> str:
+        """The text a student gets."""
+        if self.kind == "markdown":
+            return REGION.sub("*Your answer here.*\n", self.text)
+        if self.role == "plot":
+            return REGION.sub("", self.text)
+        raising = f'raise NotImplementedError("write {self.about.get("function", "this")}")\n'
+        return REGION.sub(lambda match: match["indent"] + raising, self.text)
+
+    @property
+    def rubric(self) -> str:
+        """What a TA grades a question or a plot by: the text of its solution region, as Markdown."""
+        bodies = [match["body"] for match in REGION.finditer(self.text)] if self.role in ("question", "plot") else []
+        text = "\n".join(bodies)
+        return re.sub(r"^[ \t]*# ?", "", text, flags=re.MULTILINE) if self.kind == "code" else text
+
+    def solution_lines(self) -> Iterator[str]:
+        """The lines of its solution regions, stripped."""
+        for match in REGION.finditer(self.text):
+            yield from filter(None, map(str.strip, match["body"].splitlines()))
+
+
+def read_source(path: Path) -> list[SourceCell]:
+    """The cells of a source file.
+
+    Raises:
+        CourseError: an unknown role, a role without its setting, a function cell without exactly one solution region.
+    """
+    notebook = _jupytext().reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    cells = [SourceCell(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
+    for number, cell in enumerate(cells, 1):
+        problem = _problem(cell)
+        if problem:
+            raise CourseError(f"{path.name}, cell {number} ({cell.text.strip().splitlines()[0][:60]!r}): {problem}")
+    exercises(cells)
+    return cells
+
+
+def _jupytext() -> ModuleType:
+    """The package. It imports nbformat, and that jsonschema, which compiles a grammar of web addresses: most of a second,
+    for a check that is not made here."""
+    slow = "rfc3987_syntax"
+    if slow in sys.modules:
+        return importlib.import_module("jupytext")
+    sys.modules[slow] = None  # as if it were not installed; jsonschema does without
+    try:
+        return importlib.import_module("jupytext")
+    finally:
+        del sys.modules[slow]
+
+
+def _problem(cell: SourceCell) -> str:
+    about = cell.about
+    if cell.role and cell.role not in ROLES:
+        return f"unknown role {cell.role!r}; there are {', '.join(sorted(ROLES))}"
+    needs = {
+        "exercise": ["function"],
+        "check": ["exercise"],
+        "grade": ["exercise"],
+        "question": ["name", "points"],
+        "plot": ["name", "points"],
+    }.get(cell.role, [])
+    for setting in needs:
+        if setting not in about:
+            return f"role {cell.role!r} needs {setting}=…"
+    regions = len(REGION.findall(cell.text))
+    if cell.role in ("exercise", "question") and regions != 1:
+        return f"needs one ### BEGIN SOLUTION … ### END SOLUTION region, has {regions}"
+    if cell.role == "plot" and regions:
+        return (
+            "" if all(line.startswith("#") for line in cell.solution_lines()) else "a plot's region holds comments only"
+        )
+    if cell.role not in ("exercise", "question") and (regions or "SOLUTION" in cell.text):
+        return "has a solution region, but no role that takes one"
+    if cell.role == "exercise" and about["function"] not in _defined(cell.solution):
+        return f"does not define {about['function']}"
+    return ""
+
+
+def _defined(code: str) -> set[str]:
+    return {node.name for node in ast.parse(code).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+def exercises(cells: list[SourceCell]) -> dict[str, list[str]]:
+    """The functions of each exercise, both in the notebook's order.
+
+    Raises:
+        CourseError: a function after the last grade cell, or an exercise graded twice.
+    """
+    found: dict[str, list[str]] = {}
+    waiting: list[str] = []
+    for cell in cells:
+        if cell.role == "exercise":
+            waiting.append(cell.about["function"])
+        elif cell.role == "grade":
+            if cell.about["exercise"] in found:
+                raise CourseError(f"the exercise {cell.about['exercise']!r} has two grade cells")
+            found[cell.about["exercise"]], waiting = waiting, []
+    if waiting:
+        raise CourseError(f'no grade cell follows {", ".join(waiting)}: add one with role="grade"')
+    return found
+
+
+def points(exercises: dict[str, list[str]], checks: list[Check]) -> dict[str, float]:
+    """Points are written once, with the checks; an exercise is worth the sum of its functions' checks."""
+    return {
+        exercise: sum(check.points for check in checks if check.function in functions)
+        for exercise, functions in exercises.items()
+    }
+
+
+def functions(cells: list[SourceCell]) -> list[str]:
+    """The contract's functions in the notebook's order."""
+    return [name for names in exercises(cells).values() for name in names]
+
+
+def reference_statements(cells: list[SourceCell]) -> list[Statement]:
+    """The statements of the code cells with the solutions in them."""
+    return _statements(cell.solution for cell in cells if cell.kind == "code")
+
+
+def stub_statements(cells: list[SourceCell]) -> list[Statement]:
+    """The statements of the code cells that students get."""
+    return _statements(cell.stub for cell in cells if cell.kind == "code")
+
+
+def _statements(sources: Iterator[str]) -> list[Statement]:
+    statements, notes = parse(Cell(number, source) for number, source in enumerate(sources, 1))
+    broken = {cell: note for cell, note in notes.items() if note.startswith("does not run")}
+    if broken:
+        raise CourseError("; ".join(f"code cell {cell} {note}" for cell, note in broken.items()))
+    return statements

@@ -1,0 +1,329 @@
+"""Grades for a course's platform: the file that Canvas or Moodle exported comes back with the module's grades in it.
+
+Only the rows of students who have a grade are written. To both platforms a student who is not in the file is untouched,
+while a zero is a grade, and Moodle takes an empty cell for "no grade any more".
+"""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nbgrader.api import Assignment, Gradebook, MissingEntry, Student, SubmittedAssignment
+from sqlalchemy import make_url
+
+from autograder.course.course import Module
+from autograder.errors import CourseError
+from autograder.gradebook.gradebook import check_gradebook, settings
+from autograder.gradebook.late import POLICY, read_policy
+from autograder.grading.judge import clean
+from autograder.grading.report import number, plain_cell
+
+BOM = "\ufeff"
+POINTS_ROW = "Points Possible"  # Canvas's second row: what each assignment is worth
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a platform calls its columns: those that tell who a row is (best first), and others that an import needs."""
+
+    who: tuple[str, ...]
+    needed: tuple[str, ...]
+
+
+PLATFORMS = {
+    "canvas": Platform(
+        ("SIS Login ID", "SIS User ID", "Integration ID", "ID"),
+        ("Student", "LastName", "FirstName", "Root Account", "Section"),
+    ),
+    # both of Moodle's files: a grading worksheet of one assignment, and the export of the whole gradebook
+    "moodle": Platform(
+        ("Email address", "ID number", "Username"),
+        ("Identifier", "Full name", "First name", "Last name", "Surname", "Maximum Grade", "Maximum grade")
+        + ("Last modified (grade)", "Last downloaded from this course"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Roster:
+    """A platform's CSV file: the columns, the rows below them, and the form in which it was written."""
+
+    path: Path
+    columns: list[str]
+    rows: list[dict[str, str]]
+    form: dict[str, str]
+    bom: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A student's grade; without one, `why` says what is missing."""
+
+    student: str
+    score: float | None
+    why: str = ""
+
+
+@dataclass
+class Export:
+    """The file to import and what to say about it: `remarks` for information, `problems` to be looked at."""
+
+    text: str = ""
+    written: int = 0
+    remarks: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def export(
+    module: Module,
+    platform: str,
+    path: Path,
+    *,
+    by: str | None = None,
+    column: str | None = None,
+    partial: bool = False,
+) -> Export:
+    """The module's grades in the form of `path`, a file that the platform exported.
+
+    Args:
+        by: the column of `path` that holds the gradebook's student ids (or e-mail addresses, or LMS ids).
+        column: the column to fill; by default the one named like the module.
+        partial: whether grades that still wait for a TA count as grades.
+
+    Raises:
+        CourseError: the file, the columns or the gradebook are not what is needed; names the mend.
+    """
+    names, roster = PLATFORMS[platform], read_roster(path)
+    target = _target(roster, column or module.name)
+    with open_gradebook(module.root) as gradebook:
+        assignment = _assignment(gradebook, module)
+        standings = _standings(gradebook, assignment, partial)
+        done = Export(problems=_stale_penalties(module, assignment))
+        done.problems += _other_maximum(roster, target, assignment.max_score)
+    by = _who_column(roster, by, names.who, standings)
+    kept = [name for name in roster.columns if name in (*names.who, *names.needed, by, target)]
+    done.text = _written(roster, kept, _filled(roster, standings, target, by, done), target, by)
+    return done
+
+
+def _filled(roster: Roster, standings: dict[str, Standing], target: str, by: str, done: Export) -> list[dict[str, str]]:
+    """The rows of students with a grade, and Canvas's own; tells `done` who is missing on either side."""
+    rows, placed = [], set()
+    for row in roster.rows:
+        if _not_a_student(row, by):
+            rows.append(row)
+            continue
+        standing = standings.get(row[by].strip().casefold())
+        if standing is not None and standing.student in placed:
+            raise CourseError(f"{roster.path}: {row[by]!r} is in two rows of the column {by!r}: leave the right one")
+        placed |= {standing.student} if standing else set()
+        why = _why_not(row, target, by, standing)
+        if why:
+            done.remarks.append(f"not in the file: {clean(_who(row, by))}: {why}")
+        else:
+            rows.append(row | {target: number(round(standing.score, 2))})
+            done.written += 1
+    done.problems += [
+        f"graded, but not in the column {by!r} of {roster.path}: {clean(standing.student)}"
+        for standing in dict.fromkeys(standings.values())
+        if standing.score is not None and standing.student not in placed
+    ]
+    return rows
+
+
+# --- the platform's file ----------------------------------------------------------------------------------------------
+
+
+def read_roster(path: Path) -> Roster:
+    """Reads a CSV file as Canvas and Moodle write it: with commas, semicolons or tabs, with or without a BOM.
+
+    Raises:
+        CourseError: it cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise CourseError(f"{path}: {error.strerror}: name the file that the platform exported") from None
+    except UnicodeDecodeError:
+        raise CourseError(f"{path} is not UTF-8: export it again as CSV, and do not save it in a spreadsheet") from None
+    bom = BOM if text.startswith(BOM) else ""
+    first = text.removeprefix(BOM).partition("\n")[0]
+    form = {
+        "delimiter": max(",;\t", key=first.count),
+        "lineterminator": "\r\n" if first.endswith("\r") else "\n",
+    }
+    content = io.StringIO(text.removeprefix(BOM), newline="")
+    try:
+        lines = [line for line in csv.reader(content, strict=True, **form) if line]
+    except csv.Error as error:
+        raise CourseError(f"{path} is not a CSV file ({error}): export it again") from None
+    columns = [name.strip() for name in lines[0]] if lines else []
+    doubled = {name for name in columns if name and columns.count(name) > 1}
+    if len(columns) < 2 or doubled:
+        what = f"has two columns called {doubled.pop()!r}" if doubled else "has no columns"
+        raise CourseError(f"{path} {what}: give the CSV file that the platform exported")
+    rows = [dict(zip(columns, [*line, *[""] * len(columns)], strict=False)) for line in lines[1:]]
+    return Roster(path, columns, rows, form, bom)
+
+
+def _written(roster: Roster, columns: list[str], rows: list[dict[str, str]], target: str, by: str) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, **roster.form)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(row[name] if name in (target, by) else plain_cell(row[name]) for name in columns)
+    return roster.bom + out.getvalue()
+
+
+def _target(roster: Roster, wanted: str) -> str:
+    """The column to fill: of this name, or with the platform's own additions around it."""
+    found = [name for name in roster.columns if name == wanted] or [
+        name for name in roster.columns if wanted.casefold() in _titles(name)
+    ]
+    if not found and "Identifier" in roster.columns and "Grade" in roster.columns:
+        found = ["Grade"]  # Moodle's worksheet is of one assignment
+    if len(found) != 1:
+        what = "two columns" if found else "no column"
+        raise CourseError(
+            f"{roster.path}: {what} for {wanted!r}: create the assignment and export again, or name the column "
+            f"with --column: {_listed(roster.columns)}"
+        )
+    return found[0]
+
+
+def _titles(column: str) -> set[str]:
+    """An assignment's names in a column's: Canvas adds its id, `week08 (1234)`; Moodle `Assignment: week08 (Real)`."""
+    title = re.sub(r" *\((\d+|Real)\)$", "", column).casefold()
+    return {title, title.partition(": ")[2]} - {""}
+
+
+def _who_column(roster: Roster, wanted: str | None, usual: tuple[str, ...], standings: dict[str, Standing]) -> str:
+    """The column that tells who a row is: the one wanted, else the usual one that knows most of the gradebook."""
+    there = [name for name in ([wanted] if wanted else usual) if name in roster.columns]
+    if not there:
+        what = f"no column {wanted!r}" if wanted else "no column that tells who a student is"
+        raise CourseError(f"{roster.path} has {what}: name it with --by: {_listed(roster.columns)}")
+    return max(there, key=lambda name: sum(row[name].strip().casefold() in standings for row in roster.rows))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(clean(name)) for name in names)
+
+
+def _not_a_student(row: dict[str, str], by: str) -> bool:
+    """Canvas's rows about the assignments: what they are worth, and which are posted by hand."""
+    first, second = list(row.values())[:2]
+    return POINTS_ROW in first or not (first + second + row[by]).strip()
+
+
+def _who(row: dict[str, str], by: str) -> str:
+    return row[by] or " ".join(filter(None, list(row.values())[:2]))
+
+
+def _why_not(row: dict[str, str], target: str, by: str, standing: Standing | None) -> str:
+    if standing is None:
+        return "not in the gradebook"
+    if standing.score is None:
+        return standing.why
+    if row[target].strip().upper() == "EX":
+        return "excused by the platform"
+    if plain_cell(row[by]) != row[by]:
+        return f"its {by!r} begins like a spreadsheet's formula; enter the grade by hand"
+    return ""
+
+
+def _other_maximum(roster: Roster, target: str, maximum: float) -> list[str]:
+    """A grade is not rescaled: the platform must give the module as many points as it has."""
+    theirs = {row[target] for row in roster.rows if POINTS_ROW in next(iter(row.values()))}
+    theirs |= {row[name] for row in roster.rows for name in ("Maximum Grade", "Maximum grade") if name in row}
+    return [
+        f"{roster.path}: {target!r} is worth {clean(text)} points there and {number(maximum)} here: set it there first"
+        for text in sorted(theirs)
+        if _number(text) not in (None, maximum)
+    ]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
+
+
+# --- nbgrader's gradebook ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_gradebook(root: Path) -> Iterator[Gradebook]:
+    """The gradebook that nbgrader's own commands use in the course at `root`.
+
+    Raises:
+        CourseError: it is not there yet, or cannot be read.
+    """
+    app = settings(root)
+    url = make_url(app.coursedir.db_url)
+    if url.get_backend_name() == "sqlite" and not os.path.exists(url.database or ""):
+        raise CourseError(f"there is no gradebook yet ({url.database}): run `nbgrader autograde` first")
+    check_gradebook(app.coursedir.db_url)
+    with Gradebook(app.coursedir.db_url, app.coursedir.course_id) as gradebook:
+        yield gradebook
+
+
+def _assignment(gradebook: Gradebook, module: Module) -> Assignment:
+    try:
+        return gradebook.find_assignment(module.name)
+    except MissingEntry:
+        raise CourseError(
+            f"the gradebook does not know {module.name}: run `nbgrader generate_assignment {module.name}`"
+        ) from None
+
+
+def _standings(gradebook: Gradebook, assignment: Assignment, partial: bool) -> dict[str, Standing]:
+    """Every student's standing under each name that the gradebook has for them, in small letters.
+
+    Raises:
+        CourseError: one name stands for two students.
+    """
+    submissions = {submission.student_id: submission for submission in assignment.submissions}
+    found: dict[str, Standing] = {}
+    for student in gradebook.students:
+        standing = _standing(student, submissions.get(student.id), partial)
+        for name in {student.id, student.email, student.lms_user_id} - {None, ""}:
+            other = found.setdefault(name.casefold(), standing)
+            if other.student != student.id:
+                raise CourseError(
+                    f"the gradebook has the students {other.student!r} and {student.id!r} under one name, {name!r}: "
+                    "mend it with `nbgrader db student add`"
+                )
+    return found
+
+
+def _standing(student: Student, submission: SubmittedAssignment | None, partial: bool) -> Standing:
+    if submission is None:
+        return Standing(student.id, None, "nothing was submitted")
+    grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+    if all(grade.auto_score is None and grade.manual_score is None for grade in grades):
+        return Standing(student.id, None, "not graded yet")
+    if submission.needs_manual_grade and not partial:
+        return Standing(student.id, None, "waits for manual grading (`nbgrader formgrader`, or --partial)")
+    return Standing(student.id, max(0.0, submission.score - (submission.late_submission_penalty or 0.0)))
+
+
+def _stale_penalties(module: Module, assignment: Assignment) -> list[str]:
+    """nbgrader sets a penalty when it grades; points that a TA gave since, or a new policy, are not in it."""
+    policy = read_policy(module.root / POLICY, module.name)
+    stale = []
+    for submission in assignment.submissions if policy else []:
+        kept = submission.late_submission_penalty or 0.0
+        due = policy.penalty(submission.score, submission.max_score, submission.total_seconds_late)
+        if abs(kept - due) > 1e-6:
+            stale.append(
+                f"{clean(submission.student_id)}: {number(kept)} points are taken off for lateness, by {POLICY} it is "
+                f"{number(due)}: run `nbgrader autograde {module.name} --student={submission.student_id} --force`"
+            )
+    return stale

@@ -1,0 +1,288 @@
+"""nbgrader's gradebook: what of it is ours to write, and when.
+
+A score is the autograder's, or it is a TA's. Ours are written into the fields that nbgrader keeps for an autograder;
+manual scores, comments and extra credit are never touched. A grade is flagged for a TA when what it was given for has
+changed since, and only then.
+"""
+
+import contextlib
+import functools
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import nbgrader
+from nbformat import NotebookNode
+from nbgrader.api import Grade, Gradebook
+from nbgrader.apps.baseapp import NbGrader
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import AssignLatePenalties, ComputeChecksums, SaveCells
+from nbgrader.utils import parse_utc
+from rich.console import Console
+from sqlalchemy import MetaData, create_engine, inspect, select, text
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
+
+from autograder.classes.submissions import Submission
+from autograder.course.course import Module
+from autograder.course.notebooks import make_notebook
+from autograder.course.source import SourceCell
+from autograder.errors import CourseError, Unreadable
+from autograder.files import write_whole
+from autograder.gradebook.autograded import add_reports, not_graded, rebuild
+from autograder.grading.grader import Grader
+from autograder.grading.report import GRADED, Result
+
+warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
+LOCK_SECONDS = 5  # how long somebody else may be writing
+COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts beside a submission, and reads again
+
+
+class ClassBook:
+    """The gradebook of one module of a course, and the notebooks in `autograded/` that formgrader shows with it.
+
+    Raises:
+        CourseError: the gradebook cannot be used; nothing is changed then.
+    """
+
+    def __init__(self, module: Module, coursedir: CourseDirectory):
+        self.module, self.coursedir = module, coursedir
+        self.name = Path(module.notebook).stem
+        check_gradebook(coursedir.db_url)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Gradebook]:
+        with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
+            yield gradebook
+
+    def resources(self, student: str = "") -> dict:
+        """What nbgrader's steps want to be told."""
+        about = {"student": student, "assignment": self.module.name, "notebook": self.name}
+        return {"nbgrader": {**about, "db_url": self.coursedir.db_url}, "unique_key": self.name}
+
+    def register(self, cells: list[SourceCell], points: dict[str, float]) -> None:
+        """Writes the module's graded cells and their points into the gradebook, as the source has them now.
+
+        Raises:
+            CourseError: the cells are others than those of the submissions that the gradebook holds.
+        """
+        with self.open() as gradebook:
+            gradebook.update_or_create_assignment(self.module.name)
+        notebook = make_notebook(cells, [cell.stub for cell in cells], points)
+        for step in (ComputeChecksums(), SaveCells()):
+            try:
+                notebook, _ = step.preprocess(notebook, self.resources())
+            except RuntimeError as error:
+                raise CourseError(
+                    f"the graded cells of {self.module.name} have changed since it was first graded ({error}): undo "
+                    f"that, or give up all its grades with `nbgrader db assignment remove {self.module.name}`"
+                ) from None
+
+    def folder(self, student: str) -> Path:
+        """Where formgrader looks for a student's graded notebook."""
+        return Path(self.coursedir.format_path(self.coursedir.autograded_directory, student, self.module.name))
+
+    def suits_nbgrader(self, submission: Submission, found: Iterable[str]) -> bool:
+        """Whether `nbgrader autograde` can take it: `found` in its folder, well named, with a readable time or none."""
+        folder = submission.path.parent
+        timed = timestamp(folder) is not None or not os.path.lexists(folder / COPIED[0])
+        well_named = submission.path.name == self.module.notebook and "\n" not in submission.student
+        return str(folder) in found and well_named and timed
+
+    def strangers(self, students: list[str]) -> list[str]:
+        """Those of `students` whom the roster does not know; none when there is no roster."""
+        with self.open() as gradebook:
+            known = {student.id for student in gradebook.students}
+        return [student for student in students if student not in known] if known else []
+
+    def save(self, student: str, notebook: NotebookNode) -> None:
+        """Writes what `rebuild` and `add_reports` said about the cells of `notebook`, all at once."""
+        kept = self.module.grades / "answers" / f"{student}.json"
+        before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        about = {
+            cell.metadata.nbgrader.grade_id: cell.metadata.autograder
+            for cell in notebook.cells
+            if "nbgrader" in cell.metadata and "autograder" in cell.metadata
+        }
+        with self.open() as gradebook:
+            submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
+            for grade in submitted.grades:
+                if grade.name in about:
+                    _update(grade, about[grade.name], before.get(grade.name))
+            for comment in submitted.comments:
+                if comment.name in about:
+                    comment.auto_comment = None if about[comment.name]["answered"] else "No response."
+            gradebook.db.commit()
+        answers = {name: cell["answer"] for name, cell in about.items() if "answer" in cell}
+        if answers:
+            write_whole(kept, json.dumps({**before, **answers}, indent=1))
+
+    def record(self, grader: Grader, submission: Submission, result: Result, config: Any) -> None:
+        """Does for one submission what `nbgrader autograde` does: gradebook, autograded notebook, late penalty."""
+        student = submission.student
+        with self.open() as gradebook:
+            gradebook.update_or_create_student(student)
+            when = timestamp(submission.path.parent)
+            gradebook.update_or_create_submission(self.module.name, student, **({"timestamp": when} if when else {}))
+        notebook, path = autograded(grader, submission, result), self.folder(student) / self.module.notebook
+        if result.status == GRADED or not path.is_file():
+            write_whole(path, nbformat.writes(notebook) + "\n")
+        self.keep_only_small_files(submission)
+        self.save(student, notebook)
+        AssignLatePenalties(config=config).preprocess(notebook, self.resources(student))
+
+    def keep_only_small_files(self, submission: Submission) -> None:
+        """Leaves beside the graded notebook what nbgrader's later steps read, and none of the student's other files.
+
+        nbgrader copies these, follows links as it does so, and would release what comes out as somebody's feedback.
+        """
+        folder = self.folder(submission.student)
+        for path in folder.glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != self.module.notebook:
+                path.unlink()
+        for name in COPIED:
+            content = _small_file(submission.path.parent / name)
+            if content:
+                write_whole(folder / name, content)
+
+
+def recorder(module: Module, students: set[str], console: Console) -> Callable[[Grader, Submission, Result], None]:
+    """What enters the submissions of `students` into the course's gradebook, one by one; see `ClassBook.record`.
+
+    Raises:
+        CourseError: the gradebook cannot be used; nothing is changed then.
+    """
+    app = settings(module.root)
+    book = ClassBook(module, app.coursedir)
+    for student in book.strangers(sorted(students)):
+        console.print(f"{student} is not in the gradebook's list of students: is the name right?", markup=False)
+
+    @functools.cache
+    def register(grader: Grader) -> None:
+        book.register(grader.contents.cells, grader.contents.points)
+
+    def record(grader: Grader, submission: Submission, result: Result) -> None:
+        register(grader)
+        if submission.student in students:
+            book.record(grader, submission, result, app.config)
+
+    return record
+
+
+def autograded(grader: Grader, submission: Submission, result: Result) -> NotebookNode:
+    """The notebook that formgrader shows for a submission: rebuilt, with the reports; or why there is no grade."""
+    points = grader.contents.points
+    if result.graded is None:
+        return not_graded(grader.contents.cells, points, result.reason)
+    try:
+        notebook = rebuild(grader.contents.cells, points, grader.handed_in(submission.read()))
+    except (Unreadable, OSError) as error:  # it was graded: what cannot be shown costs nothing
+        notebook = not_graded(grader.contents.cells, points, f"Its cells cannot be shown: {error}")
+    add_reports(notebook, result.graded, grader.contents.exercises)
+    return notebook
+
+
+def _update(grade: Grade, about: dict, before: str | None) -> None:
+    """A new autograder's score, or a new answer, replaces the old one and may need a TA; the same one changes nothing."""
+    if "score" in about:
+        score, waiting = about["score"], grade.manual_score is not None
+        changed = grade.auto_score != score
+    else:
+        score, waiting = (None, True) if about["answered"] else (0.0, grade.manual_score is not None)
+        changed = before != about["answer"]
+    if changed:
+        grade.auto_score, grade.needs_manual_grade = score, waiting
+
+
+def timestamp(folder: Path) -> datetime | None:
+    """When a submission was handed in, as nbgrader wrote it beside it; None where it did not, or not readably."""
+    try:
+        return parse_utc(_small_file(folder / COPIED[0]).decode().strip() or None)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _small_file(path: Path) -> bytes:
+    """The content of one of nbgrader's own small files; nothing when it is a link or too large to be one."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > 1000:
+        return b""
+    return path.read_bytes()
+
+
+# --- the database -----------------------------------------------------------------------------------------------------
+
+
+def check_gradebook(db_url: str) -> None:
+    """Looks whether the gradebook can be written, before anything is.
+
+    Raises:
+        CourseError: it was made by another nbgrader, is locked, damaged or not to be reached; with the mend.
+    """
+    shown = make_url(db_url).render_as_string(hide_password=True)
+    sqlite = make_url(db_url).get_backend_name() == "sqlite"
+    try:
+        engine = create_engine(db_url, connect_args={"timeout": LOCK_SECONDS} if sqlite else {})
+    except ModuleNotFoundError as error:
+        raise CourseError(f"the gradebook {shown} needs the package {error.name}: install it with pip") from None
+    try:
+        with engine.connect() as connection:
+            tables = inspect(connection).get_table_names()
+            version = None
+            if "alembic_version" in tables:
+                version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            unmade = tables and not version and _remove_empty(connection)  # nbgrader was interrupted as it made it
+            if tables and not unmade and version != _version():
+                raise CourseError(
+                    f"the gradebook {shown} was made by another version of nbgrader: copy it, then run `nbgrader db upgrade`"
+                )
+            if sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails while somebody else is writing
+    except OperationalError as error:
+        raise CourseError(
+            f"the gradebook {shown} cannot be written ({_first_line(error)}): if it is locked, wait for the other nbgrader or "
+            "autograder, or end it; else see that its folder, or its server, is there. Then run this again"
+        ) from None
+    except DatabaseError as error:
+        raise CourseError(
+            f"the gradebook {shown} is damaged ({_first_line(error)}): put your last copy of it in its place"
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _first_line(error: DatabaseError) -> str:
+    return str(error.orig).strip().splitlines()[0]
+
+
+def _remove_empty(connection: Connection) -> bool:
+    """Removes the gradebook's tables where none holds anything, so that nbgrader makes them again; whether it did."""
+    made = MetaData()
+    made.reflect(connection)
+    if any(connection.execute(select(table).limit(1)).first() for table in made.sorted_tables):
+        return False
+    made.drop_all(connection)
+    connection.commit()
+    return True
+
+
+def _version() -> str:
+    """The database version of the nbgrader that is installed."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(Path(nbgrader.__file__).parent / "alembic")).get_current_head()
+
+
+def settings(root: Path) -> NbGrader:
+    """nbgrader's settings for the course, read as its own commands read them."""
+    app = NbGrader(log_level=logging.ERROR)
+    app.initialize([], root=str(root))
+    return app

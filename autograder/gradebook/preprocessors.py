@@ -1,0 +1,223 @@
+"""nbgrader's steps with this grader underneath: what `nbgrader_config.py` names in place of nbgrader's own.
+
+`nbgrader autograde`, and formgrader's button, make the exporter first, which grades all that was asked for, many at
+once. nbgrader then goes through the students as ever; each notebook is rebuilt (for "sanitizing") and its scores are
+saved (for "autograding"). No kernel is started and no submission is parsed in nbgrader's process.
+"""
+
+import atexit
+import contextlib
+import fnmatch
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbgrader.converters.base import NbGraderException
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+from autograder.authors.release import release
+from autograder.classes.grade import grade_each, write_results
+from autograder.classes.seed import class_seed
+from autograder.classes.submissions import Submission, find_submissions
+from autograder.course import source
+from autograder.course.course import Course, Module
+from autograder.course.notebooks import grade_id
+from autograder.errors import CourseError, GraderFault
+from autograder.files import write_whole
+from autograder.gradebook.gradebook import ClassBook, autograded
+from autograder.grading.contents import Contents
+from autograder.grading.grader import Grader
+from autograder.grading.report import GRADED
+from autograder.grading.workers import require_walls
+
+SIGNPOST = """This file is only a signpost: nbgrader wants a notebook here. The notebook is made from
+`source/{module}/{source}`, and that is the file to edit."""
+
+
+def prepare(root: Path) -> None:
+    """Puts in place what nbgrader looks for and a fresh clone has not: source notebooks, and `alembic` on the PATH.
+
+    It also lets Ctrl-C end nbgrader's commands with one line.
+    """
+    sys.excepthook = _say_interrupted
+    scripts = sysconfig.get_path("scripts")
+    if scripts not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
+    for module in Course(root).modules():
+        with contextlib.suppress(CourseError):  # a module that is still being written is no reason to stop all commands
+            _put_signpost(module)
+
+
+def _put_signpost(module: Module) -> None:
+    path = module.root / ".autograder" / "source" / module.name / module.notebook
+    if not path.is_file():
+        text = SIGNPOST.format(module=module.name, source=module.source.name)
+        cells = [nbformat.v4.new_markdown_cell(text, id="signpost")]
+        write_whole(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+
+
+def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nnbgrader: interrupted; run the same command again, it goes on where it stopped", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+@contextlib.contextmanager
+def _one_line(log) -> Iterator[None]:
+    """What the course lacks is said in one line, and ends nbgrader's command before it has changed anything."""
+    try:
+        yield
+    except (CourseError, GraderFault) as error:
+        log.error("%s", error)
+        raise NbGraderException(str(error)) from None
+
+
+# --- nbgrader generate_assignment -------------------------------------------------------------------------------------
+
+
+class ReleaseExporter(NotebookExporter):
+    """Makes the release as `autograder release` does, and enters the module into the gradebook.
+
+    That is done before nbgrader would remove the old release, and leaves it nothing to do: it skips what exists.
+    """
+
+    def __init__(self, parent=None, **kwargs):
+        super().__init__(parent=parent, **kwargs)
+        with _one_line(parent.log):
+            module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
+            if not parent.no_database:
+                book = ClassBook(module, parent.coursedir)
+            if parent.force or not module.release.is_dir():
+                parent.log.info("Making release/%s/ and solutions/%s/", module.name, module.name)
+                release(module)
+            if not parent.no_database:
+                contents = Contents(module)
+                book.register(contents.cells, contents.points)
+            parent.force = False
+
+
+# --- nbgrader autograde -----------------------------------------------------------------------------------------------
+
+
+class SubmissionExporter(NotebookExporter):
+    """Grades the submissions that nbgrader found, and hands out their notebooks one by one."""
+
+    def __init__(self, parent=None, **kwargs):
+        super().__init__(parent=parent, **kwargs)
+        with _one_line(parent.log):
+            require_walls()
+            module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
+            self.book = ClassBook(module, parent.coursedir)
+            self.grader = _grader(module)
+            self.book.register(self.grader.contents.cells, self.grader.contents.points)
+            self.results = self._grade(self._chosen())
+
+    def _chosen(self) -> list[Submission]:
+        """The submissions of the students that were asked for."""
+        coursedir, module = self.parent.coursedir, self.book.module
+        left_out = coursedir.student_id_exclude.split(",")
+        return [
+            submission
+            for submission in find_submissions(module, [Path(coursedir.root) / coursedir.submitted_directory])
+            if fnmatch.fnmatchcase(submission.student, coursedir.student_id) and submission.student not in left_out
+        ]
+
+    def _grade(self, submissions: list[Submission]) -> dict:
+        """Grades all; what nbgrader cannot take (another file name, say) is also recorded here, and left out there."""
+        log, out = self.parent.log, self.book.module.grades
+        log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
+        for student in self.book.strangers([submission.student for submission in submissions]):
+            log.warning("%s is not in the gradebook's list of students: is the name right?", student)
+        results = list(grade_each(self.grader, submissions))
+        for submission, result in zip(submissions, results, strict=True):
+            if result.status != GRADED:
+                log.error("%s: %s: %s", submission.student, result.status, result.reason)
+            if not self.book.suits_nbgrader(submission, self.parent.assignments):
+                log.warning(
+                    "%s: nbgrader itself passes over it (its name, its file's name or its time)", submission.path
+                )
+                self.book.record(self.grader, submission, result, self.config)
+                self.parent.assignments.pop(str(submission.path.parent), None)
+        write_results(results, self.grader.contents.exercises, out)
+        return {
+            submission.student: (submission, result) for submission, result in zip(submissions, results, strict=True)
+        }
+
+    def from_filename(self, filename: str, resources: dict | None = None, **kwargs):
+        """A submission's file is not opened here: the first step puts the rebuilt notebook in place of this empty one."""
+        if self.parent._sanitizing:
+            return self.from_notebook_node(nbformat.v4.new_notebook(), resources, **kwargs)
+        return super().from_filename(filename, resources, **kwargs)
+
+
+class Rebuild(NbGraderPreprocessor):
+    """Gives the notebook that formgrader will show, with the reports; of the other files only nbgrader's own stay."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        exporter = self.parent
+        submission, result = exporter.results[resources["nbgrader"]["student"]]
+        exporter.book.keep_only_small_files(submission)
+        return autograded(exporter.grader, submission, result), resources
+
+
+class SaveScores(NbGraderPreprocessor):
+    """Writes the scores that the rebuilt notebook holds into the gradebook."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        self.parent.book.save(resources["nbgrader"]["student"], nb)
+        return nb, resources
+
+
+def _grader(module: Module) -> Grader:
+    """The module's grader, started once in a process: formgrader's button need not wait for it a second time."""
+    fingerprint = _fingerprint(module)
+    if module not in _graders:
+        grader = Grader(module, class_seed(module.grades)).__enter__()
+        atexit.register(grader.__exit__)
+        _graders[module] = fingerprint, grader
+    started_with, grader = _graders[module]
+    if fingerprint != started_with:
+        raise CourseError(
+            f"source/{module.name}/ or tests/{module.name}/ has changed: restart the Jupyter server first"
+        )
+    return grader
+
+
+_graders: dict[Module, tuple[str, Grader]] = {}
+
+
+def _fingerprint(module: Module) -> str:
+    files = [module.source, *sorted(module.tests.glob("*.py"))]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+# --- formgrader -------------------------------------------------------------------------------------------------------
+
+
+class ShowRubrics(NbGraderPreprocessor):
+    """Shows a TA in formgrader the model answer and the rubric below each question and plot.
+
+    They come from the source at that moment and are in no file of the class, so that no feedback page can hold them.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        if "submission_id" not in resources:  # a feedback page, not formgrader
+            return nb, resources
+        module = Course.find(Path(resources["metadata"]["path"])).module(resources["assignment_id"])
+        rubrics = {grade_id(cell): cell.rubric for cell in source.read_source(module.source) if cell.rubric}
+        cells = []
+        for cell in nb.cells:
+            cells.append(cell)
+            rubric = rubrics.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+            if rubric:
+                cells.append(nbformat.v4.new_markdown_cell(f"**For graders only.** {rubric}"))
+        nb.cells = cells
+        return nb, resources

@@ -1,0 +1,132 @@
+"""Reading what a worker answers. Its bytes are a stranger's: nothing in them is trusted but their form."""
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from autograder.errors import GraderFault, Malformed, Unreadable
+from autograder.grading.recordings import Observation
+from autograder.sandboxed.notebook import SHOWN, Code, HandedIn
+from autograder.sandboxed.recording import Error, decode
+from autograder.sandboxed.worker import MEMORY_BYTES
+
+MOST_SECONDS = 1e6  # that any probe can have taken
+
+
+def _frames(answer: bytes) -> Iterator[dict]:
+    """The values in a worker's answer; what is cut off or malformed ends the list."""
+    place = 0
+    while place + 4 <= len(answer):
+        size = struct.unpack_from("<I", answer, place)[0]
+        blob = answer[place + 4 : place + 4 + size]
+        if len(blob) < size:
+            return
+        try:
+            value = decode(blob)
+        except Malformed:
+            return
+        if not isinstance(value, dict):
+            return
+        yield value
+        place += 4 + size
+
+
+def replies(answer: bytes) -> list[dict]:
+    """The values that follow the first, which says that the walls stand; nothing of the submission runs before it.
+
+    Raises:
+        GraderFault: the walls do not stand.
+    """
+    replies = list(_frames(answer))
+    if replies and "broken" in replies[0]:
+        raise GraderFault(f"the sandbox could not be built: {replies[0]['broken']}")
+    return replies[1:]
+
+
+def read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple | None]:
+    """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged.
+
+    The notes on the cells come first; None when they did not come.
+    """
+    observations: dict[str, Observation] = {}
+    notes: tuple | None = None
+    for value in replies(answer):
+        if value.get("probe") == "" and not observations:
+            notes = _plain_notes(value.get("notes"))
+            continue
+        name = value.get("probe")
+        if len(observations) == len(asked) or name != asked[len(observations)]:
+            return {name: _forged() for name in asked}, ()
+        observations[name] = _observation(value)
+    return observations, notes
+
+
+def _observation(value: dict) -> Observation:
+    state, error, seconds = value.get("state"), value.get("error"), value.get("seconds")
+    if not isinstance(seconds, float) or not 0 <= seconds < MOST_SECONDS:
+        return _forged()
+    if state == "returned" and "value" in value:
+        return Observation("returned", value["value"], None, seconds)
+    if state in ("raised", "missing", "out of memory") and isinstance(error, Error):
+        return Observation(state, None, error, seconds)
+    return _forged()
+
+
+def _forged() -> Observation:
+    return Observation("crashed", None, Error("Forged", "the submission wrote into the grader's own answer"))
+
+
+def plain_code(value: dict) -> Code:
+    """The code in a reader's answer, taken to be no more than text."""
+    try:
+        pieces = tuple((int(cell), min(max(int(line), 1), 100_000), str(text)) for cell, line, text in value["pieces"])
+        notes = {int(cell): str(note)[:500] for cell, note in value["notes"].items()}
+        return Code(pieces, {str(name): int(cell) for name, cell in value["stubs"].items()}, notes)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
+
+
+def plain_contents(value: dict) -> list[HandedIn]:
+    """The cells in a reader's answer, taken to be no more than text and pictures in base64."""
+    try:
+        cells = json.loads(value["contents"].array.tobytes())
+        return [
+            HandedIn(
+                "code" if cell["kind"] == "code" else "markdown",
+                str(cell["source"]),
+                str(cell["grade_id"]),
+                str(cell["id"]),
+                tuple((kind, content) for kind, content in cell["shown"] if _is_shown(kind, content)),
+            )
+            for cell in cells
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
+
+
+def _is_shown(kind: Any, content: Any) -> bool:
+    if kind not in SHOWN or not isinstance(content, str):
+        return False
+    return kind == "text/plain" or bool(re.fullmatch(r"[A-Za-z0-9+/=\s]+", content))
+
+
+def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:
+    pairs = notes if isinstance(notes, list) else []
+    return tuple(
+        (str(pair[0])[:40], str(pair[1])[:500]) for pair in pairs[:2000] if isinstance(pair, list) and len(pair) == 2
+    )
+
+
+def ended(state: str, limit: float, seconds: float = 0.0) -> Observation:
+    name, error = {
+        "timed out": ("timed out", Error("Timeout", f"it ran longer than {limit:g} s and was stopped")),
+        "used too much memory": ("out of memory", Error("OutOfMemory", f"it used more than {MEMORY_BYTES:,} bytes")),
+        "crashed: SIGKILL": (
+            "out of memory",
+            Error("OutOfMemory", "the system stopped it, most often for its memory"),
+        ),
+        "finished": ("crashed", Error("Ended", "the process ended by itself before the answer was complete")),
+    }.get(state, ("crashed", Error("Crash", f"the process that ran it {state}")))
+    return Observation(name, None, error, seconds)

@@ -1,0 +1,169 @@
+"""What a module holds: its cells, functions, checks and catalogue, each read once.
+
+Checks are collected by pytest itself (so that plain `assert` explains itself), and then called for one recording after
+another: a class is judged without a pytest start for each submission.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from autograder.course import source
+from autograder.course.catalogue import Entry, read_catalogue
+from autograder.course.checks import Check, Remark
+from autograder.course.course import Module
+from autograder.errors import CourseError
+from autograder.sandboxed.notebook import Code, Statement, choose
+
+
+class Contents:
+    """What a module holds. What is asked for first is read first; all of it raises `CourseError`, with the mend."""
+
+    def __init__(self, module: Module):
+        self.module = module
+
+    @cached_property
+    def cells(self) -> list[source.SourceCell]:
+        """The source's cells."""
+        return source.read_source(self.module.source)
+
+    @cached_property
+    def exercises(self) -> dict[str, list[str]]:
+        """The functions of each exercise."""
+        return source.exercises(self.cells)
+
+    @cached_property
+    def functions(self) -> list[str]:
+        """The contract's functions in the notebook's order."""
+        return source.functions(self.cells)
+
+    @cached_property
+    def statements(self) -> list[Statement]:
+        """The code cells' statements, with the solutions in them."""
+        return source.reference_statements(self.cells)
+
+    @cached_property
+    def reference(self) -> Code:
+        """The reference as a submission."""
+        return choose(self.statements, {}, self.functions)
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """All checks, in the order of the functions they are about."""
+        return _in_order(collect(self.module.tests), self.functions, self.module)
+
+    @cached_property
+    def remarks(self) -> list[Remark]:
+        """The remarks on what hidden probes saw."""
+        return hidden_remarks(self.checks)
+
+    @property
+    def points(self) -> dict[str, float]:
+        """What each exercise is worth."""
+        return source.points(self.exercises, self.checks)
+
+    @property
+    def function_points(self) -> dict[str, float]:
+        """What each function's checks are worth together, the hidden ones too."""
+        return {name: sum(c.points for c in self.checks if c.function == name) for name in self.functions}
+
+    @cached_property
+    def mistakes(self) -> list[Entry]:
+        """The known mistakes."""
+        return read_catalogue(self.module.tests / "mistakes.py", self.statements)
+
+    @cached_property
+    def alternatives(self) -> list[Entry]:
+        """The unusual right answers."""
+        return read_catalogue(self.module.tests / "alternatives.py", self.statements)
+
+    def code(self, entry: Entry) -> Code:
+        """A mistake or an alternative as a submission."""
+        return entry.code(self.statements, self.functions)
+
+    @property
+    def made_from(self) -> str:
+        """A hash of all that a release's recordings of the mistakes are made from; their hints are not."""
+        digest = hashlib.sha256(json.dumps([[m.name, m.of, m.text] for m in self.mistakes]).encode())
+        for path in [self.module.source, *self.module.public_files]:
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        return digest.hexdigest()
+
+
+def _in_order(checks: list[Check], functions: list[str], module: Module) -> list[Check]:
+    """Checks in the notebook's order of functions.
+
+    Raises:
+        CourseError: a check of a function that the notebook does not have, or two checks of one name.
+    """
+    names = [check.name for check in checks]
+    for check in checks:
+        if check.function not in functions:
+            raise CourseError(
+                f"{module.tests}: {check.name} is about {check.function!r}, which the notebook does not define"
+            )
+        if names.count(check.name) > 1:
+            raise CourseError(f"{module.tests}: two checks are called {check.name}: give each its own name")
+    return sorted(checks, key=lambda check: functions.index(check.function))
+
+
+# --- checks, collected by pytest ---------------------------------------------------------------------------------------
+
+
+def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden.py")) -> list[Check]:
+    """The checks in `folder`, collected by pytest, in the order of the files.
+
+    Raises:
+        CourseError: a check file does not import, or holds no check; with pytest's own explanation.
+    """
+    import pytest
+
+    paths = [folder / name for name in files if (folder / name).is_file()]
+    if not paths:
+        raise CourseError(f"{folder} holds no checks ({' or '.join(files)})")
+    collector, output = _Collector(), io.StringIO()
+    arguments = [
+        "--collect-only",
+        "-q",
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(folder),
+        "--import-mode=prepend",
+    ]
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _no_bytecode():
+        status = pytest.main([*arguments, *map(str, paths)], plugins=[collector])
+    if status != pytest.ExitCode.OK:
+        raise CourseError(f"the checks in {folder} could not be collected:\n{output.getvalue().strip()}")
+    return collector.checks
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def pytest_collection_modifyitems(self, items: list) -> None:
+        self.checks = [item.function.__check__ for item in items if hasattr(item.function, "__check__")]
+
+
+def hidden_remarks(checks: Iterable[Check]) -> list[Remark]:
+    """The remarks in the files of the hidden checks among `checks`, for recordings of the hidden probes."""
+    files = {id(check.test.__globals__): check.test.__globals__ for check in checks if not check.public}
+    return [f.__remark__ for names in files.values() for f in names.values() if hasattr(f, "__remark__")]
+
+
+@contextlib.contextmanager
+def _no_bytecode():
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

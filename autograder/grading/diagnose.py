@@ -1,0 +1,218 @@
+"""Naming the mistake: a failing submission's observations are compared with those of the known mistakes.
+
+There is no detection code for any mistake: whoever answers the probes as a known mistake does, reads that one's hint.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autograder.course.checks import distance
+from autograder.errors import Malformed
+from autograder.files import write_whole
+from autograder.grading.recordings import MAX_KEPT_BYTES, Recording
+from autograder.sandboxed.recording import Error, Other, Tensor, Timing, decode, encode
+
+HINT_TOLERANCE = 1e-5  # how near two numbers must be, as |a − b| / (1 + |b|), to tell the same mistake
+HINT_SECONDS = 0.03  # and two wall times
+
+ABSENT = Other("nothing")
+KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
+
+
+@dataclass(frozen=True)
+class KnownMistake:
+    """A mistake's name and hint, and every place in the answers that it changes, with what is then there.
+
+    A place is (public, probe, path); what a mistake removes is `ABSENT`.
+    """
+
+    name: str
+    of: str
+    hint: str
+    changed: Mapping[tuple, Any]
+
+    def under(self, probes: set[tuple[bool, str]]) -> dict[tuple, Any]:
+        """What it changes in the answers to `probes`; wall times only if nothing else, since a busy machine does too."""
+        changed = {place: leaf for place, leaf in self.changed.items() if place[:2] in probes}
+        return {place: leaf for place, leaf in changed.items() if not isinstance(leaf, Timing)} or changed
+
+
+def known_mistake(
+    name: str,
+    of: str,
+    hint: str,
+    observe: Callable[[bool], Mapping[bool, Recording]],
+    expected: Mapping[bool, Recording],
+) -> KnownMistake:
+    """A mistake by its own recordings, which may hold the probes of its function alone.
+
+    Args:
+        observe: gives its recordings; with True, those of a second run. Where the answers hold wall times, what the
+            second does not give again is left out: a mistake may carry them into any other figure.
+    """
+    recordings = observe(False)
+    changed = _changed(recordings, expected)
+    if _with_times(recordings, expected):
+        again = _changed(observe(True), expected)
+        changed = {place: leaf for place, leaf in changed.items() if agree(again.get(place, ABSENT), leaf)}
+    return KnownMistake(name, of, hint, changed)
+
+
+def _probes(recordings: Mapping[bool, Recording]) -> set[tuple[bool, str]]:
+    return {(public, probe) for public, recording in recordings.items() for probe in recording.observations}
+
+
+def _changed(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> dict[tuple, Any]:
+    theirs, right = all_leaves(recordings, _probes(recordings)), all_leaves(expected, _probes(recordings))
+    return {place: theirs.get(place, ABSENT) for place in _differing(theirs, right)}
+
+
+def _with_times(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> bool:
+    return any(isinstance(leaf, Timing) for leaf in all_leaves(expected, _probes(recordings)).values())
+
+
+def diagnose(
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    probes: Iterable[tuple[bool, str]],
+    known: Iterable[KnownMistake],
+) -> KnownMistake | None:
+    """The known mistake that explains most of how `observed` differs from `expected` under `probes`; None if none does.
+
+    A mistake agrees when everything it changes in the answers is changed in the same way here.
+    """
+    probes = set(probes)
+    ours, right = all_leaves(observed, probes), all_leaves(expected, probes)
+    differing = _differing(ours, right)
+    only_times = all(isinstance(ours.get(place, right.get(place)), Timing) for place in differing)
+    best, most = None, 0
+    for mistake in known:
+        changed = mistake.under(probes)
+        if not only_times and all(isinstance(leaf, Timing) for leaf in changed.values()):
+            continue  # something else is wrong, and wall times alone are soon alike
+        explained = len(changed.keys() & differing)
+        if explained > most and _agrees(changed, ours):
+            best, most = mistake, explained
+            if most == len(differing):  # nothing can explain more
+                break
+    return best
+
+
+def consistent(
+    observed: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]], known: Iterable[KnownMistake]
+) -> list[KnownMistake]:
+    """Those of `known` of which everything that they change under `probes` is changed in the same way in `observed`."""
+    probes = set(probes)
+    ours = all_leaves(observed, probes)
+    return [mistake for mistake in known if _agrees(mistake.under(probes), ours)]
+
+
+def _agrees(changed: Mapping, ours: Mapping) -> bool:
+    return all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items())
+
+
+def _differing(left: Mapping, right: Mapping) -> set[tuple]:
+    return {
+        place for place in left.keys() | right.keys() if not agree(left.get(place, ABSENT), right.get(place, ABSENT))
+    }
+
+
+def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[tuple, Any]:
+    """Every leaf of the observations of `probes`; an observation without a value is one leaf, its error or state."""
+    found: dict[tuple, Any] = {}
+    for public, probe in probes:
+        recording = recordings.get(public)
+        observation = recording.observations.get(probe) if recording else None
+        if observation is None:
+            continue
+        if observation.state == "returned":
+            found.update({(public, probe, path): leaf for path, leaf in leaves(observation.value)})
+        else:
+            found[public, probe, "ended"] = observation.error if observation.state == "raised" else observation.state
+    return found
+
+
+# --- what tells the same ----------------------------------------------------------------------------------------------
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of a decoded value with its path, e.g. `("['loss'][0]", 2.3)`; containers give their type and size."""
+    if isinstance(value, dict):
+        yield f"{path} keys", tuple(map(repr, value))
+        for key, item in value.items():
+            yield from leaves(item, f"{path}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        yield f"{path} length", (type(value).__name__, len(value))
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def without_places(value: Any) -> Any:
+    """A decoded value whose errors no longer say in which line of code they were raised."""
+    if isinstance(value, Error):
+        return replace(value, where="")
+    if isinstance(value, dict):
+        return {key: without_places(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(without_places, value))
+    return value
+
+
+def agree(left: Any, right: Any, within: float = HINT_TOLERANCE) -> bool:
+    """Whether two leaves tell the same: numbers within `within`, wall times nearly, errors by type and message."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, Timing):
+        return abs(left - right) < HINT_SECONDS
+    if isinstance(left, float):
+        return distance(left, right) <= within
+    if isinstance(left, Tensor):
+        alike = (left.shape, left.dtype, left.device, left.requires_grad, left.kind)
+        if alike != (right.shape, right.dtype, right.device, right.requires_grad, right.kind):
+            return False
+        return distance(left.array, right.array) <= within
+    if isinstance(left, Error):
+        return (left.type, _digits(left.message)) == (right.type, _digits(right.message))
+    return left == right
+
+
+def _digits(message: str) -> str:
+    """A message without addresses, so that two runs of one mistake compare equal."""
+    return re.sub(r"0x[0-9a-fA-F]+", "0x", message)
+
+
+# --- in a release -----------------------------------------------------------------------------------------------------
+
+
+def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
+    """Writes names, hints and what the mistakes change in the public answers, no code, as one compressed safetensors file."""
+    content = [[m.name, m.of, m.hint, _public_leaves(m)] for m in known]
+    write_whole(path, gzip.compress(encode(content, max_bytes=MAX_KEPT_BYTES), mtime=0))
+
+
+def _public_leaves(mistake: KnownMistake) -> list[list]:
+    """(probe, path, leaf) of each place; an error's does not name the mistake's own line of code."""
+    return [[probe, text, without_places(leaf)] for (public, probe, text), leaf in mistake.changed.items() if public]
+
+
+def load_known(path: Path) -> list[KnownMistake]:
+    """Reads what `save_known` wrote.
+
+    Raises:
+        Malformed: the file is damaged.
+    """
+    try:
+        kept = decode(gzip.decompress(path.read_bytes()), max_bytes=MAX_KEPT_BYTES)
+        return [
+            KnownMistake(name, of, hint, {(True, probe, text): leaf for probe, text, leaf in changed})
+            for name, of, hint, changed in kept
+        ]
+    except (EOFError, OSError, TypeError, ValueError, zlib.error) as error:
+        raise Malformed(f"{path.name} is damaged ({error}): get the assignment's folder again") from None

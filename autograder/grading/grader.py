@@ -1,0 +1,204 @@
+"""Grading one module's submissions: everything goes the same way, the reference first.
+
+`Grader` holds the workers and the reference's recordings; `grade` takes code and gives verdicts.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+from autograder.course.course import Course, Module
+from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.errors import CourseError
+from autograder.grading.contents import Contents
+from autograder.grading.judge import PASSED, Judged, Verdict, clean, judge, remarks_on
+from autograder.grading.naming import Naming
+from autograder.grading.observer import PUBLIC_SEED, Observer
+from autograder.grading.recordings import Recording
+from autograder.grading.timings import Timings
+from autograder.grading.workers import start_server
+from autograder.sandboxed.notebook import Code, HandedIn
+
+PUBLIC, HIDDEN = True, False
+KINDS = {PUBLIC: "public", HIDDEN: "hidden"}
+FILES = {public: f"probes_{kind}" for public, kind in KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A submission's verdicts in the notebook's order, and what the grader noticed about its cells."""
+
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[tuple[str, str], ...]
+    judged: tuple[Judged, ...] = ()
+    cached: bool = False
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0  # that its probes took in this run
+    unnamed: tuple[str, ...] = ()  # functions whose mistake could not be looked up, for a recording of it is not kept
+
+    @property
+    def score(self) -> float:
+        return sum(verdict.points for verdict in self.verdicts)
+
+    @property
+    def maximum(self) -> float:
+        return sum(verdict.maximum for verdict in self.verdicts)
+
+    def of(self, functions: Iterable[str]) -> "Graded":
+        """What it says about these functions alone."""
+        mine = tuple(verdict for verdict in self.verdicts if verdict.function in functions)
+        return replace(self, verdicts=mine, judged=())
+
+    @property
+    def first_error(self) -> str:
+        """The function, in the notebook's order, in which the first check failed; empty when none did."""
+        return next((verdict.function for verdict in self.verdicts if verdict.state != PASSED), "")
+
+
+class Grader:
+    """Grades submissions of one module under one seed of the hidden probes.
+
+    Args:
+        seed: the hidden probes' inputs are drawn from it.
+        sandbox: "full", or "none" for limits alone.
+        workers: processes for each set of probes; with 0 nothing runs, and what is not kept is `NotKept`.
+        limit: seconds a probe may take.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        seed: int,
+        *,
+        sandbox: str = SANDBOX,
+        workers: int = WORKERS,
+        limit: float = PROBE_SECONDS,
+    ):
+        self.module, self.seed = module, seed
+        self.workers = workers
+        self.contents = Contents(module)
+        self.seeds = {PUBLIC: PUBLIC_SEED, HIDDEN: seed}
+        self.naming = Naming(self.contents, self._observe_mistake, lambda: self.expected, workers)
+        self.timings = Timings()
+        self._engine: dict[str, Any] = {"sandbox": sandbox, "limit": limit, "workers": workers}
+        self._expected: dict[bool, Recording] = {}
+        self._lock = threading.RLock()
+
+    @cached_property
+    def observers(self) -> dict[bool, Observer]:
+        """Those who ask the public (True) and the hidden (False) probes."""
+        store = Course(self.module.root).store
+        return {
+            public: Observer(self.module.tests, file, self.contents.functions, store, **self._engine)
+            for public, file in FILES.items()
+        }
+
+    def __enter__(self) -> "Grader":
+        if self.workers:  # the module is read while the workers import torch
+            self._server, sockets = start_server(self.workers, len(FILES))
+            try:
+                for observer, theirs in zip(self.observers.values(), sockets, strict=True):
+                    observer.start(theirs)
+                self.contents.checks  # noqa: B018
+                self.contents.mistakes  # noqa: B018
+            except BaseException:
+                for sock in itertools.chain(*sockets):
+                    sock.close()
+                self._server.kill()  # it is still importing torch
+                self._server.wait()
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        for observer in self.observers.values():
+            observer.close()
+        if self.workers:
+            self._server.wait()
+
+    def wait(self) -> None:
+        """Waits until the workers have started."""
+        for observer in self.observers.values():
+            observer.wait()
+
+    @property
+    def expected(self) -> dict[bool, Recording]:
+        """The reference's recordings: submission zero.
+
+        Raises:
+            CourseError: the reference does not answer a probe.
+        """
+        with self._lock:
+            if not self._expected:
+                recordings = self.observe(self.contents.reference, reference=True)
+                for recording in recordings.values():
+                    for name, observation in recording.observations.items():
+                        if observation.state != "returned":
+                            raise CourseError(
+                                f"{self.module.name}: the reference itself fails the probe {name}: {observation.error}"
+                            )
+                self._expected = recordings
+        return self._expected
+
+    def read(self, data: bytes) -> Code:
+        """The code of a notebook; raises `Unreadable`."""
+        with self.timings.stage("reading"):
+            return self.observers[PUBLIC].read(data)
+
+    def handed_in(self, data: bytes) -> list[HandedIn]:
+        """The cells of a notebook as they are to be shown; raises `Unreadable`."""
+        return self.observers[PUBLIC].handed_in(data)
+
+    def observe(
+        self, code: Code, function: str | None = None, seed: int | None = None, **how: Any
+    ) -> dict[bool, Recording]:
+        """The recordings of `code` under all probes, or those about one function; `how` as in `Observer.observe`."""
+        seeds = self.seeds if seed is None else self.seeds | {HIDDEN: seed}
+        recordings = {}
+        for public, observer in self.observers.items():
+            start = time.perf_counter()
+            recordings[public] = observer.observe(code, seeds[public], function, **how)
+            self.timings.observed(KINDS[public], recordings[public], time.perf_counter() - start)
+        return recordings
+
+    def _observe_mistake(self, code: Code, function: str, sets: Iterable[bool], again: bool) -> dict[bool, Recording]:
+        return {s: self.observers[s].observe(code, self.seeds[s], function, again=again) for s in sets}
+
+    def grade(self, code: Code, function: str | None = None, hints: bool = True) -> Graded:
+        """Grades `code`: all of it, or only the checks of one function; with `hints`, names the mistakes.
+
+        Raises:
+            GraderFault: it could not be observed; that is "not graded", never a zero.
+        """
+        expected = self.expected
+        recordings = self.observe(code, function)
+        checks = [check for check in self.contents.checks if function in (None, check.function)]
+        with self.timings.stage("judging"):
+            judged = judge(checks, recordings, expected)
+            remarks = remarks_on(self.contents.remarks, recordings[HIDDEN], expected[HIDDEN])
+        verdicts: list[Verdict] = [j.verdict for j in judged]
+        unnamed: list[str] = []
+        if hints:
+            with self.timings.stage("naming mistakes"):
+                verdicts, unnamed = self.naming.name(judged, recordings)
+        # of the public process alone: in the other one the submission could write hidden probes into them
+        notes = tuple((clean(cell), clean(note)) for cell, note in recordings[PUBLIC].notes)
+        ran = [recording for recording in recordings.values() if not recording.cached]
+        return Graded(
+            tuple(verdicts),
+            notes,
+            tuple(judged),
+            cached=not ran,
+            remarks=remarks,
+            seconds=sum(o.seconds for recording in ran for o in recording.observations.values()),
+            unnamed=tuple(unnamed),
+        )

@@ -1,0 +1,124 @@
+"""Judging: the checks of a module on one recording. No student code runs here, and torch is not needed."""
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autograder.course.checks import Check, Remark, measured_distances
+from autograder.errors import Mismatch, Unavailable
+from autograder.grading.recordings import Observed, Recording
+
+PASSED, FAILED, NOT_GRADED = "passed", "failed", "not graded"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check says about one submission. `hint` is a known mistake's, `mistake` its name.
+
+    `state` is passed, failed, crashed, timed out, out of memory, missing or not graded.
+    """
+
+    check: str
+    function: str
+    title: str
+    public: bool
+    state: str
+    points: float
+    maximum: float
+    message: str = ""
+    expected: str = ""
+    found: str = ""
+    look: str = ""
+    mistake: str = ""
+    hint: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether there was an answer, or an attempt at one, that a known mistake may explain."""
+        return self.state not in (PASSED, "missing")
+
+    @property
+    def asked(self) -> str:
+        """What was asked, where the check says so; `message` says it together with what was expected and found."""
+        return self.message.split(": expected ")[0] if self.expected else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict with what the diagnosis and `verify` need: the probes it looked at, and its distances in tolerances."""
+
+    verdict: Verdict
+    probes: tuple[str, ...]
+    distances: tuple[float, ...]
+
+
+def judge(
+    checks: Iterable[Check], observed: Mapping[bool, Recording], expected: Mapping[bool, Recording]
+) -> list[Judged]:
+    """One verdict for every check, from the public (True) and the hidden (False) recordings.
+
+    A set that `observed` does not hold was not observed: its checks are "not graded".
+    """
+    return [_judge_one(check, observed.get(check.public), expected.get(check.public)) for check in checks]
+
+
+def remarks_on(remarks: Iterable[Remark], observed: Recording, expected: Recording) -> dict[str, str]:
+    """What there is to say on each function, by its name; a remark that has nothing to look at says nothing."""
+    said = {}
+    for remark in remarks:
+        with contextlib.suppress(Exception):
+            text = remark.say(Observed(observed), Observed(expected))
+            if text:
+                said[remark.function] = text
+    return said
+
+
+def _judge_one(check: Check, observed: Recording | None, expected: Recording | None) -> Judged:
+    verdict = Verdict(check.name, check.function, check.title, check.public, PASSED, check.points, check.points)
+    if observed is None or expected is None:
+        return Judged(replace(verdict, state=NOT_GRADED, points=0, message="was not observed"), (), ())
+    seen, wanted = Observed(observed), Observed(expected)
+    with measured_distances() as distances:
+        try:
+            check.test(seen, wanted)
+        except Unavailable as error:
+            verdict = _unavailable(verdict, error, expected)
+        except Mismatch as error:
+            verdict = _failed(verdict, str(error), expected=error.expected, found=error.found, look=error.look)
+        except AssertionError as error:
+            verdict = _failed(verdict, str(error))
+        except Exception as error:  # a recording of a form the check did not think of is wrong, not a grader's crash
+            verdict = _failed(
+                verdict, f"the answer has another form than the contract's ({type(error).__name__}: {error})"
+            )
+    return Judged(verdict, tuple(seen.used), tuple(distances))
+
+
+def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> Verdict:
+    observation = error.observation
+    if expected.observations[error.probe].state != "returned":
+        return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")
+    if observation.state == "raised":
+        return replace(
+            verdict, state=FAILED, points=0, message=clean(f"`{verdict.function}` raised {observation.error}")
+        )
+    where = f" ({observation.error.where})" if observation.error.where else ""
+    return replace(verdict, state=observation.state, points=0, message=clean(observation.error.message + where))
+
+
+def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:
+    cleaned = {name: clean(text) for name, text in details.items()}
+    return replace(verdict, state=FAILED, points=0, message=clean(message), **cleaned)
+
+
+def clean(text: str, limit: int = 1200) -> str:
+    """Text of a submission made fit for a terminal and a page: no control characters, no bidirectional tricks."""
+    text = re.sub(
+        r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "�", text
+    )
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,135 @@
+"""Naming a submission's mistakes: which known ones can have been made, and which one explains most.
+
+What the mistakes change under the public probes lies in the release; under the hidden ones it is observed once for a
+class's seed, when a submission needs it.
+"""
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+
+from autograder.course.catalogue import Entry
+from autograder.errors import NotKept
+from autograder.grading.contents import Contents
+from autograder.grading.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
+from autograder.grading.judge import Judged, Verdict
+from autograder.grading.recordings import Recording
+from autograder.sandboxed.notebook import Code
+
+Observe = Callable[[Code, str, Iterable[bool], bool], dict[bool, Recording]]
+
+
+class Naming:
+    """The known mistakes of a module as they answer under one class's seed.
+
+    Args:
+        observe: gives the recordings of code under the probes of a function, in some sets; with True, those of a second run.
+        expected: gives the reference's recordings.
+        at_once: how many mistakes are observed side by side.
+    """
+
+    def __init__(self, contents: Contents, observe: Observe, expected: Callable[[], dict[bool, Recording]], at_once: int):
+        self._contents, self._observe, self._expected = contents, observe, expected
+        self._at_once = max(1, at_once)
+        self._known: dict[str, list[KnownMistake]] = {}
+        self._hidden: dict[str, KnownMistake] = {}
+        self._lock = threading.RLock()
+        self._observing: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def name(self, judged: list[Judged], recordings: Mapping[bool, Recording]) -> tuple[list[Verdict], list[str]]:
+        """The verdicts with hints, and the functions for which a mistake's recording is not kept."""
+        found, unnamed = {}, []
+        for function in self._contents.functions:
+            try:
+                found[function] = self._diagnose(function, judged, recordings)
+            except NotKept:
+                unnamed.append(function)
+        return with_hints([j.verdict for j in judged], found), unnamed
+
+    def _diagnose(
+        self, function: str, judged: list[Judged], recordings: Mapping[bool, Recording]
+    ) -> KnownMistake | None:
+        mine = [j for j in judged if j.verdict.function == function]
+        failing = [j for j in mine if j.verdict.wrong]
+        if not failing:
+            return None
+        public = [(public, probe) for public, probe in probes_of(mine) if public]
+        candidates: Iterable[KnownMistake] = consistent(recordings, public, self.known(function))
+        probes = probes_of(failing)
+        if any(not public for public, _ in probes):
+            candidates = self._under_hidden(candidates, {j.verdict.check for j in failing})
+        return diagnose(recordings, self._expected(), probes, candidates)
+
+    def _under_hidden(self, candidates: Iterable[KnownMistake], failed: set[str]) -> Iterator[KnownMistake]:
+        """Those of `candidates` that can have been made, under the hidden probes too.
+
+        A mistake fails a check that it names (`verify` sees to it). First, and by itself, comes the one that explains
+        most of the public answers: it is likely the one, and each of the others costs a run.
+        """
+        named = {entry.name for entry in self._contents.mistakes if failed.intersection(entry.caught_by)}
+        made = [mistake for mistake in candidates if mistake.name in named]
+        made.sort(key=lambda mistake: len(mistake.changed), reverse=True)
+        yield from map(self.with_hidden, made[:1])
+        with ThreadPoolExecutor(self._at_once) as pool:
+            yield from pool.map(self.with_hidden, made[1:])
+
+    def known(self, function: str) -> list[KnownMistake]:
+        """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
+        with self._lock:
+            if function not in self._known:
+                self._known[function] = [m for m in self._released if m.of == function] or [
+                    self.as_known(entry, [True]) for entry in self._contents.mistakes if entry.of == function
+                ]
+        return self._known[function]
+
+    def with_hidden(self, mistake: KnownMistake) -> KnownMistake:
+        """The same mistake with what it changes under the hidden probes too, made once for a class's seed."""
+        with self._observing[mistake.name]:  # who needs it too waits
+            if mistake.name not in self._hidden:
+                entry = next(entry for entry in self._contents.mistakes if entry.name == mistake.name)
+                changed = {**mistake.changed, **self.as_known(entry, [False]).changed}
+                self._hidden[mistake.name] = replace(mistake, changed=changed)
+            return self._hidden[mistake.name]
+
+    @cached_property
+    def _released(self) -> list[KnownMistake]:
+        """The mistakes as the release recorded them, with the hints as they are now; none when it was made from other
+        code than this."""
+        checks = self._contents.module.release / "checks"
+        try:
+            about = json.loads((checks / "module.json").read_text(encoding="utf-8"))
+            if about["made_from"] != self._contents.made_from:
+                return []
+            hints = {entry.name: entry.hint for entry in self._contents.mistakes}
+            return [replace(mistake, hint=hints[mistake.name]) for mistake in load_known(checks / KNOWN)]
+        except (OSError, ValueError, KeyError):
+            return []
+
+    def as_known(self, entry: Entry, sets: Iterable[bool] = (True, False)) -> KnownMistake:
+        """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False)."""
+        code = self._contents.code(entry)
+
+        def observe(again: bool) -> dict[bool, Recording]:
+            return self._observe(code, entry.of, sets, again)
+
+        return known_mistake(entry.name, entry.of, entry.hint, observe, self._expected())
+
+
+def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:
+    """The probes that these checks looked at, each once."""
+    return list(dict.fromkeys((j.verdict.public, probe) for j in judged for probe in j.probes))
+
+
+def with_hints(verdicts: list[Verdict], found: dict[str, KnownMistake | None]) -> list[Verdict]:
+    """The verdicts, with each function's mistake named on the checks that it fails."""
+    return [_with_hint(verdict, found.get(verdict.function)) for verdict in verdicts]
+
+
+def _with_hint(verdict: Verdict, mistake: KnownMistake | None) -> Verdict:
+    if mistake is None or not verdict.wrong:
+        return verdict
+    return replace(verdict, mistake=mistake.name, hint=mistake.hint)

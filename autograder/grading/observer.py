@@ -1,0 +1,319 @@
+"""The grader's side of observing: sends code to the workers, keeps the recordings, and trusts neither.
+
+A recording is kept under a key of everything it depends on, so that a class is judged again without running student
+code again, and an interrupted run goes on where it stopped.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import queue
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.errors import GraderFault, Malformed, NotKept, Unreadable
+from autograder.files import write_whole
+from autograder.grading.answers import ended, plain_code, plain_contents, read_answer, replies
+from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
+from autograder.grading.workers import Worker, start_server
+from autograder.sandboxed import sandbox
+from autograder.sandboxed.notebook import Code, HandedIn
+from autograder.sandboxed.recording import Error
+from autograder.sandboxed.worker import send_message
+
+Answer = TypeVar("Answer")
+SANDBOXED = Path(sandbox.__file__).parent
+READER_FILES = ("notebook.py", "worker.py")  # what the code that is read in a notebook depends on
+NOT_PROBES = ("test_", "mistakes", "alternatives")  # what a module's folder holds beside its probes and their networks
+BUDGET = 6  # limits of one probe: the wall time for all probes of one submission in one set
+PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
+
+
+class Observer:
+    """Worker processes for one set of probes.
+
+    Args:
+        folder: the package that holds the probes.
+        file: `probes_public` or `probes_hidden`.
+        functions: the contract's function names.
+        store: where recordings are kept; None keeps none.
+        sandbox: "full" or "none".
+        limit: seconds a probe may take; all probes of one submission together may take `BUDGET` times that.
+        workers: worker processes; with 0 nothing runs, and what the store does not hold is `NotKept`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        file: str,
+        functions: list[str],
+        store: Path | None = None,
+        *,
+        sandbox: str = SANDBOX,
+        limit: float = PROBE_SECONDS,
+        workers: int = WORKERS,
+    ):
+        self.folder, self.file, self.functions, self.store = folder, file, functions, store
+        self.sandbox, self.limit = sandbox, limit
+        self.probes: list[list[str]] = []  # name, function, and beside which other it is asked of the reference alone
+        self._idle: queue.Queue[Worker] = queue.Queue()
+        self._servers: list[subprocess.Popen] = []
+        self._started = False
+        self._workers = workers
+        self._fingerprint = _fingerprint(folder, file)
+
+    def __enter__(self) -> "Observer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def start(self, sockets: Iterable[socket.socket] = ()) -> None:
+        """Starts the workers without waiting for them; the first `observe` waits.
+
+        Args:
+            sockets: of workers that `start_server` has started, for observers that share a server; else it has its own.
+        """
+        if self._workers and not self._started:
+            self._started = True
+            for sock in self._tell(sockets) if sockets else self._start(self._workers):
+                self._idle.put(Worker(sock))
+
+    def _start(self, workers: int) -> Iterable[socket.socket]:
+        server, [sockets] = start_server(workers)
+        self._servers.append(server)
+        return self._tell(sockets)
+
+    def _tell(self, sockets: Iterable[socket.socket]) -> Iterable[socket.socket]:
+        """Tells new workers which probes they hold."""
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it has ended: whoever asks it is told
+                send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
+        return sockets
+
+    def wait(self) -> None:
+        """Waits until a worker has started."""
+        self._asked()
+
+    def close(self) -> None:
+        """Ends the workers."""
+        while not self._idle.empty():
+            self._idle.get().drop()
+        while self._servers:
+            self._servers.pop().wait()
+        self._started = False
+
+    def read(self, data: bytes) -> Code:
+        """The code of a notebook file, read behind the walls, or from the store if read before.
+
+        Raises:
+            Unreadable: with the reason and the mend.
+            GraderFault: the sandbox or the workers failed.
+        """
+        path = self.store / f"{self._code_key(data)}.json" if self.store else None
+        found = _load_code(path) if path else None
+        if found is None:
+            found = self._read(data)
+            if path:
+                write_whole(path, json.dumps({"unreadable": found} if isinstance(found, str) else _as_json(found)))
+        if isinstance(found, str):
+            raise Unreadable(found)
+        return found
+
+    def _read(self, data: bytes) -> Code | str:
+        """The code, or what is wrong with the file."""
+        reply = self._behind_walls({"kind": "read", "functions": self.functions}, data)
+        return str(reply["unreadable"])[:500] if "unreadable" in reply else plain_code(reply)
+
+    def handed_in(self, data: bytes) -> list[HandedIn]:
+        """The cells of a notebook file as they are to be shown, read behind the walls; raises as `read`."""
+        reply = self._behind_walls({"kind": "contents"}, data)
+        if "unreadable" in reply:
+            raise Unreadable(str(reply["unreadable"])[:500])
+        return plain_contents(reply)
+
+    def _behind_walls(self, job: dict, data: bytes) -> dict:
+        """What a fork that parses the file `data` answers."""
+        self._need_workers("nothing is kept of this notebook as it is now")
+        state, answer, _, _ = self._ask(job, data, BUDGET * self.limit)
+        said = replies(answer)
+        if state != "finished" or len(said) != 1:
+            raise Unreadable(f"could not be read: reading it {state}")  # not kept: another machine may manage
+        return said[0]
+
+    def _code_key(self, data: bytes) -> str:
+        parts = [_reader_fingerprint(), hashlib.sha256(data).hexdigest(), self.functions]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def observe(
+        self,
+        code: Code,
+        seed: int = PUBLIC_SEED,
+        only: str | None = None,
+        *,
+        reference: bool = False,
+        fresh: bool = False,
+        again: bool = False,
+        threads: int = 1,
+    ) -> Recording:
+        """Asks `code` every probe (or those about the function `only`), from the store if asked before.
+
+        The `reference` is asked those beside them too, which give what others are compared with. Two runs need not agree:
+        `fresh` leaves the store alone, `again` gives a second recording, kept by itself.
+
+        Raises:
+            GraderFault: the sandbox or the workers failed; the submission was not observed.
+        """
+        key = self.key(code, seed, only, again, reference)
+        kept = None if fresh else self._load(key)
+        if kept is not None:
+            return kept
+        recording = self._observe(code, seed, only, threads, reference)
+        if not fresh:
+            self._save(key, recording)
+        return recording
+
+    def key(self, code: Code, seed: int, only: str | None, again: bool = False, reference: bool = False) -> str:
+        """The name a recording is kept under: a hash of everything that it depends on."""
+        how = [seed, only, self.functions, self.sandbox, self.limit, again, reference]
+        parts = [self._fingerprint, _as_json(code), how]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _observe(self, code: Code, seed: int, only: str | None, threads: int, reference: bool) -> Recording:
+        self._need_workers("no recording of it is kept for these probes, this seed, --limit and --sandbox")
+        waiting = [
+            name
+            for name, function, beside in self._asked()
+            if only in (None, function) and (reference or not beside)
+        ]
+        observations: dict[str, Observation] = {}
+        notes: tuple = ()
+        cpu, left = 0.0, BUDGET * self.limit
+        body = json.dumps(_as_json(code)).encode()
+        job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
+        while waiting:
+            state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
+            cpu, left = cpu + cpu_now, left - wall
+            new, notes_now = read_answer(answer, waiting)
+            observations |= new
+            notes = notes_now or notes
+            waiting = [name for name in waiting if name not in new]
+            at_hand = wall - sum(o.seconds for o in new.values())
+            if notes_now is None and left > 0:  # its code did not get to the first probe, and would not the next time
+                observations |= {name: ended(state, self.limit) for name in waiting}
+                waiting = []
+            elif waiting and (left > 0 or state != "timed out"):
+                # the probe it was at is the one that ended it; the others are asked again in a new fork
+                observations[waiting[0]] = ended(state, self.limit, at_hand)
+                waiting, at_hand = waiting[1:], 0.0
+            if waiting and left <= 0:
+                observations |= self._over_budget(waiting, observations, at_hand)
+                waiting = []
+        return Recording(observations, notes, cpu)
+
+    def _over_budget(self, waiting: list[str], seen: dict[str, Observation], at_hand: float) -> dict[str, Observation]:
+        """The probes that the budget left no time for, the first after `at_hand` seconds; names who used it.
+
+        By function, since a student may read it, and no student may read the name of a hidden probe.
+        """
+        function = {name: function for name, function, _ in self.probes}
+        spent = dict.fromkeys(function.values(), 0.0)
+        for probe, seconds in [*((probe, o.seconds) for probe, o in seen.items()), (waiting[0], at_hand)]:
+            spent[function[probe]] += seconds
+        budget, most = BUDGET * self.limit, sorted(spent, key=spent.get, reverse=True)
+        users = [f"`{name}`" for name in most if spent[name] > budget / 10] or [f"`{most[0]}`"]
+        message = f"all functions together may run {budget:g} s, and that was used up, mostly by {', '.join(users)}"
+        stopped = Observation("timed out", None, Error("Timeout", message))
+        return dict.fromkeys(waiting, stopped) | {waiting[0]: replace(stopped, seconds=at_hand)}
+
+    def _asked(self) -> list[list[str]]:
+        if not self.probes:
+            self.probes = self._with_worker(Worker.probes)
+        return self.probes
+
+    def _need_workers(self, why: str) -> None:
+        if not self._workers:
+            raise NotKept(why)
+
+    def _ask(self, job: dict, body: bytes, budget: float) -> tuple[str, bytes, float, float]:
+        """How the fork ended, what it answered, its CPU and its wall seconds."""
+        return self._with_worker(lambda worker: worker.ask(job, body, self.limit, budget))
+
+    def _with_worker(self, work: Callable[["Worker"], Answer]) -> Answer:
+        """What `work` gives with an idle worker; one that is lost is replaced, and `work` tried once more."""
+        self.start()
+        worker = self._idle.get()
+        try:
+            for _ in range(2):
+                if worker.sock is None:
+                    (worker.sock,) = self._start(1)
+                try:
+                    return work(worker)
+                except BaseException as error:
+                    worker.drop()  # after an interruption too: its answer would be taken for the next one's
+                    if not isinstance(error, (EOFError, OSError)):
+                        raise
+                    lost = error
+            raise GraderFault(
+                f"its worker process was lost twice ({lost}); run the command again, with fewer --workers if memory is short"
+            ) from lost
+        finally:
+            self._idle.put(worker)
+
+    def _load(self, key: str) -> Recording | None:
+        if self.store is None or not (path := self.store / f"{key}.safetensors").is_file():
+            return None
+        try:
+            return load_recording(path)
+        except Malformed:
+            path.unlink()  # damaged: it is made again
+            return None
+
+    def _save(self, key: str, recording: Recording) -> None:
+        if self.store is not None:
+            save_recording(self.store / f"{key}.safetensors", recording)
+
+
+def _as_json(code: Code) -> dict:
+    return {"pieces": code.pieces, "stubs": code.stubs, "notes": code.notes}
+
+
+def _load_code(path: Path) -> Code | str | None:
+    """What `Observer.read` kept: the code, or what is wrong with the file; None if nothing, or nothing whole."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return str(kept["unreadable"]) if "unreadable" in kept else plain_code(kept)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _fingerprint(folder: Path, file: str) -> str:
+    """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
+    files = [path for path in sorted(folder.glob("[!_]*.py")) if not path.name.startswith(NOT_PROBES)]
+    versions = []
+    for package in ("torch", "torchvision", "numpy", "matplotlib"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return _hash_of([*sorted(SANDBOXED.glob("*.py")), *files], file, *versions)
+
+
+@functools.cache
+def _reader_fingerprint() -> str:
+    return _hash_of(SANDBOXED / name for name in READER_FILES)
+
+
+def _hash_of(files: Iterable[Path], *more: str) -> str:
+    """A hash of files, of further texts, and of the Python that runs them."""
+    digest = hashlib.sha256(json.dumps([sys.version, *more]).encode())
+    for path in files:
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

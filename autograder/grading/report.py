@@ -1,0 +1,239 @@
+"""What is written about a submission: a JSON file for tools, an HTML page for the student, a CSV for the class."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from autograder.grading.grader import Graded
+from autograder.grading.judge import NOT_GRADED, PASSED, Verdict, clean
+
+SCHEMA = Path(__file__).parent / "result.schema.json"
+ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
+GRADED, REFUSED = "graded", "refused"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one submission. `status` is graded, refused (the file's fault) or not graded (the grader's)."""
+
+    student: str
+    module: str
+    status: str
+    maximum: float
+    reason: str = ""
+    note: str = ""
+    graded: Graded | None = None
+    notebook: str = ""
+    seed: int | None = None
+
+    @property
+    def score(self) -> float | None:
+        return self.graded.score if self.graded else None
+
+    def as_dict(self, exercises: dict[str, list[str]]) -> dict[str, Any]:
+        """The result in the form of `result.schema.json`."""
+        verdicts = self.graded.verdicts if self.graded else ()
+        return {
+            "schema": 1,
+            "student": self.student,
+            "module": self.module,
+            "status": self.status,
+            "reason": self.reason,
+            "note": self.note,
+            "notebook_sha256": self.notebook,
+            "seed": self.seed,
+            "score": self.score,
+            "maximum": self.maximum,
+            "first_error": self.graded.first_error if self.graded else "",
+            "exercises": [_exercise(name, functions, verdicts) for name, functions in exercises.items()]
+            if verdicts
+            else [],
+            "checks": [{"exercise": _exercise_of(v.function, exercises), **v.as_dict()} for v in verdicts],
+            "remarks": [{"function": f, "remark": text} for f, text in self.graded.remarks.items()]
+            if self.graded
+            else [],
+            "cells": [{"cell": cell, "note": note} for cell, note in (self.graded.notes if self.graded else ())],
+        }
+
+
+def _exercise(name: str, functions: list[str], verdicts: tuple[Verdict, ...]) -> dict[str, Any]:
+    mine = [verdict for verdict in verdicts if verdict.function in functions]
+    return {"name": name, "points": sum(v.points for v in mine), "maximum": sum(v.maximum for v in mine)}
+
+
+def _exercise_of(function: str, exercises: dict[str, list[str]]) -> str:
+    return next(name for name, functions in exercises.items() if function in functions)
+
+
+def result_json(result: Result, exercises: dict[str, list[str]]) -> str:
+    return json.dumps(result.as_dict(exercises), indent=1, ensure_ascii=False) + "\n"
+
+
+def grades_csv(results: Iterable[dict[str, Any]]) -> str:
+    """One row for each result in its JSON form; a score that is not known is empty, never zero."""
+    rows = [_row(result) for result in results]  # no more than this of each: a class's results need not fit in memory
+    names = list(dict.fromkeys(name for _, points, _ in rows for name in points))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["student", "status", "score", "maximum", *names, "reason"])
+    for first, points, reason in rows:
+        writer.writerow([*first, *(points.get(name, "") for name in names), reason])
+    return out.getvalue()
+
+
+def _row(result: dict[str, Any]) -> tuple[list[str], dict[str, str], str]:
+    points = {exercise["name"]: number(exercise["points"]) for exercise in result["exercises"]}
+    score = "" if result["score"] is None else number(result["score"])
+    first = [plain_cell(result["student"]), result["status"], score, number(result["maximum"])]
+    return first, points, plain_cell(result["reason"])
+
+
+def plain_cell(text: str) -> str:
+    """Text that a spreadsheet will not take for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def number(value: float) -> str:
+    """Points as people write them: 3, 2.5."""
+    return f"{value:g}"
+
+
+def told(verdict: Verdict) -> str:
+    """What a student may read about a check beside its title: of a hidden one its state and a mistake's hint alone."""
+    if verdict.state == PASSED:
+        return ""
+    # what a hidden probe says never reaches the student
+    said = verdict.message if verdict.public else f"A hidden check of `{verdict.function}`: {verdict.state}."
+    return f"{said}\n{verdict.hint}".strip()
+
+
+def junit_xml(results: list[Result]) -> str:
+    """The class as JUnit XML: a suite for each student, a case for each check; what students may read, no more.
+
+    A submission without a grade is one case with an error.
+    """
+    suites = ElementTree.Element("testsuites", name="autograder")
+    for result in results:
+        _add_suite(suites, result)
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_suite(suites: ElementTree.Element, result: Result) -> None:
+    verdicts = result.graded.verdicts if result.graded else ()
+    wrong = [verdict for verdict in verdicts if verdict.state not in (PASSED, NOT_GRADED)]
+    errors = sum(verdict.state == NOT_GRADED for verdict in verdicts) if result.graded else 1
+    counts = {"tests": len(verdicts) or 1, "failures": len(wrong), "errors": errors}
+    about = {"name": f"{result.module}: {clean(result.student)}"} | {key: str(n) for key, n in counts.items()}
+    suite = ElementTree.SubElement(suites, "testsuite", about)
+    for verdict in verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", name=clean(verdict.title), classname=f"{result.module}.{verdict.function}"
+        )
+        if verdict.state != PASSED:
+            tag, text = "error" if verdict.state == NOT_GRADED else "failure", clean(told(verdict))
+            ElementTree.SubElement(case, tag, type=verdict.state, message=text.partition("\n")[0]).text = text
+    if result.graded is None:
+        case = ElementTree.SubElement(suite, "testcase", name=result.status, classname=result.module)
+        ElementTree.SubElement(case, "error", type=result.status, message=clean(result.reason))
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
+    """The student's page: self-contained HTML; of a hidden check it says the title, the points and a mistake's hint."""
+    return _template("feedback.html").render(result=result, exercises=_sections(result.graded, exercises))
+
+
+def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:
+    """What stands under an exercise in the notebook, an HTML fragment: of `check(…)`, or all checks after grading.
+
+    Of a hidden check it says no more than the feedback page. `closing` stands below it.
+    """
+    return _template("check.html").render(exercises=_sections(graded, exercises), closing=closing)
+
+
+def as_text(graded: Graded) -> str:
+    """The verdicts for a terminal; of a hidden check its title alone."""
+    points = "points" if any(not verdict.public for verdict in graded.verdicts) else "public points"
+    lines = []
+    for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
+        group = function_group(function, graded)
+        lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} {points}")
+        lines += [f"  Where to look. {group['hint']}"] if group["hint"] else []
+        lines += [f"  {group['missing']}"] if group["missing"] else []
+        for verdict in group["verdicts"]:
+            ended = "" if verdict.state in ICONS else f" ({verdict.state})"
+            lines.append(f"  {ICONS.get(verdict.state, '✗')} {verdict.title}{ended}")
+            said = verdict.public and not group["missing"]
+            lines += [f"      {line}" for line in _details(verdict)] if said else []
+    return "\n".join(lines)
+
+
+def _details(verdict: Verdict) -> list[str]:
+    if not verdict.expected:
+        return [verdict.message] if verdict.message else []
+    asked = [f"asked     {verdict.asked}", f"expected  {verdict.expected}", f"found     {verdict.found}"]
+    return asked + ([verdict.look] if verdict.look else [])
+
+
+def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Verdicts by exercise and function, as the templates want them."""
+    sections = []
+    for name, functions in exercises.items():
+        groups = [function_group(function, graded) for function in functions] if graded else []
+        groups = [group for group in groups if group["verdicts"]]
+        if groups:
+            points = [sum(group[key] for group in groups) for key in ("points", "maximum")]
+            sections.append({"name": name, "functions": groups, "points": points[0], "maximum": points[1]})
+    return sections
+
+
+def function_group(function: str, graded: Graded) -> dict[str, Any]:
+    """One function's verdicts with its points, its hint, its remark, and what to say once for the whole function."""
+    mine = [verdict for verdict in graded.verdicts if verdict.function == function]
+    # what a hidden probe says never reaches the student, and this too a submission can say itself
+    missing = [v.message if v.public else f"`{function}` is missing." for v in mine if v.state == "missing"]
+    return {
+        "name": function,
+        "verdicts": mine,
+        "points": sum(v.points for v in mine),
+        "maximum": sum(v.maximum for v in mine),
+        "hint": next((v.hint for v in mine if v.hint), ""),
+        "missing": next(iter(missing), ""),
+        "passed": all(v.state == PASSED for v in mine),
+        "remark": graded.remarks.get(function, ""),
+    }
+
+
+@cache
+def _template(name: str):
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["points"] = number
+    environment.filters["code"] = _code
+    environment.filters["without_folders"] = without_folders
+    environment.globals["icons"] = ICONS
+    return environment.get_template(name)
+
+
+def _code(text: str):
+    """`names` between backticks as <code>, everything else escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def without_folders(text: str) -> str:
+    """Paths cut down to their file names: where a TA keeps the class is no student's business."""
+    return re.sub(r"[^\s:()]*/", "", text)

@@ -1,0 +1,94 @@
+"""Starting the worker processes, and asking them. What they answer is read in answers.py."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from autograder.errors import CourseError, GraderFault
+from autograder.sandboxed.sandbox import missing_walls
+from autograder.sandboxed.worker import ask, receive_message
+
+PACKAGES = Path(__file__).resolve().parents[2]  # the folder that `autograder` is imported from
+
+
+def require_walls() -> None:
+    """Says what is missing instead of running open.
+
+    Raises:
+        CourseError: this machine cannot build the sandbox.
+    """
+    if lacks := missing_walls():
+        raise CourseError(
+            "the sandbox cannot be built here:\n  "
+            + "\n  ".join(lacks)
+            + "\nor use `autograder grade` with --sandbox none for code you trust"
+        )
+
+
+class Worker:
+    """One worker process, by its socket."""
+
+    def __init__(self, sock: socket.socket):
+        self.sock: socket.socket | None = sock
+        self.ready: dict | None = None
+
+    def probes(self) -> list[list[str]]:
+        """Name, function and `beside` of each probe the worker holds; waits until it has started."""
+        if self.ready is None:
+            self.ready, _ = receive_message(self.sock)
+        if "failed" in self.ready:
+            raise CourseError(f"a worker could not start: {self.ready['failed']}")
+        return self.ready["probes"]
+
+    def ask(self, job: dict, body: bytes, limit: float, budget: float) -> tuple[str, bytes, float, float]:
+        self.probes()
+        start = time.monotonic()
+        state, answer, cpu = ask(self.sock, job, body, limit, budget)
+        return state, answer, cpu, time.monotonic() - start
+
+    def drop(self) -> None:
+        """Closes the socket, at which the process ends by itself."""
+        if self.sock is not None:
+            self.sock.close()
+        self.sock = self.ready = None
+
+
+def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen, list[list[socket.socket]]]:
+    """Starts the process that imports torch; nothing of ours reaches it but sockets, one for each worker of each set.
+
+    It ends when all the sockets are closed.
+    """
+    pairs = [[socket.socketpair() for _ in range(workers)] for _ in range(sets)]
+    theirs = [[their.fileno() for _, their in group] for group in pairs]
+    environment = {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "HOME": tempfile.gettempdir(),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MPLBACKEND": "Agg",
+    }
+    kept = {
+        name: os.environ[name]
+        for name in ("MPLCONFIGDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+        if name in os.environ
+    }
+    start = f"import sys; sys.path.append({str(PACKAGES)!r}); from autograder.sandboxed import worker; worker.main({theirs})"
+    try:
+        server = subprocess.Popen(
+            [sys.executable, "-IB", "-c", start],
+            pass_fds=[descriptor for group in theirs for descriptor in group],
+            env=environment | kept,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the grader's to handle; the workers end when it closes their sockets
+        )
+    except OSError as error:
+        raise GraderFault(f"worker processes cannot be started ({error}): run the command again") from error
+    for group in pairs:
+        for _, their in group:
+            their.close()
+    return server, [[mine for mine, _ in group] for group in pairs]

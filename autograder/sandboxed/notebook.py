@@ -1,0 +1,449 @@
+"""From a submitted notebook to the code that its functions need. Nothing here runs the student's code.
+
+`read_cells` takes the code cells out of a file that nobody trusts; `select` finds, by name, the statements that the
+contract's functions depend on. Cells that only train, plot, mount a drive or ask for input are never needed by a
+function, so they never run. A submission is read inside the sandbox: it may be made to harm its reader.
+"""
+
+import ast
+import json
+import re
+import symtable
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autograder.sandboxed.errors import Unreadable
+
+MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "discard", "clear"}
+# Functions of imported modules that set something up for the others; all other such calls, as in
+# `torch.manual_seed(0)` or `drive.mount(…)`, are the notebook's business and never run.
+SET_UP = {"basicConfig", "filterwarnings", "simplefilter", "makedirs", "mkdir", "rcParams.update", "rc", "style.use"}
+PYTHON_CELL_MAGICS = {"time", "capture", "prun"}  # what such a cell defines, the notebook keeps
+TIMED = re.compile(r"""get_ipython\(\)\.run_line_magic\('time', ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
+MAX_NOTEBOOK_BYTES = 100 * 2**20
+# of what a TA is shown: cells, outputs of one, and bytes of a text, of a picture and of all together
+MAX_CELLS, MAX_OUTPUTS, MAX_TEXT_BYTES = 2000, 100, 20_000
+MAX_PICTURE_BYTES, MAX_SHOWN_BYTES = 4 * 2**20, 7 * 2**20
+SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A code cell; `number` counts the notebook's code cells from 1, `python` is the version it says that it ran on."""
+
+    number: int
+    source: str
+    python: str = ""
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """A cell as a student handed it in, to be shown and not to be run.
+
+    Args:
+        kind: code or markdown.
+        grade_id: what its nbgrader metadata claims, and `id` what the file's format calls it; neither is trusted.
+        shown: (type, content) of its outputs or, in a markdown cell, of its attached pictures; types as in `SHOWN`.
+    """
+
+    kind: str
+    source: str
+    grade_id: str = ""
+    id: str = ""
+    shown: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Statement:
+    """A top-level statement, where it stands, and what it has to do with global names."""
+
+    cell: int
+    line: int
+    text: str
+    node: ast.stmt
+    reads: set[str]
+    binds: set[str]
+    changes: set[str]
+    writes: set[str]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A submission as the grader sees it: the statements that the functions need, as text, in the notebook's order.
+
+    Args:
+        pieces: (cell, line, text) of each statement.
+        stubs: the functions that are not written yet, and the cells of their stubs.
+        notes: what happened to the cells that are not in it.
+    """
+
+    pieces: tuple[tuple[int, int, str], ...]
+    stubs: dict[str, int]
+    notes: dict[int, str]
+
+
+# --- reading the file -------------------------------------------------------------------------------------------------
+
+
+def read_cells(data: bytes) -> list[Cell]:
+    """The code cells of a notebook file of format 3 or 4, in order.
+
+    Raises:
+        Unreadable: empty, too large, not JSON, or JSON without cells.
+    """
+    notebook = _parse(data)
+    python = _python(notebook)
+    sources = [_source(cell) for cell in _cells(notebook) if cell.get("cell_type") == "code"]
+    return [Cell(number, source, python) for number, source in enumerate(sources, 1)]
+
+
+def read_contents(data: bytes) -> list[dict]:
+    """All cells of a notebook file for a TA to look at, as `HandedIn`'s fields; what is too large is cut, and says so.
+
+    Raises:
+        Unreadable: as `read_cells`.
+    """
+    contents, left = [], MAX_SHOWN_BYTES
+    for cell in _cells(_parse(data))[:MAX_CELLS]:
+        fields = _fields(cell)
+        fields["source"] = _cut(fields["source"], min(MAX_TEXT_BYTES, left))
+        left -= _size(fields["source"])
+        shown, fields["shown"] = fields["shown"], []
+        for kind, content in shown:
+            if kind == "text/plain":
+                content = _cut(content, min(MAX_TEXT_BYTES, left))
+            elif _size(content) > min(MAX_PICTURE_BYTES, left):
+                kind, content = "text/plain", "(a picture that is too large to be shown here)"
+            left -= _size(content)
+            fields["shown"].append([kind, content])
+        contents.append(fields)
+        if left <= 0:
+            break
+    return contents
+
+
+def _fields(cell: dict) -> dict:
+    metadata = cell.get("metadata")
+    about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    return {
+        "kind": "code" if cell.get("cell_type") == "code" else "markdown",
+        "source": _source(cell),
+        "grade_id": str(about.get("grade_id", ""))[:200] if isinstance(about, dict) else "",
+        "id": str(cell.get("id", ""))[:200],
+        "shown": _shown(cell),
+    }
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _cut(text: str, size: int) -> str:
+    """At most `size` bytes of text (or nearly), with a word on what is missing."""
+    if _size(text) <= size:
+        return text
+    return f"{text.encode('utf-8', 'replace')[: max(size, 0)].decode('utf-8', 'ignore')}\n(cut here: it is too large)"
+
+
+def _shown(cell: dict) -> list[tuple[str, str]]:
+    """The outputs, or the attached pictures, of a cell of format 4: of each the first type that is safe to show."""
+    outputs = cell.get("outputs") or []
+    if isinstance(cell.get("attachments"), dict):
+        outputs = [{"data": attached} for attached in cell["attachments"].values()]
+    shown = []
+    for output in outputs[:MAX_OUTPUTS] if isinstance(outputs, list) else []:
+        if not isinstance(output, dict):
+            continue
+        data = output.get("data") if isinstance(output.get("data"), dict) else {}
+        kind = next((kind for kind in SHOWN if kind in data), "text/plain")
+        content = data.get(kind, output.get("text", output.get("traceback", "")))
+        glue = "\n" if "traceback" in output else ""
+        lines = content if isinstance(content, list) else [content]
+        shown.append((kind, glue.join(line for line in lines if isinstance(line, str))))
+    return [(kind, content) for kind, content in shown if content]
+
+
+def _python(notebook: dict) -> str:
+    """The Python that its metadata name, as "3.13"; nothing when they do not."""
+    metadata = notebook.get("metadata")
+    about = metadata.get("language_info") if isinstance(metadata, dict) else None
+    version = about.get("version") if isinstance(about, dict) else None
+    found = re.match(r"3\.\d{1,3}(?!\d)", version) if isinstance(version, str) else None
+    return found[0] if found else ""
+
+
+def _cells(notebook: dict) -> list[dict]:
+    cells = notebook.get("cells")
+    if cells is None and isinstance(notebook.get("worksheets"), list):  # format 3
+        sheets = [sheet.get("cells") for sheet in notebook["worksheets"] if isinstance(sheet, dict)]
+        cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
+    if not isinstance(cells, list):
+        raise Unreadable("holds JSON, but no notebook cells: save it again from Jupyter or Colab as .ipynb")
+    return [cell for cell in cells if isinstance(cell, dict)]
+
+
+def _parse(data: bytes) -> dict:
+    if not data.strip(b"\0 \t\r\n"):
+        raise Unreadable("is empty: the upload may have been cut off, save and submit it again")
+    if len(data) > MAX_NOTEBOOK_BYTES:
+        raise Unreadable(
+            f"has {len(data) / 2**20:.0f} MB: clear the outputs (Edit, Clear All Outputs) and save it again"
+        )
+    if data.startswith(b"PK"):
+        raise Unreadable("is a zip file: unpack it and submit the .ipynb inside")
+    try:
+        notebook = json.loads(_text(data))
+    except RecursionError:
+        raise Unreadable("is nested too deeply to be a notebook") from None
+    except ValueError as error:
+        raise Unreadable(
+            f"is not a notebook ({error}): the file is damaged or cut off, save it again as .ipynb"
+        ) from None
+    if not isinstance(notebook, dict):
+        raise Unreadable("holds JSON, but not a notebook: save it again from Jupyter or Colab as .ipynb")
+    return notebook
+
+
+def _text(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
+
+
+def _source(cell: dict) -> str:
+    source = cell.get("source", cell.get("input", ""))
+    lines = source if isinstance(source, list) else [source]
+    return (
+        "".join(line for line in lines if isinstance(line, str))
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .replace("\0", "")
+    )
+
+
+# --- choosing the statements ------------------------------------------------------------------------------------------
+
+
+def select(cells: Iterable[Cell], functions: Iterable[str]) -> Code:
+    """The statements that `functions` need: their definitions, and whatever binds or changes a global they read."""
+    return choose(*parse(cells), functions)
+
+
+def parse(cells: Iterable[Cell]) -> tuple[list[Statement], dict[int, str]]:
+    """The top-level statements of all cells, and a note for each cell that does not run."""
+    notes: dict[int, str] = {}
+    return [statement for cell in cells for statement in _parse_cell(cell, notes)], notes
+
+
+def choose(statements: list[Statement], notes: dict[int, str], functions: Iterable[str]) -> Code:
+    """The code that `functions` need, out of what `parse` gave."""
+    functions = set(functions)
+    chosen = needed(statements, functions)
+    stubs: dict[str, int] = {}
+    for statement in chosen:
+        for name in statement.binds & functions:  # the last definition wins, as in a notebook run from top to bottom
+            stubs.pop(name, None)
+            if is_stub(statement.node):
+                stubs[name] = statement.cell
+    unused = {statement.cell for statement in statements} - {statement.cell for statement in chosen}
+    unused_notes = {cell: "was not run: no graded function needs it" for cell in unused}
+    return Code(tuple((s.cell, s.line, s.text) for s in chosen), stubs, unused_notes | notes)
+
+
+def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]:
+    """Those of `statements` that bind or change one of `names`, or a global that these read, and so on; in order."""
+    names = set(names)
+    imported = {name for s in statements if isinstance(s.node, (ast.Import, ast.ImportFrom)) for name in s.binds}
+    writers = {name: s.writes for s in statements if s.writes for name in s.binds.difference(names)}
+    wanted, chosen = set(names), set()
+    growing = True
+    while growing:
+        growing = False
+        for index, statement in enumerate(statements):
+            if index not in chosen and _touches(statement, wanted, imported, writers):
+                chosen.add(index)
+                wanted |= statement.reads
+                growing = True
+    return [statements[index] for index in sorted(chosen)]
+
+
+def _parse_cell(cell: Cell, notes: dict[int, str]) -> list[Statement]:
+    source = _without_cell_magic(cell, notes)
+    try:
+        source, tree = _parse_source(source, cell.number, notes)
+        return [_statement(cell.number, node, text) for node, text in zip(tree.body, _texts(source, tree), strict=True)]
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        shown = (error.text or "").strip()[:80]
+        notes[cell.number] = f"does not run: {error.msg}{line}" + (f": {shown}" if shown else "") + _newer(cell.python)
+    except (RecursionError, MemoryError, ValueError) as error:
+        notes[cell.number] = f"could not be read ({type(error).__name__}): it is nested too deeply"
+    return []
+
+
+def _newer(python: str) -> str:
+    """What to add about a cell that cannot be read, where the notebook ran on a newer Python than this one."""
+    ours = sys.version_info[:2]
+    if not python or tuple(map(int, python.split("."))) <= ours:
+        return ""
+    return f" (the notebook ran on Python {python}, the grader runs on {ours[0]}.{ours[1]})"
+
+
+def _texts(source: str, tree: ast.Module) -> list[str]:
+    """Each statement's own text: whole lines, or its part of a line that it shares with another."""
+    spans = [(_first_line(node), node.end_lineno) for node in tree.body]
+    lines = source.split("\n")
+    if any(this[1] >= following[0] for this, following in zip(spans, spans[1:], strict=False)):
+        return [_segment(source, node) or ast.unparse(node) for node in tree.body]
+    return ["\n".join(lines[first - 1 : last]) for first, last in spans]
+
+
+def _segment(source: str, node: ast.stmt) -> str | None:
+    """The statement's part of the source; with decorators there is none, for they stand before it."""
+    return None if getattr(node, "decorator_list", []) else ast.get_source_segment(source, node)
+
+
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _without_cell_magic(cell: Cell, notes: dict[int, str]) -> str:
+    """The cell without its first line's magic; nothing of a cell that is not Python."""
+    first = re.match(r"\s*%%(\w+)", cell.source)
+    if not first:
+        return cell.source
+    if first[1] not in PYTHON_CELL_MAGICS:
+        notes[cell.number] = f"was not run: it is a %%{first[1]} cell"
+        return ""
+    return cell.source.replace("%%", "# ", 1)
+
+
+def _parse_source(source: str, number: int, notes: dict[int, str]) -> tuple[str, ast.Module]:
+    """A cell as Python; what is none as it stands is first changed as IPython does it: magics, indents, prompts.
+
+    Line numbers stay as they are.
+    """
+    name = f"cell {number}"
+    try:
+        return source, ast.parse(source, name)
+    except SyntaxError:
+        changed = _as_ipython(source)
+        tree = ast.parse(changed, name)
+    if "get_ipython()" in changed and "get_ipython()" not in source:
+        notes[number] = "has lines for the notebook or the shell (% or !): those lines were not run"
+    return changed, tree
+
+
+def _as_ipython(source: str) -> str:
+    from IPython.core.inputtransformer2 import TransformerManager  # slow to import, and few cells need it
+
+    try:
+        changed = TransformerManager().transform_cell(source)
+    except (SyntaxError, RuntimeError):  # RuntimeError: more magics than IPython takes in one cell
+        return source
+    empty = re.match(r"(?:[ \t]*\n)*", source)[0].count("\n")  # IPython leaves them out
+    return "\n" * empty + TIMED.sub(_timed, changed)
+
+
+def _timed(magic: re.Match) -> str:
+    """The Python in `%time x = 1`: the notebook keeps the `x`."""
+    try:
+        text = ast.literal_eval(magic[1]) or "None"
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # `%time !ls`
+        return magic[0]
+    return text
+
+
+def _statement(cell: int, node: ast.stmt, text: str) -> Statement:
+    table = symtable.symtable(text, f"cell {cell}", "exec")
+    binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    if isinstance(node, ast.ImportFrom) and (node.module == "__future__" or node.names[0].name == "*"):
+        binds.add("*")  # needed by everything
+    reads = _global_reads(table)
+    return Statement(
+        cell, _first_line(node), text, node, reads, binds, _changed_in_place(node), _written(node, text, reads)
+    )
+
+
+def _written(node: ast.stmt, text: str, reads: set[str]) -> set[str]:
+    """Globals that calling what `node` defines binds or changes; for a class that its subclasses register with, itself."""
+    if not isinstance(node, DEFINITIONS):
+        return set()
+    written = {name for part in ast.walk(node) if isinstance(part, ast.Global) for name in part.names}
+    inside = {name.removesuffix(".") for part in node.body for name in _changes(part) if not name.endswith("()")}
+    registers = {node.name} if "__init_subclass__" in text else set()
+    return written | (inside & reads) | registers
+
+
+def _global_reads(table: symtable.SymbolTable) -> set[str]:
+    """Names that the code looks up as globals, in the functions inside it too (their parameters are not)."""
+    top = table.get_type() == "module"
+    names = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (top or s.is_global())}
+    return names.union(*(_global_reads(child) for child in table.get_children()))
+
+
+def _changed_in_place(node: ast.stmt) -> set[str]:
+    """Names whose object the statement changes: `names.append(…)`, `table["a"] = …`, `Net.forward = …`, setattr."""
+    if not isinstance(node, DEFINITIONS):
+        return _changes(node)
+    used = [*node.decorator_list, *getattr(node, "bases", [])]
+    return set().union(*({f"{_root(part)}.", f"{_root(part)}()"} for part in used))
+
+
+def _changes(node: ast.AST) -> set[str]:
+    """`name` for a changed object, `name.` for one whose method is called, `name()` for a function that is called."""
+    changed = set()
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Attribute, ast.Subscript)) and isinstance(part.ctx, (ast.Store, ast.Del)):
+            changed.add(_root(part))
+        elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+            changed |= _changed_by_call(part.value)
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr in MUTATORS:
+            changed.add(f"{_root(part.func)}.")  # its value is used: `last = names.pop()`
+    return changed
+
+
+def _changed_by_call(call: ast.Call) -> set[str]:
+    if isinstance(call.func, ast.Attribute):
+        set_up = ast.unparse(call.func).split(".", 1)[-1] in SET_UP
+        return {_root(call.func) if set_up else f"{_root(call.func)}."}
+    if isinstance(call.func, ast.Name):
+        target = {_root(call.args[0])} if call.func.id in ("setattr", "delattr") and call.args else set()
+        return {f"{call.func.id}()", *target}
+    return set()
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _touches(statement: Statement, wanted: set[str], imported: set[str], writers: dict[str, set[str]]) -> bool:
+    if "*" in statement.binds or statement.binds & wanted or statement.changes & wanted:
+        return True
+    for name in statement.changes:
+        if name.endswith(".") and name[:-1] in wanted - imported:  # `names.append(…)`, but not `torch.manual_seed(…)`
+            return True
+        if name.endswith("()") and writers.get(name[:-2], set()) & wanted:  # `set_up()`, which binds a global
+            return True
+    return False
+
+
+def is_stub(node: ast.stmt) -> bool:
+    """Whether a function's or a class's body says nothing yet: a docstring, `pass`, `...`, NotImplementedError."""
+    if isinstance(node, ast.ClassDef):
+        return all(_says_nothing(part) or is_stub(part) for part in node.body)
+    return isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Raise) and node.exc is not None:
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+    return isinstance(node, ast.Pass)

@@ -1,0 +1,182 @@
+"""Inside the sandbox: run the student's code, ask it the probes, and send what came as plain bytes.
+
+Nothing here knows an expected value, and nothing here is trusted by the process that reads the bytes.
+"""
+
+import __future__
+
+import hashlib
+import linecache
+import random
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from autograder.sandboxed.cifar10 import TinyCIFAR10
+from autograder.sandboxed.errors import Missing
+from autograder.sandboxed.notebook import Code
+from autograder.sandboxed.probing import Probe, Student, plain_error
+from autograder.sandboxed.recording import Error, encode
+
+STATEMENT_SECONDS = 10
+
+
+def observe(job: dict, code: Code, probes: list[Probe], send: Callable[[bytes], None]) -> None:
+    """Runs `code` and the probes named in `job["probes"]`; sends one encoded value for the code and one for each probe.
+
+    Args:
+        job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's).
+    """
+    torch.set_num_threads(job["threads"])
+    student, notes = run(code, job["functions"])
+    send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(notes.items())]}))
+    for probe in probes:
+        if probe.name in job["probes"]:
+            send(_answer(probe, student, job["seed"]))
+
+
+def frame(blob: bytes) -> bytes:
+    """A message as it crosses the pipe: four bytes of length, then the blob."""
+    return struct.pack("<I", len(blob)) + blob
+
+
+# --- the student's code -----------------------------------------------------------------------------------------------
+
+
+def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
+    """Runs the statements one by one in a module of their own, and gives the functions and what happened to the cells.
+
+    A statement that raises does not stop the next one.
+    """
+    module = ModuleType("__main__")
+    namespace = module.__dict__
+    namespace.update(display=_display, get_ipython=_ignore, input=_no_input)
+    sys.modules["__main__"] = module
+    _show_lines(code)
+    notes = dict(code.notes)
+    future = any("from __future__ import annotations" in text for _, _, text in code.pieces)
+    found: dict[str, Any] = {}
+    for cell, line, text in code.pieces:
+        error = _run_statement("\n" * (line - 1) + text, f"cell {cell}", namespace, future)
+        if error and not notes.get(cell, "").startswith("raised"):  # the first is the cause of the others
+            notes[cell] = f"raised {error}"
+        found.update({name: namespace[name] for name in functions if callable(namespace.get(name))})
+    namespace.update(found)
+    absent = [name for name in functions if name in code.stubs or name not in found]
+    missing = {name: _why_missing(name, code, notes) for name in absent}
+    return Student(namespace, missing, run_again=lambda: run(code, functions)[0]), notes
+
+
+def _show_lines(code: Code) -> None:
+    """Lets tracebacks and `inspect` find the student's lines."""
+    cells: dict[int, list[str]] = {}
+    for cell, line, text in code.pieces:
+        lines = cells.setdefault(cell, [])
+        lines += ["\n"] * (line - 1 - len(lines)) + text.splitlines(keepends=True)
+    for cell, lines in cells.items():
+        linecache.cache[f"cell {cell}"] = (sum(map(len, lines)), None, lines, f"cell {cell}")
+
+
+def _run_statement(text: str, name: str, namespace: dict, future: bool) -> Error | None:
+    flags = __future__.annotations.compiler_flag if future else 0
+    signal.signal(signal.SIGALRM, _too_slow)
+    signal.alarm(STATEMENT_SECONDS)
+    try:
+        exec(compile(text, name, "exec", flags, dont_inherit=True), namespace)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return plain_error(error)
+    finally:
+        signal.alarm(0)
+    return None
+
+
+def _too_slow(*_) -> None:
+    raise TimeoutError(f"this line ran longer than {STATEMENT_SECONDS} s while the functions were being read")
+
+
+def _no_input(*_) -> str:
+    raise EOFError("input() has nobody to answer it here")
+
+
+def _display(*values, **_) -> "_Ignore":
+    print(*values)
+    return _ignore
+
+
+class _Ignore:
+    """Stands for `get_ipython()`: takes any call, does nothing."""
+
+    def __call__(self, *_, **__) -> "_Ignore":
+        return self
+
+    def __getattr__(self, name: str) -> "_Ignore":
+        return self
+
+
+_ignore = _Ignore()
+
+
+def stand_in_for_the_package() -> None:
+    """Lets a submission import what students import from this package; all but the tiny data does nothing here."""
+    package = sys.modules["autograder"]
+    for name in package.__all__:
+        setattr(package, name, TinyCIFAR10 if name == "TinyCIFAR10" else _ignore)
+
+
+def _why_missing(name: str, code: Code, notes: dict[int, str]) -> str:
+    if name in code.stubs:
+        return f"`{name}` is not written yet: cell {code.stubs[name]} still holds the stub."
+    broken = [f"cell {n} {note}" for n, note in sorted(notes.items()) if note.startswith(("does not run", "raised"))]
+    why = f" ({'; '.join(broken)})" if broken else ""
+    return f"`{name}` is not defined in the notebook{why}."
+
+
+# --- the probes -------------------------------------------------------------------------------------------------------
+
+
+def _answer(probe: Probe, student: Student, seed: int) -> bytes:
+    """One probe's observation, encoded: state, value or error, seconds."""
+    fresh_state(probe.stream(seed))
+    start = time.perf_counter()
+    outcome: dict[str, Any] = {"probe": probe.name, "state": "returned"}
+    try:
+        outcome["value"] = probe.ask(student, random.Random(probe.stream(seed)))
+    except Missing as error:
+        outcome.update(state="missing", error=Error("Missing", str(error)))
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        outcome.update(state=_state(error), error=_told(error))
+    outcome["seconds"] = time.perf_counter() - start
+    try:
+        return encode(outcome)
+    except Exception as error:
+        outcome.update(state="raised", value=None, error=Error(type(error).__name__, str(error)))
+        return encode(outcome)
+
+
+def _told(error: BaseException) -> Error:
+    told = plain_error(error)
+    no_words = isinstance(error, MemoryError) and not told.message  # as Python itself raises it
+    return Error(told.type, "it needed more memory than there is", told.where) if no_words else told
+
+
+def _state(error: BaseException) -> str:
+    no_memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    return "out of memory" if no_memory else "raised"
+
+
+def fresh_state(seed: str) -> None:
+    """The same start for every probe: seeds from `seed`, and torch's global switches as they are after an import."""
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "little")
+    torch.default_generator.manual_seed(number)  # the CPU alone: torch.manual_seed asks for every other device too, slowly
+    np.random.seed(number)
+    random.seed(number)
+    torch.set_grad_enabled(True)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)

@@ -1,0 +1,183 @@
+"""What a probe file is written with. It runs beside the student's code, in the sandbox, and knows no answers.
+
+@probe("count_parameters")
+def totals(student, draw):
+    net = tiny_densenet(width=draw.randint(3, 6))
+    return {"plain": student.count_parameters(net)}
+"""
+
+import contextlib
+import functools
+import importlib
+import inspect
+import io
+import linecache
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+from autograder.sandboxed.errors import Missing
+from autograder.sandboxed.recording import Error, Timing
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question to a submission: `ask(student, draw)` calls the student's `function` and returns plain values.
+
+    With `beside`, the name of another probe, only the reference is asked, with that probe's draws: for answers that
+    submissions are compared with and do not give themselves.
+    """
+
+    name: str
+    function: str
+    ask: Callable[["Student", random.Random], Any]
+    beside: str = ""
+
+    def stream(self, seed: int) -> str:
+        """What all that it draws depends on."""
+        return f"{seed}:{self.beside or self.name}"
+
+
+def probe(function: str, beside: str = "") -> Callable:
+    """Marks a probe of the contract's `function`. Its value goes to the judge under the probe's own name.
+
+    Args:
+        beside: another probe, for one that only the reference is asked; see `Probe`.
+    """
+
+    def mark(ask: Callable) -> Callable:
+        ask.__probe__ = Probe(ask.__name__, function, ask, beside)
+        return ask
+
+    return mark
+
+
+def probes_in(module: ModuleType) -> list[Probe]:
+    """The probes defined in `module` itself, in its order."""
+    return [f.__probe__ for f in vars(module).values() if hasattr(f, "__probe__") and f.__module__ == module.__name__]
+
+
+def import_from(folder: Path, name: str) -> ModuleType:
+    """Imports `name`.py of the package `folder`; it may import files beside it: `from .networks import …`."""
+    if str(folder.parent) not in sys.path:
+        sys.path.insert(0, str(folder.parent))
+    return importlib.import_module(f"{folder.name}.{name}")
+
+
+class Student:
+    """The student's functions as attributes: `student.count_parameters(net)`."""
+
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        missing: dict[str, str] | None = None,
+        run_again: Callable[[], "Student"] | None = None,
+    ):
+        self._namespace, self._missing, self._run_again = namespace, missing or {}, run_again
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._missing:
+            raise Missing(self._missing[name])
+        return self._namespace[name]
+
+    def afresh(self) -> "Student":
+        """The functions after all the cells ran once more, for what they looked at as they ran."""
+        return self._run_again() if self._run_again else self
+
+    @contextlib.contextmanager
+    def replaced(self, **stand_ins: Callable) -> Iterator[None]:
+        """Puts `stand_ins` in place of the student's functions of these names while the block runs.
+
+        So a function can be graded by itself: a right `fit` that calls a wrong `train_one_epoch` keeps its points.
+        """
+        before = {name: self._namespace[name] for name in stand_ins if name in self._namespace}
+        self._namespace.update({name: _called_as(before.get(name), stand_in) for name, stand_in in stand_ins.items()})
+        try:
+            yield
+        finally:
+            for name in stand_ins:
+                self._namespace.pop(name, None)
+            self._namespace.update(before)
+
+
+def _called_as(function: Callable | None, stand_in: Callable) -> Callable:
+    """`stand_in` with the name of the student's `function`, called as that is: by whatever names it gave its arguments."""
+    try:
+        theirs, parameters = inspect.signature(function), inspect.signature(stand_in).parameters.values()
+    except (TypeError, ValueError):  # not there, or nothing that can be called
+        return stand_in
+
+    ours = {parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        given = theirs.bind(*args, **kwargs)
+        if given.arguments.keys() <= ours:
+            return stand_in(**given.arguments)
+        return stand_in(*given.args, **given.kwargs)
+
+    return called
+
+
+def attempt(action: Callable[[], Any]) -> Any:
+    """What `action()` returns, or the exception it raises as a plain `Error`. A missing function stays missing."""
+    try:
+        return action()
+    except Missing:
+        raise
+    except Exception as error:
+        return plain_error(error)
+
+
+def timing(seconds: float) -> Timing:
+    """Marks a wall time, or another cost, in a recording: it is no answer, and no mistake is told by it alone."""
+    return Timing(seconds)
+
+
+class Printed(io.StringIO):
+    """Collects what is printed; `lines` counts the lines so far that have something in them, `ended` those that ended."""
+
+    @property
+    def lines(self) -> int:
+        return _filled(self.getvalue().replace("\r", "\n"))
+
+    @property
+    def ended(self) -> int:
+        return _filled(self.getvalue().replace("\r", "\n").rpartition("\n")[0])
+
+
+def _filled(text: str) -> int:
+    return sum(bool(line.strip()) for line in text.splitlines())
+
+
+@contextlib.contextmanager
+def printed() -> Iterator[Printed]:
+    """Collects what the student's code prints on stdout and stderr while the block runs.
+
+    Also what it prints on the streams themselves, which a cell may have kept: `out = sys.stdout`.
+    """
+    text = Printed()
+    with contextlib.ExitStack() as stack:
+        for stream in (sys.stdout, sys.stderr):
+            stack.enter_context(mock.patch.object(stream, "write", text.write))
+        stack.enter_context(contextlib.redirect_stdout(text))
+        stack.enter_context(contextlib.redirect_stderr(text))
+        yield text
+
+
+def plain_error(error: BaseException) -> Error:
+    """An exception as text, from the student's own line on: `cell 7, line 3: return width(net) → cell 5, line 2: …`."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("cell ")]
+    lines = [f"{f.filename}, line {f.lineno}: {linecache.getline(f.filename, f.lineno).strip()[:150]}" for f in frames]
+    where = " → ".join(list(dict.fromkeys(lines))[-3:])
+    try:
+        message = str(error)
+    except Exception:  # an exception class of the student's whose __str__ is broken
+        message = ""
+    return Error(type(error).__name__, message[:4000], where[:500])

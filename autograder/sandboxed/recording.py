@@ -1,0 +1,222 @@
+"""Recordings: what a submission's functions gave, as plain data.
+
+A recording crosses from the process that ran a stranger's code to the one that judges it, so it is numbers, strings,
+shapes, arrays and exceptions as text: no pickle, no objects, bounded in size. `encode` runs beside the student's code
+and is not trusted; `decode` trusts nothing but the bytes' form and never imports torch.
+
+An encoded value is one safetensors blob: the arrays, and in its metadata a JSON tree that refers to them.
+"""
+
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from autograder.sandboxed.errors import Malformed
+
+MAX_DEPTH = 16
+MAX_ITEMS = 20_000
+MAX_TEXT = 20_000
+NUMBERS = {int, float, bool, type(None)}  # what JSON carries as it is
+MAX_VALUE_BYTES = 16 * 2**20  # of what one probe gave; a whole answer's and a kept recording's limits are larger
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor (or, with `kind="ndarray"`, a numpy array or number) as it was: values, exact dtype, device."""
+
+    array: np.ndarray
+    dtype: str
+    device: str = "cpu"
+    requires_grad: bool = False
+    kind: str = "tensor"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.shape)) or "scalar"
+        if self.kind == "ndarray" and self.shape == ():
+            return f"numpy.{self.dtype} {self.array}"
+        where = "" if self.device == "cpu" else f" on {self.device}"
+        values = f" {self.array.tolist()}" if self.array.size <= 8 else ""
+        return f"{self.kind} {shape} {self.dtype}{where}{values}"
+
+
+@dataclass(frozen=True)
+class Error:
+    """An exception, as text: its type's name, its message, and where in the student's cells it was raised."""
+
+    type: str
+    message: str
+    where: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.type}: {self.message}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass(frozen=True)
+class Other:
+    """A value of a type that recordings do not carry: the type's name and a short text."""
+
+    type: str
+    text: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        return f"a {self.type}" + (f" ({self.text})" if self.text else "")
+
+
+class Timing(float):
+    """What running costs: seconds of wall time, or how often an accelerator is waited for. No answer, so compared loosely."""
+
+
+# --- encoding, beside the student's code ------------------------------------------------------------------------------
+
+
+def encode(value: Any, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH) -> bytes:
+    """`value` as bytes; what `decode` gave can be encoded again.
+
+    Raises:
+        ValueError: deeper than 16 levels, more than 20,000 items in a container, or over `max_bytes`.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    tree = json.dumps(_encode(value, arrays, max_depth))
+    blob = save(arrays, metadata={"tree": tree})
+    if len(blob) > max_bytes:
+        raise ValueError(f"the result takes {len(blob):,} bytes; at most {max_bytes:,} are recorded")
+    return blob
+
+
+def _encode(value: Any, arrays: dict, depth: int) -> Any:
+    if depth == 0:
+        raise ValueError(f"the result is nested deeper than {MAX_DEPTH} levels")
+    if value is None or type(value) is bool:
+        return value
+    if isinstance(value, Timing):
+        return {"timing": float(value)}
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, str):
+        return str.__str__(value)[:MAX_TEXT]
+    if isinstance(value, Error):
+        return {"error": [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
+    if isinstance(value, dict):
+        return {
+            "dict": [[_encode(k, arrays, depth - 1), _encode(v, arrays, depth - 1)] for k, v in _some(value.items())]
+        }
+    if isinstance(value, (list, tuple)):
+        name = "tuple" if isinstance(value, tuple) else "list"
+        items = _some(value)
+        return {name: items if set(map(type, items)) <= NUMBERS else [_encode(item, arrays, depth - 1) for item in items]}
+    if isinstance(value, Other):
+        return {"other": [value.type, value.text]}
+    return _encode_array(value, arrays) or {"other": [_type_name(value), _short(value)]}
+
+
+def _some(items) -> list:
+    items = list(items)
+    if len(items) > MAX_ITEMS:
+        raise ValueError(f"the result has {len(items):,} items; at most {MAX_ITEMS:,} are recorded")
+    return items
+
+
+def _encode_array(value: Any, arrays: dict) -> dict | None:
+    if isinstance(value, Tensor):
+        about = {"dtype": value.dtype, "device": value.device, "grad": value.requires_grad}
+        return {value.kind: _keep(value.array, arrays), **about}
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        about = {"dtype": str(value.dtype), "device": value.device.type, "grad": bool(value.requires_grad)}
+        plain = value.detach().cpu()
+        if plain.dtype == torch.bfloat16:
+            plain = plain.float()
+        if plain.layout != torch.strided or plain.is_complex() or plain.is_quantized:
+            return {"other": [f"{_type_name(value)} ({value.layout}, {value.dtype})", ""]}
+        return {"tensor": _keep(plain.numpy(), arrays), **about}
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        return {"ndarray": _keep(value, arrays), "dtype": str(value.dtype)}
+    if torch is not None and isinstance(value, (torch.device, torch.dtype)):
+        return {"other": [_type_name(value), str(value)]}
+    return None
+
+
+def _keep(array: np.ndarray, arrays: dict) -> str:
+    key = str(len(arrays))
+    arrays[key] = np.array(array, copy=True, order="C")
+    return key
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _short(value: Any) -> str:
+    try:
+        return re.sub(r"0x[0-9a-f]+", "0x…", repr(value))[:300]
+    except Exception:  # a broken __repr__ is the student's, and no reason to lose the observation
+        return ""
+
+
+# --- decoding, where the judging is done ------------------------------------------------------------------------------
+
+
+def decode(blob: bytes, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH) -> Any:
+    """The value in `blob`.
+
+    Raises:
+        Malformed: too large, not safetensors, no tree, or a tree that is not of `encode`'s form.
+    """
+    if len(blob) > max_bytes:
+        raise Malformed(f"{len(blob):,} bytes, more than {max_bytes:,}")
+    try:
+        arrays = load(blob)
+        header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+        return _decode(json.loads(header["__metadata__"]["tree"]), arrays, max_depth)
+    except Malformed:
+        raise
+    except Exception as error:  # whatever a forged blob provokes in the parsers means the same
+        raise Malformed(f"{type(error).__name__}: {error}") from None
+
+
+def _decode(node: Any, arrays: dict, depth: int) -> Any:
+    if depth == 0:
+        raise Malformed("nested too deeply")
+    if node is None or isinstance(node, (bool, int, float, str)):
+        return node
+    kind, body = next(iter(node.items()))
+    if kind in ("list", "tuple", "dict") and len(body) > MAX_ITEMS:
+        raise Malformed(f"{len(body):,} items, more than {MAX_ITEMS:,}")
+    if kind in ("list", "tuple"):
+        items = [item if type(item) in NUMBERS else _decode(item, arrays, depth - 1) for item in body]
+        return items if kind == "list" else tuple(items)
+    if kind == "dict":
+        return {_decoded_key(k, arrays, depth - 1): _decode(v, arrays, depth - 1) for k, v in body}
+    if kind == "tensor":
+        # pop: an array that a forged tree refers to a thousand times would be copied as often
+        return Tensor(arrays.pop(body), str(node["dtype"]), str(node["device"]), bool(node["grad"]))
+    if kind == "ndarray":
+        return Tensor(arrays.pop(body), str(node["dtype"]), kind="ndarray")
+    if kind == "timing":
+        return Timing(body)
+    if kind == "error":
+        return Error(*map(str, body))
+    if kind == "other":
+        return Other(*map(str, body))
+    raise Malformed(f"unknown kind {kind!r}")
+
+
+def _decoded_key(node: Any, arrays: dict, depth: int) -> Any:
+    if isinstance(node, str):  # nearly all are
+        return node
+    key = _decode(node, arrays, depth)
+    return key if isinstance(key, (str, int, float, bool, tuple, type(None))) else repr(key)

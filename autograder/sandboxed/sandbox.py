@@ -1,0 +1,340 @@
+"""The walls around a submission, on Linux, without root and without a daemon.
+
+A worker forks for every submission in a `Nursery`, where each fork is process 1 of a process namespace of its own. The
+fork calls its `enter`: a file tree without the machine's files, a further user namespace, empty network and IPC
+namespaces, a private scratch folder in memory, Landlock so that only the Python installation can be read, and resource
+limits. The calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7),
+landlock(7).
+"""
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from autograder.sandboxed.errors import SandboxUnavailable
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 16384, 1 << 18, 2, 4
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+MS_BIND, MNT_DETACH = 4096, 2
+MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, 0x8000, 1
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SECCOMP_ALLOW, SECCOMP_ERRNO = 22, 2, 0x7FFF0000, 0x00050000
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+X32_CALLS = 0x40000000  # from here on x86-64 has its calls a second time
+# memfd_create, shmget, semget, msgget; ptrace, process_vm_readv, process_vm_writev; unshare, setns, mount, umount2,
+# pivot_root, chroot; bpf, userfaultfd, perf_event_open, add_key, request_key, keyctl, open_by_handle_at; and with one
+# number everywhere io_uring_setup, open_tree, move_mount, fsopen, fsconfig, fsmount, mount_setattr, memfd_secret
+_EVERYWHERE = [425, 428, 429, 430, 431, 432, 442, 447]
+FORBIDDEN = {
+    "x86_64": [319, 29, 64, 68, 101, 310, 311, 272, 308, 165, 166, 155, 161, 321, 323, 298, 248, 249, 250, 304],
+    "aarch64": [279, 194, 190, 186, 117, 270, 271, 97, 268, 40, 39, 41, 51, 280, 282, 241, 217, 218, 219, 265],
+}
+FORBIDDEN = {machine: numbers + _EVERYWHERE for machine, numbers in FORBIDDEN.items()}
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+LANDLOCK_EXECUTE, LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 0, 1 << 2, 1 << 3
+LANDLOCK_WRITE_FILE, LANDLOCK_IOCTL_DEV = 1 << 1, 1 << 15
+O_PATH = 0o10000000
+
+SCRATCH = Path("/scratch")  # the submission's own folder
+WRITABLE = [SCRATCH, Path("/dev/shm")]  # DataLoader's worker processes share tensors through /dev/shm
+SCRATCH_MEGABYTES = 64
+MAX_TASKS = 256  # processes and threads; the kernel's own limit does not hold root, so the worker counts too
+
+
+def missing_walls() -> list[str]:
+    """What this machine lacks for the full sandbox, each with the mend; empty when nothing does."""
+    if sys.platform != "linux":
+        return [f"the sandbox needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"]
+    lacks = []
+    if os.uname().machine not in FORBIDDEN:
+        lacks.append(
+            f"the seccomp filter knows {' and '.join(FORBIDDEN)}, this is {os.uname().machine}: use one of these"
+        )
+    if _landlock_abi() < 1:
+        lacks.append(
+            "Landlock is not enabled in this kernel: Linux 5.13 or newer with `landlock` in the lsm= boot line"
+        )
+    if not _can_unshare():
+        lacks.append(
+            "unprivileged user namespaces are refused: allow them (sysctl kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0), or in Docker use --security-opt seccomp=unconfined"
+        )
+    return lacks
+
+
+def _can_unshare() -> bool:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+class Nursery:
+    """Where a worker makes its forks: made once, by the worker itself, in a user and process namespace of its own.
+
+    `fork` makes every child process 1 of a new process namespace. With it dies everything it started; and with the
+    worker, which is process 1 too, dies every child. A child closes the walls around itself with `enter`.
+
+    Args:
+        readable: files and folders that a child may read.
+
+    Raises:
+        SandboxUnavailable: with the kernel's reason.
+    """
+
+    def __init__(self, readable: Iterable[Path]) -> None:
+        self._readable = list(readable)
+        try:
+            _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())
+        except OSError as error:
+            raise SandboxUnavailable(f"{error}: `autograder doctor` says what is missing") from error
+        worker = os.fork()
+        if worker:
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) & 255)
+        die_with_parent()
+        self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._tree = _grow_tree(self._readable)
+
+    def fork(self) -> int:
+        """Like `os.fork`, but the child is process 1 of a new process namespace."""
+        _call("unshare", CLONE_NEWPID)
+        child = os.fork()
+        if child:
+            _call("setns", self._own, CLONE_NEWPID)  # so that the next one can have a new namespace again
+        return child
+
+    def enter(self, memory: int, cpu_seconds: int) -> Path:
+        """Closes the walls around this process, a child of `fork`. There is no way back.
+
+        Args:
+            memory: bytes of private memory the process may use beyond what it has now.
+            cpu_seconds: CPU time after which the kernel ends it.
+
+        Returns:
+            Its scratch folder: a private, empty tmpfs of 64 MB; beside /dev/shm the only place that can be written.
+        """
+        about_me, used = _about_me(), memory_used()  # the tree has no /proc to ask
+        _call("setns", self._tree, CLONE_NEWNS)
+        _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC, about_me)
+        limit_resources(used + memory, cpu_seconds)
+        for place in WRITABLE:
+            _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        _landlock(self._readable, WRITABLE)
+        _forbid_calls()
+        return SCRATCH
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill this process when the one that forked it dies; only Linux can."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _about_me() -> int:
+    """A descriptor of this process's folder in /proc."""
+    return os.open("/proc/self", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _unshare(flags: int, about_me: int) -> None:
+    """New namespaces for this process, a user namespace among them in which it keeps its own numbers.
+
+    Closes `about_me`, which was opened where there is a /proc.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        _call("unshare", flags)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(os.open(name, os.O_WRONLY, dir_fd=about_me), "w") as file:
+                file.write(text)
+    finally:
+        os.close(about_me)
+
+
+def _grow_tree(readable: Iterable[Path]) -> int:
+    """A mount namespace whose files are `readable` alone, read-only, and empty `WRITABLE` folders; its descriptor.
+
+    Landlock keeps files from being opened; here they do not exist: no chmod, no stat, no socket of a service. A process
+    of its own makes it, since this one could not leave the namespace again.
+
+    Raises:
+        SandboxUnavailable: with the kernel's reason.
+    """
+    mine, theirs = socket.socketpair()
+    with mine, theirs, tempfile.TemporaryDirectory(prefix="autograder-") as root:
+        grower = os.fork()
+        if grower == 0:
+            try:
+                _call("unshare", CLONE_NEWNS)
+                tree = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+                _leave_only(readable, Path(root))
+                socket.send_fds(theirs, [b"grown"], [tree])
+            except OSError as error:
+                theirs.send(str(error).encode())
+            finally:
+                os._exit(0)
+        os.waitpid(grower, 0)
+        theirs.close()
+        said, descriptors, _, _ = socket.recv_fds(mine, 1000, 1)
+    if not descriptors:
+        raise SandboxUnavailable(f"the file tree of the sandbox cannot be made: {said.decode() or 'no answer'}")
+    return descriptors[0]
+
+
+def _leave_only(readable: Iterable[Path], root: Path) -> None:
+    """Makes the tree in memory, over the empty folder `root`, and puts it in the place of this process's files."""
+    _mount(None, "/", None, MS_REC | MS_PRIVATE)
+    _mount("tmpfs", str(root), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
+    for place in readable:
+        here = root / place.relative_to("/")
+        here.parent.mkdir(parents=True, exist_ok=True)
+        if here.exists() or here.is_symlink():
+            continue
+        if place.is_symlink():  # as /lib is one to usr/lib
+            here.symlink_to(os.readlink(place))
+            continue
+        here.mkdir() if place.is_dir() else here.touch()
+        _mount(str(place), str(here), None, MS_BIND | MS_REC)
+    for place in WRITABLE:
+        (root / place.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    read_only = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY)
+    path = str(root).encode()
+    _call("syscall", MOUNT_SETATTR, -1, path, AT_RECURSIVE, ctypes.byref(read_only), ctypes.c_size_t(32))
+    os.chdir(root)
+    _call("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")  # the old root is now on top of the new one
+    _call("umount2", b".", MNT_DETACH)
+
+
+def _forbid_calls() -> None:
+    """A seccomp filter that refuses (EPERM) the calls in FORBIDDEN: memory that no limit counts, other processes'
+    memory, namespaces and mounts, and parts of the kernel that no submission needs; see seccomp(2)."""
+    machine = os.uname().machine
+    audit, numbers = AUDIT_ARCH[machine], FORBIDDEN[machine]
+    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # BPF: load a word, jump if =, jump if ≥, return
+    # the last two lines allow and refuse; a jump says how many lines it leaves out
+    code = [(load, 0, 0, 4), (equal, 0, len(numbers) + 3, audit), (load, 0, 0, 0)]
+    code += [(at_least, len(numbers) + 1, 0, X32_CALLS)]
+    code += [(equal, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+    code += [(give, 0, 0, SECCOMP_ALLOW), (give, 0, 0, SECCOMP_ERRNO | errno.EPERM)]
+    packed = b"".join(struct.pack("HBBI", *line) for line in code)
+    lines = ctypes.create_string_buffer(packed)
+    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(lines))
+    _call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), program, 0, 0)
+
+
+def memory_used() -> int:
+    """Bytes of private memory that this process has, as RLIMIT_DATA counts them; 0 where the kernel does not say."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+
+
+def limit_resources(memory: int, cpu_seconds: int) -> None:
+    """Limits on private memory, CPU time, file size, processes and core files for this process and what it starts."""
+    limits = {
+        "RLIMIT_DATA": memory,
+        "RLIMIT_CPU": cpu_seconds,
+        "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
+        "RLIMIT_NPROC": MAX_TASKS if sys.platform == "linux" else None,
+        "RLIMIT_CORE": 0,
+    }
+    for name, value in limits.items():
+        kind = getattr(resource, name, None)
+        if kind is not None and value is not None:
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+
+def default_readable() -> list[Path]:
+    """What Python needs to go on importing: its own installation and the system's libraries, nothing of the course."""
+    places = [
+        sys.prefix,
+        sys.base_prefix,
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/dev/null",
+        "/dev/zero",
+        "/dev/urandom",
+        "/dev/random",
+        "/sys/devices/system/cpu",
+    ]
+    return [Path(place) for place in places if Path(place).exists()] + [Path(__file__).parent]
+
+
+# --- the kernel's calls -----------------------------------------------------------------------------------------------
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = [("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64)]
+
+
+class _PathRule(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments) -> int:
+    result = getattr(_libc(), name)(*arguments)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    texts = [text.encode() if text is not None else None for text in (source, target, kind, options)]
+    _call("mount", texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3])
+
+
+def _prctl(option: int, value: int) -> None:
+    _call("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
+
+
+def _landlock_abi() -> int:
+    return _libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+
+
+def _landlock(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+    abi = _landlock_abi()
+    everything = (1 << (13 + (abi >= 2) + (abi >= 3))) - 1 | (LANDLOCK_IOCTL_DEV if abi >= 5 else 0)
+    ruleset = _Ruleset(everything, 0)
+    size = ctypes.c_size_t(8)  # the file part, which every version of the interface knows; the network has a namespace
+    fd = _call("syscall", LANDLOCK_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
+    for path in readable:
+        _allow(fd, path, LANDLOCK_READ_FILE | LANDLOCK_READ_DIR | LANDLOCK_EXECUTE)
+    _allow(fd, Path("/dev/null"), LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE)
+    for path in writable:
+        _allow(fd, path, everything)
+    _call("syscall", LANDLOCK_RESTRICT_SELF, fd, 0)
+    os.close(fd)
+
+
+def _allow(ruleset: int, path: Path, access: int) -> None:
+    if not path.is_dir():
+        access &= LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_EXECUTE
+    fd = os.open(path, O_PATH | os.O_CLOEXEC)
+    rule = _PathRule(access, fd)
+    _call("syscall", LANDLOCK_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0)
+    os.close(fd)

@@ -1,0 +1,411 @@
+"""The process that holds torch and the probes, and forks once for every submission it observes.
+
+The grader starts it with `main`, on one socket for every worker, without the caller's environment or descriptors. It knows
+no check, answer or grade, and never runs a student's code itself: a fork of it does, behind the walls of `sandbox`.
+Importing torch takes seconds, a fork of a process that has it takes milliseconds.
+
+For each job the grader sends two pipes. The fork reads the job from one and answers on the other, straight to the grader:
+the worker, of which all later submissions' processes are copies, never holds a submission nor an answer (the reference's
+least of all). It waits for the grader's word on how the job ended, and says how the fork did.
+"""
+
+import contextlib
+import ctypes
+import functools
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from autograder.sandboxed import PACKAGED_DATA, sandbox
+
+ANSWERS = 3  # the descriptor on which a fork answers
+MAX_ANSWER_BYTES = 128 * 2**20
+MEMORY_BYTES = 3 * 2**30
+WATCH_SECONDS = 0.1
+MADV_COLLAPSE, HUGE_PAGE = 25, 2 * 2**20
+
+
+def send_message(sock: socket.socket, header: dict, body: bytes = b"") -> None:
+    """Writes one message: the header as JSON, then the body, each after its length."""
+    head = json.dumps(header).encode()
+    sock.sendall(struct.pack("<II", len(head), len(body)) + head + body)
+
+
+def receive_message(sock: socket.socket) -> tuple[dict, bytes]:
+    """Reads one message.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    head, body = struct.unpack("<II", _receive(sock, 8))
+    return json.loads(_receive(sock, head)), _receive(sock, body)
+
+
+def _receive(sock: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = sock.recv(min(size - len(data), 2**20))
+        if not part:
+            raise EOFError("the other side closed the connection")
+        data += part
+    return bytes(data)
+
+
+def main(groups: list[list[int]]) -> None:
+    """Imports torch once, and forks a process for every group of sockets, whose workers hold one set of probes."""
+    gc.disable()  # collections would walk, again and again, what stays to the end
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+    import torch
+    import torchvision.transforms.v2  # noqa: F401
+    from IPython.core import inputtransformer2  # noqa: F401  for notebooks with magics
+
+    from autograder.sandboxed import authoring, observe
+
+    torch.set_num_threads(1)
+    torch.backends.cpu.get_cpu_capability()  # torch looks at the processor once; behind the walls it could not
+    observe.stand_in_for_the_package()
+    sys.modules["autograder.authoring"] = authoring
+    _warm_up()
+    own, *others = [[socket.socket(fileno=descriptor) for descriptor in group] for group in groups]
+    for group in others:
+        if os.fork() == 0:
+            _close(sock for other in (own, *others) if other is not group for sock in other)
+            hold(group)
+    _close(sock for group in others for sock in group)
+    hold(own)
+
+
+def _warm_up() -> None:
+    """Does once what every fork would have to do anew: what torch and matplotlib put off until they are first used."""
+    import matplotlib.pyplot as plt
+    import torch
+    from torch import nn
+
+    with torch.no_grad():  # no backward pass: its threads would not survive a fork
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
+        net(torch.rand(2, 3, 8, 8)).log_softmax(1).matmul(torch.rand(4, 4))
+    axis = plt.figure().add_subplot()
+    axis.plot([1, 2], label="line")
+    axis.legend()
+    plt.close("all")
+
+
+def hold(sockets: list[socket.socket]) -> NoReturn:
+    """Imports one set of probes, forks a worker for each of `sockets`, and waits for all children.
+
+    The first message on each socket names the probes; the same on all of them.
+    """
+    from autograder.sandboxed.probing import import_from, probes_in
+
+    with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
+        setting = [receive_message(sock)[0] for sock in sockets][0]
+        try:
+            probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
+        except Exception as error:
+            for sock in sockets:
+                _say_failed(sock, error)
+            os._exit(1)
+        gc.freeze()  # else a collection in a fork would walk, and so copy, all that was imported: 0.3 s
+        gc.enable()
+        _collapse_memory()
+        for sock in sockets:
+            if os.fork() == 0:
+                _close(other for other in sockets if other is not sock)
+                serve(sock, probes, setting["sandbox"])
+                os._exit(0)
+        _close(sockets)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+    os._exit(0)  # libraries that clean up after themselves have things to say on stderr that help nobody
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def _say_failed(sock: socket.socket, error: Exception) -> None:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.filename}, line {last.lineno}"
+    send_message(sock, {"failed": f"{type(error).__name__}: {error} ({where})"})
+
+
+def _collapse_memory() -> None:
+    """Asks the kernel to keep what was imported in huge pages: a fork's cost is copying the table of its pages.
+
+    See madvise(2), MADV_COLLAPSE, Linux 6.1; where the kernel refuses, forks take some 20 ms more and nothing else changes.
+    """
+    libc = ctypes.CDLL(None)
+    try:
+        mappings = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for fields in map(str.split, mappings):
+        start, end = (int(address, 16) for address in fields[0].split("-"))
+        start, end = -(-start // HUGE_PAGE) * HUGE_PAGE, end // HUGE_PAGE * HUGE_PAGE
+        if fields[1] == "rw-p" and fields[5:] in ([], ["[heap]"]) and start < end:
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_COLLAPSE)
+
+
+def serve(sock: socket.socket, probes: list, walls: str) -> None:
+    """Answers jobs until the grader closes the socket (EOFError, OSError).
+
+    The first message says which probes this worker holds, or why it failed to start.
+    """
+    try:
+        nursery = sandbox.Nursery(sandbox.default_readable()) if walls == "full" else None
+    except Exception as error:
+        _say_failed(sock, error)
+        return
+    send_message(sock, {"probes": [[probe.name, probe.function, probe.beside] for probe in probes]})
+    while (descriptors := socket.recv_fds(sock, 1, 2)[1]):
+        _do_job(sock, functools.partial(perform, probes), nursery, *descriptors)
+
+
+def perform(probes: list, job: dict, body: bytes, emit: Callable[[bytes], None]) -> None:
+    """In the fork: finds the code in a notebook, or runs code under the probes."""
+    from autograder.sandboxed.notebook import Code
+    from autograder.sandboxed.observe import frame, observe
+    from autograder.sandboxed.recording import encode
+
+    if job["kind"] in ("read", "contents"):
+        emit(frame(encode(_read(body, job.get("functions")))))
+        return
+    content = json.loads(body)
+    notes = {int(cell): note for cell, note in content["notes"].items()}
+    observe(job, Code(content["pieces"], content["stubs"], notes), probes, lambda blob: emit(frame(blob)))
+
+
+def _read(notebook: bytes, functions: list[str] | None) -> dict:
+    """The code that the functions need, or without any functions the cells as they are to be shown, as JSON."""
+    import numpy as np
+
+    from autograder.sandboxed.errors import Unreadable
+    from autograder.sandboxed.notebook import read_cells, read_contents, select
+
+    try:
+        if functions is None:
+            text = json.dumps(read_contents(notebook), ensure_ascii=False)
+            return {"contents": np.frombuffer(text.encode("utf-8", "replace"), np.uint8)}
+        code = select(read_cells(notebook), functions)
+    except Unreadable as error:
+        return {"unreadable": str(error)}
+    except UnicodeDecodeError:
+        return {"unreadable": "is not UTF-8 text: save it again from Jupyter or Colab as .ipynb"}
+    return {"pieces": list(code.pieces), "stubs": code.stubs, "notes": code.notes}
+
+
+# --- one job ----------------------------------------------------------------------------------------------------------
+
+
+def ask(sock: socket.socket, job: dict, body: bytes, limit: float, budget: float) -> tuple[str, bytes, float]:
+    """The grader's side of a job: sends it, and collects what the fork writes until it, and all it started, is dead.
+
+    Args:
+        limit: seconds without a new answer after which it is killed.
+        budget: seconds for the whole.
+
+    Returns:
+        How it ended ("finished", "timed out", "crashed: …", "answered too much"), its bytes, its CPU seconds.
+
+    Raises:
+        EOFError, OSError: the worker is gone.
+    """
+    (question, asking), (answering, answer) = os.pipe(), os.pipe()
+    with open(asking, "wb", buffering=0) as mine, open(answering, "rb", buffering=0) as theirs:
+        try:
+            socket.send_fds(sock, [b"j"], [question, answer])
+        finally:
+            os.close(question)
+            os.close(answer)
+        head = json.dumps({**job, "cpu": int(budget) + 5}).encode()
+        with mine, contextlib.suppress(BrokenPipeError):  # the fork is dead; how it ended follows
+            _write_all(asking, struct.pack("<I", len(head)) + head + body)
+        ending, data = _collect(theirs.fileno(), limit, budget)
+    send_message(sock, {"ending": ending})
+    header, _ = receive_message(sock)
+    return header["state"], data, header["cpu"]
+
+
+def _receive_job(descriptor: int) -> tuple[dict, bytes]:
+    with open(descriptor, "rb", closefd=False) as file:
+        head = struct.unpack("<I", file.read(4))[0]
+        return json.loads(file.read(head)), file.read()
+
+
+def _collect(descriptor: int, limit: float, budget: float) -> tuple[str, bytes]:
+    data = bytearray()
+    start = last = time.monotonic()
+    while (left := min(last + limit, start + budget) - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            continue
+        part = os.read(descriptor, 2**20)
+        if not part:
+            return "finished", bytes(data)
+        data += part
+        last = time.monotonic()
+        if len(data) > MAX_ANSWER_BYTES:
+            return "answered too much", b""
+    return "timed out", bytes(data)
+
+
+def _do_job(
+    sock: socket.socket, work: Callable, nursery: sandbox.Nursery | None, question: int, answer: int
+) -> None:
+    """The worker's side: forks, behind the walls or without a nursery under limits alone, and sends how that ended.
+
+    Raises:
+        EOFError: the grader is gone; so is the fork.
+    """
+    before = _children_cpu()
+    with contextlib.nullcontext() if nursery else tempfile.TemporaryDirectory(prefix="autograder-") as folder:
+        child = nursery.fork() if nursery else os.fork()
+        if child == 0:
+            _in_child(work, nursery, folder, question, answer)
+        os.close(question)
+        os.close(answer)
+        ending = "killed: the grader is gone"
+        try:
+            broken = _watch(sock)
+            ending = broken or receive_message(sock)[0]["ending"]
+        finally:
+            status = _end(child, ending)
+    if broken:
+        receive_message(sock)
+    elif ending == "finished" and status != 0:
+        ending = _crash(status)
+    send_message(sock, {"state": ending, "cpu": _children_cpu() - before})
+
+
+def _children_cpu() -> float:
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _watch(sock: socket.socket) -> str:
+    """Waits until the grader speaks; sooner, with the reason, when all that was started together takes too much."""
+    while not select.select([sock], [], [], WATCH_SECONDS)[0]:
+        tasks, memory = _started()
+        if tasks > sandbox.MAX_TASKS:
+            return f"started more than {sandbox.MAX_TASKS} processes and threads"
+        if memory > MEMORY_BYTES:
+            return "used too much memory"
+    return ""
+
+
+def _started() -> tuple[int, int]:
+    """Tasks of all that this process started, and their memory beyond its own: what no limit of one process bounds.
+
+    Zeros where there is no /proc.
+    """
+    page, about, children = os.sysconf("SC_PAGE_SIZE"), {}, {}
+    try:
+        own = os.readlink("/proc/self")  # not getpid(): its number in the namespace that /proc shows
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):  # it has ended
+                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+                about[name] = int(fields[17]), int(fields[21]) * page  # num_threads, rss; see proc(5)
+                children.setdefault(fields[1], []).append(name)
+    except OSError:
+        return 0, 0
+    found = list(children.get(own, []))
+    for name in found:
+        found += children.get(name, [])
+    return sum(about[name][0] for name in found), sum(max(0, about[name][1] - about[own][1]) for name in found)
+
+
+def _end(child: int, ending: str) -> int:
+    """Waits for the fork, or kills it. As process 1 of its namespace it takes everything it started with it."""
+    if ending != "finished" or not _exits(child, seconds=1):  # it may close its descriptor and go on
+        os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)  # without namespaces: what it left behind in its process group
+    return status
+
+
+def _exits(child: int, seconds: float) -> bool:
+    """Whether the child ends by itself in time; it is left to be reaped."""
+    end = time.monotonic() + seconds
+    while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def _crash(status: int) -> str:
+    if status == -signal.SIGXCPU:
+        return "timed out"
+    known = {-number: number.name for number in signal.Signals}
+    return f"crashed: {known.get(status, f'exit status {status}')}"
+
+
+def _in_child(
+    work: Callable, nursery: sandbox.Nursery | None, folder: str | None, question: int, answer: int
+) -> None:
+    """The fork: never returns. Without a nursery it works in `folder`."""
+    from autograder.sandboxed.observe import frame
+    from autograder.sandboxed.recording import encode
+
+    status = 1
+    try:
+        os.setsid()
+        sandbox.die_with_parent()
+        job, body = _receive_job(question)
+        try:
+            if nursery:
+                folder = nursery.enter(MEMORY_BYTES, job["cpu"])
+            else:
+                sandbox.limit_resources(sandbox.memory_used() + MEMORY_BYTES, job["cpu"])
+            _settle_in(Path(folder))
+        except Exception as error:
+            _write_all(answer, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
+            return
+        _keep_only(answer)
+        _write_all(ANSWERS, frame(encode({"walls": bool(nursery)})))  # all that comes after may be the submission's
+        work(job, body, lambda data: _write_all(ANSWERS, data))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _keep_only(answers: int) -> None:
+    """Descriptor 3 for the answers, /dev/null for 0 to 2, nothing else."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if answers != ANSWERS:
+        os.dup2(answers, ANSWERS)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(ANSWERS + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _settle_in(scratch: Path) -> None:
+    """Works, and keeps temporary files, in the scratch folder; the tiny data lie there as `data/`, as in a release."""
+    os.chdir(scratch)
+    os.environ["TMPDIR"] = os.environ["HOME"] = tempfile.tempdir = str(scratch)
+    with contextlib.suppress(OSError):
+        (scratch / "data").symlink_to(PACKAGED_DATA)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

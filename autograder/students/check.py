@@ -1,0 +1,214 @@
+"""`check("count_parameters")` in a student's notebook: the grader's public probes and checks, on the code run so far.
+
+The functions are taken from the cells that were run in this session, as the grader takes them from the notebook, and
+run in a process of their own: an endless loop or a crash there leaves the notebook and its work alone.
+"""
+
+import atexit
+import contextlib
+import difflib
+import functools
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from autograder.defaults import NOTEBOOK_PROBE_SECONDS
+from autograder.errors import CheckError, ChecksFailed, CourseError, GraderFault, Malformed
+from autograder.grading.contents import collect
+from autograder.grading.diagnose import KNOWN, KnownMistake, diagnose, load_known
+from autograder.grading.grader import Graded
+from autograder.grading.judge import judge
+from autograder.grading.naming import probes_of, with_hints
+from autograder.grading.observer import Observer
+from autograder.grading.recordings import Recording, load_recording
+from autograder.grading.report import as_text, check_table, number
+from autograder.installed import package_series
+from autograder.sandboxed.notebook import Cell, Code, select
+
+AGAIN = "get the assignment's folder again (your notebook keeps its place: only checks/ and data/ are replaced)"
+
+
+class Bundle:
+    """The `checks/` folder of a released module: public probes and checks, recordings instead of answers.
+
+    Raises:
+        CheckError: the folder is missing, damaged, or made for another version of this package.
+    """
+
+    def __init__(self, folder: Path, limit: float = NOTEBOOK_PROBE_SECONDS):
+        about = read_about(folder)
+        self.folder, self.exercises, self.points = folder, about["exercises"], about["points"]
+        self.functions = [name for names in self.exercises.values() for name in names]
+        self.observer = Observer(folder, "probes_public", self.functions, sandbox="none", limit=limit, workers=1)
+
+    @functools.cached_property
+    def checks(self) -> list:
+        for name in [name for name in sys.modules if name.split(".")[0] == self.folder.name]:
+            del sys.modules[name]  # another assignment's checks, where one session opens two
+        return collect(self.folder, ["test_public.py"])
+
+    @functools.cached_property
+    def reference(self) -> Recording:
+        return load_recording(self.folder / "reference.safetensors")
+
+    @functools.cached_property
+    def mistakes(self) -> list[KnownMistake]:
+        return load_known(self.folder / KNOWN)
+
+    def grade(self, code: Code, functions: list[str]) -> Graded:
+        """The public verdicts on `functions`.
+
+        Raises:
+            CheckError: the checks themselves cannot work, or were interrupted.
+        """
+        with _in_one_line():
+            return self._grade(code, functions)
+
+    def _grade(self, code: Code, functions: list[str]) -> Graded:
+        only = functions[0] if len(functions) == 1 else None
+        expected = {True: self.reference}
+        observed = {True: self.observer.observe(code, only=only)}
+        judged = judge([check for check in self.checks if check.function in functions], observed, expected)
+        found = {}
+        for function in functions:
+            failing = [j for j in judged if j.verdict.function == function and j.verdict.wrong]
+            known = [mistake for mistake in self.mistakes if mistake.of == function] if failing else []
+            found[function] = diagnose(observed, expected, probes_of(failing), known)
+        return Graded(tuple(with_hints([j.verdict for j in judged], found)), observed[True].notes)
+
+    def closing(self, graded: Graded) -> str:
+        """What to say below the verdicts: these are not all the checks."""
+        functions = dict.fromkeys(verdict.function for verdict in graded.verdicts)
+        hidden = sum(self.points[function] for function in functions) - graded.maximum
+        good = "All public checks pass. " if graded.score == graded.maximum else ""
+        if not hidden:
+            return f"{good}There are no hidden checks here."
+        return (
+            f"{good}These are the public checks, worth {number(graded.maximum)} of "
+            f"{number(graded.maximum + hidden)} points; hidden ones, with other inputs, are worth the other {number(hidden)}."
+        )
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Turns whatever can go wrong around the checks into a `CheckError`."""
+    try:
+        yield
+    except CheckError:
+        raise
+    except KeyboardInterrupt:
+        raise CheckError("interrupted. Your notebook is as it was; the next check starts afresh.") from None
+    except FileNotFoundError as error:
+        raise CheckError(f"{error.filename} is missing: {AGAIN}.") from None
+    except (GraderFault, CourseError, Malformed, OSError) as error:
+        raise CheckError(
+            f"the checks do not work here ({_first_line(error)}): restart the kernel, or {AGAIN}."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def read_about(folder: Path) -> dict:
+    """What a `checks/` folder says of itself, `module.json`.
+
+    Raises:
+        CheckError: it is missing, damaged, or made for another version of this package.
+    """
+    if not folder.is_dir():
+        raise CheckError(
+            f"{folder} is missing: work in the assignment's own folder, with checks/ and data/ beside the notebook."
+        )
+    try:
+        about = json.loads((folder / "module.json").read_text(encoding="utf-8"))
+        needs, _ = about["needs"], (about["exercises"], about["points"], about["cells"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckError(f"{folder / 'module.json'} is missing, damaged or too old: {AGAIN}.") from None
+    mine = package_series()
+    if needs != mine:
+        newer = _numbers(needs) > _numbers(mine)
+        mend = "update the package as its README says (`pip install --upgrade …`)" if newer else AGAIN
+        raise CheckError(f"{folder} is for version {needs} of the package, and {mine} is installed: {mend}.")
+    return about
+
+
+def _numbers(series: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", str(series))]
+
+
+# --- in the notebook --------------------------------------------------------------------------------------------------
+
+
+def check(name: str | None = None) -> None:
+    """Runs the public checks of a function, or of an exercise, or with no name of all, and shows what they say.
+
+    Raises:
+        CheckError: an unknown name, or no `checks/` folder beside the notebook.
+        ChecksFailed: a check failed, and nbgrader runs the notebook (`nbgrader validate`).
+    """
+    from IPython.display import publish_display_data
+
+    with _in_one_line():
+        bundle = _bundle(Path.cwd() / "checks")
+        graded = _for_session(bundle.grade(select(_cells(), bundle.functions), _functions(bundle, name)))
+    closing = bundle.closing(graded) + _where_cells_are(graded)
+    text = f"{as_text(graded)}\n{closing}"
+    if graded.score < graded.maximum and "NBGRADER_EXECUTION" in os.environ:
+        raise ChecksFailed(text)
+    publish_display_data({"text/html": check_table(graded, bundle.exercises, closing), "text/plain": text})
+
+
+@functools.cache
+def _bundle(folder: Path) -> Bundle:
+    bundle = Bundle(folder)
+    atexit.register(bundle.observer.close)
+    return bundle
+
+
+def _functions(bundle: Bundle, name: str | None) -> list[str]:
+    if name is None:
+        return bundle.functions
+    if str(name) in bundle.exercises:
+        return bundle.exercises[str(name)]
+    if str(name) in bundle.functions:
+        return [str(name)]
+    names = [*bundle.functions, *bundle.exercises]
+    near = difflib.get_close_matches(getattr(name, "__name__", str(name)), names, n=1)
+    raise CheckError(
+        f"there is no exercise {name!r}: "
+        + (f'did you mean check("{near[0]}")?' if near else f"there are {', '.join(names)}.")
+    )
+
+
+def _cells() -> list[Cell]:
+    """The cells run so far, by their execution number."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        raise CheckError("check works inside a notebook; for a file use `autograder check FILE`.")
+    return [Cell(number, text) for number, text in enumerate(shell.history_manager.input_hist_raw) if number and text]
+
+
+def _for_session(graded: Graded) -> Graded:
+    """What the notebook does not define may stand in a cell that was not run."""
+    for_file, for_session = "is not defined in the notebook", "is not defined yet: run its cell first"
+    return replace(
+        graded, verdicts=tuple(replace(v, message=v.message.replace(for_file, for_session)) for v in graded.verdicts)
+    )
+
+
+def _where_cells_are(graded: Graded) -> str:
+    named = next((found for v in graded.verdicts if (found := re.search(r"\bcell (\d+)\b", v.message))), None)
+    return f" Cell {named[1]} is the one that shows [{named[1]}] beside it." if named else ""
+
+
+def warm_up() -> None:
+    """Starts the checking process in the background when a notebook imports `check`, so that the first one is quick."""
+    with contextlib.suppress(CheckError, GraderFault):  # `check` itself says what is wrong
+        _bundle(Path.cwd() / "checks").observer.start()

@@ -1,0 +1,224 @@
+"""Before and at handing in: `autograder check`, `autograder pack`, and for the TA `autograder receipt`.
+
+`check_notebook` says of a saved file what the grader will say of everything public, in a fresh process. `pack` makes the
+file to hand in, byte for byte the student's, and says what will cost points; it refuses nothing.
+"""
+
+import hashlib
+import json
+import platform
+import re
+from collections import Counter
+from contextlib import closing
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from autograder.classes.submissions import Submission
+from autograder.errors import CourseError, Unreadable
+from autograder.files import start_of, write_whole
+from autograder.grading.judge import clean
+from autograder.grading.report import as_text, number
+from autograder.installed import DISTRIBUTION
+from autograder.sandboxed.notebook import parse, read_cells, select
+from autograder.students.check import Bundle, read_about
+
+LARGE_BYTES = 10 * 2**20
+RECEIPT_BYTES = 2**16
+PICTURES = ("image/png", "image/svg+xml", "image/jpeg")
+
+
+def find_notebook(place: Path) -> Path:
+    """The notebook that `place` names; in a folder the assignment's own.
+
+    Raises:
+        CourseError: there is none.
+    """
+    path = place / read_about(place.absolute() / "checks")["notebook"] if place.is_dir() else place
+    if not path.is_file():
+        others = ", ".join(sorted(other.name for other in path.parent.glob("*.ipynb"))) if path.parent.is_dir() else ""
+        raise CourseError(f"{path} does not exist: " + (f"here is {others}" if others else "name your notebook"))
+    return path
+
+
+def check_notebook(path: Path, limit: float) -> tuple[str, bool]:
+    """What the grader will say of everything public in a saved notebook, and whether all public checks pass.
+
+    Args:
+        limit: seconds that one probe may take.
+
+    Raises:
+        CourseError: the file or the checks beside it cannot be used; the message says why and how to mend it.
+    """
+    bundle = Bundle((path.parent / "checks").absolute(), limit)
+    with closing(bundle.observer):
+        try:
+            code = bundle.observer.read(Submission("", path).read())
+        except Unreadable as error:
+            return f"{path} {error}", False
+        graded = bundle.grade(code, bundle.functions)
+    points = f"{number(graded.score)} of {number(graded.maximum)} public points. {bundle.closing(graded)}"
+    return f"{as_text(graded)}\n\n{path}: {points}", graded.score == graded.maximum
+
+
+# --- packing ----------------------------------------------------------------------------------------------------------
+
+
+def pack(path: Path, out: Path | None = None) -> tuple[Path, Path, list[str]]:
+    """Makes the file to hand in and its receipt; gives both paths, and what will cost points.
+
+    Args:
+        out: the file to make; by default the name that the grader expects, in a new folder `handin/` beside the notebook.
+    """
+    data = path.read_bytes()
+    try:
+        about, problems = read_about(path.parent.absolute() / "checks"), []
+    except CourseError as error:
+        about, problems = {}, [f"nothing could be compared with the assignment: {error}"]
+    expected = about.get("notebook", path.name)
+    out = out or path.parent / "handin" / expected
+    if out.is_dir():
+        out = out / expected
+    if out.name != expected:
+        problems.append(f"the grader expects the name {expected}, not {out.name}")
+    if not (out.exists() and out.samefile(path)):
+        write_whole(out, data)
+    receipt = out.with_suffix(".receipt.json")
+    write_whole(receipt, json.dumps(make_receipt(out.name, data, about), indent=1) + "\n")
+    return out, receipt, problems + find_problems(data, about)
+
+
+def find_problems(data: bytes, about: dict[str, Any]) -> list[str]:
+    """What in a notebook file will cost points or trouble, one line each; `about` is the assignment's module.json."""
+    try:
+        code_cells = read_cells(data)
+    except (Unreadable, UnicodeDecodeError) as error:
+        return [f"the grader will refuse this file: it {error}"]
+    statements, notes = parse(code_cells)
+    problems = [f"code cell {cell} {note}" for cell, note in notes.items() if note.startswith("does not run")]
+    points = about.get("points", {})
+    stubs = select(code_cells, points).stubs
+    written = {name for statement in statements for name in statement.binds} - stubs.keys()
+    problems += [
+        f"`{name}` is not written yet: {number(worth)} points" for name, worth in points.items() if name not in written
+    ]
+    cells = _plain_cells(data)
+    return problems + _marked_problems(cells, about.get("cells", [])) + _unrun(cells) + _too_large(data, cells)
+
+
+def _plain_cells(data: bytes) -> list[dict]:
+    """The cells of a notebook that `read_cells` can read, made whole where something in them is of another type."""
+    cells = json.loads(data).get("cells") or []
+    return [
+        {
+            "kind": cell.get("cell_type"),
+            "id": _dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id"),
+            "text": "".join(map(str, text)) if isinstance(text := cell.get("source", ""), list) else str(text),
+            "outputs": [output for output in _list(cell.get("outputs")) if isinstance(output, dict)],
+            "run": cell.get("execution_count") is not None,
+        }
+        for cell in cells
+        if isinstance(cell, dict)
+    ]
+
+
+def _dict(value: Any) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []
+
+
+def _marked_problems(cells: list[dict], marked: list[dict]) -> list[str]:
+    """What became of the check cells, the written answers and the plots."""
+    times = Counter(str(cell["id"]) for cell in cells)
+    by_id = {str(cell["id"]): cell for cell in cells}
+    problems = []
+    for released in marked:
+        name, mine = released["id"], by_id.get(released["id"])
+        same = mine is not None and mine["text"].strip() == released["text"].strip()
+        if mine is None:
+            problems.append(f"the cell {name} is gone: copy it back from the released notebook")
+        elif times[name] > 1:
+            problems.append(f"the cell {name} is there {times[name]} times: keep one")
+        elif released["locked"] and not same:
+            problems.append(f"the check cell {name} was edited: the grader uses its own, undo what you changed")
+        elif released["kind"] == "markdown" and same:
+            problems.append(f"{name} is not answered yet")
+        elif released["kind"] == "code" and not released["locked"] and not _has_picture(mine):
+            problems.append(f"{name} shows no picture: run it and save, people grade what they see")
+    return problems
+
+
+def _has_picture(cell: dict) -> bool:
+    return any(kind in _dict(output.get("data")) for output in cell["outputs"] for kind in PICTURES)
+
+
+def _unrun(cells: list[dict]) -> list[str]:
+    waiting = [cell for cell in cells if cell["kind"] == "code" and cell["text"].strip() and not cell["run"]]
+    return [f"{len(waiting)} code cells were not run: their results are not in the file"] if waiting else []
+
+
+def _too_large(data: bytes, cells: list[dict]) -> list[str]:
+    if len(data) <= LARGE_BYTES:
+        return []
+    sizes = [len(json.dumps(cell["outputs"])) for cell in cells]
+    number_of = max(range(len(cells)), key=sizes.__getitem__, default=0)
+    return [
+        f"the file has {len(data) / 2**20:.0f} MB, {max(sizes, default=0) / 2**20:.0f} MB of them outputs of cell "
+        f"{number_of + 1}: clear them (Edit, Clear Cell Output) and save"
+    ]
+
+
+# --- the receipt ------------------------------------------------------------------------------------------------------
+
+
+def make_receipt(name: str, data: bytes, about: dict[str, Any]) -> dict[str, Any]:
+    """What `verify_receipt` can compare (file, SHA-256, bytes), and what a student says beside it."""
+    return {
+        "file": name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "packed": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "module": about.get("module", ""),
+        "made_from": about.get("made_from", ""),
+        "versions": {"python": platform.python_version(), **_versions(DISTRIBUTION, "torch", "torchvision", "numpy")},
+    }
+
+
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def verify_receipt(file: Path, receipt: Path) -> tuple[str, bool]:
+    """What a receipt proves about a collected file, in words, and whether it is the file it was made for.
+
+    Raises:
+        CourseError: one of the two cannot be read, or is no receipt.
+    """
+    for path in (file, receipt):
+        if path.is_symlink() or not path.is_file():
+            raise CourseError(f"{path} is not a regular file: name the collected notebook, then its receipt")
+    try:
+        said = json.loads(start_of(receipt, RECEIPT_BYTES))
+        claimed, packed = str(said["sha256"]), clean(str(said["packed"]), 40)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CourseError(f"{receipt} is no receipt of `autograder pack`: ask the student for the file") from None
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not re.fullmatch("[0-9a-f]{64}", claimed) or claimed != found:
+        return f"{file} is NOT the file of this receipt: SHA-256 {found}, the receipt says {clean(claimed, 70)}", False
+    return (
+        f"{file} is the file of this receipt, byte for byte (SHA-256 {found}).\n"
+        f"The receipt says that it was packed at {packed}. That and the versions are the student's own word: it proves "
+        "that the file is unchanged since, not when it was handed in.",
+        True,
+    )

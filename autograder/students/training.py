@@ -1,0 +1,194 @@
+"""The real experiment: a student's own `fit`, an epoch at a time, so that a lost Colab runtime costs one epoch at most."""
+
+import contextlib
+import io
+import json
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from tqdm.contrib import DummyTqdmFile
+
+from autograder.errors import NotebookError
+from autograder.files import write_whole
+
+DRIVE = Path("/content/drive/MyDrive")
+CHECKPOINT, HISTORY = "checkpoint.pt", "history.json"
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; Linux; Windows
+DAMAGED = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
+
+
+def experiment_folder(name: str) -> Path:
+    """Where the experiment `name` is saved: on Google Drive where Colab has mounted it, else beside the notebook."""
+    if DRIVE.is_dir():
+        return DRIVE / name
+    if "google.colab" in sys.modules:
+        print(
+            "Drive is not mounted: what is saved goes with this runtime. To keep it, mount Drive (the folder icon on the "
+            "left), then run this cell again."
+        )
+    return Path(name)
+
+
+def run_experiment(
+    fit: Callable,
+    net: nn.Module,
+    train_loader: DataLoader,
+    test_loader: DataLoader,
+    criterion: Callable,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    epochs: int,
+    folder: Path,
+) -> dict[str, list[float]]:
+    """Trains `net` with `fit` for `epochs` epochs in all, and goes on where an earlier run left off.
+
+    After each epoch `folder`/checkpoint.pt holds everything that the next one needs, and `folder`/history.json the
+    figures so far. A run that was interrupted and resumed ends as one that was not.
+    fit: called with epochs=1, once an epoch; other arguments are as for `fit`.
+    Returns fit's history of all epochs, earlier ones included.
+
+    Raises:
+        NotebookError: out of memory, interrupted, a checkpoint that is damaged or of another experiment, or a `fit`
+            that returns no history; one line with the mend.
+    """
+    folder = Path(folder)
+    about = _about(net, train_loader, optimizer)
+    history = _resume(folder / CHECKPOINT, about, net, optimizer, train_loader)
+    done = _epochs(history)
+    if done:
+        print(f"{done} of {epochs} epochs were done before, see {folder}/; move it away to train from the start")
+    images = len(train_loader.dataset) + len(test_loader.dataset)
+    with _explained(train_loader.batch_size, device, folder), _progress(epochs * images, done * images) as bar:
+        loaders = _Counted(train_loader, bar), _Counted(test_loader, bar)
+        for epoch in range(done + 1, epochs + 1):
+            bar.set_description(f"epoch {epoch}/{epochs}")
+            _append(history, fit(net, *loaders, criterion, optimizer, device, epochs=1))
+            _save(folder, about, history, net, optimizer, train_loader)
+    return history
+
+
+class _Counted:
+    """A loader whose images move a progress bar as they are taken; in all else the loader itself."""
+
+    def __init__(self, loader: DataLoader, bar: tqdm):
+        self._loader, self._bar = loader, bar
+
+    def __iter__(self) -> Iterator:
+        for batch in self._loader:
+            yield batch
+            self._bar.update(len(batch[-1]))  # when the next batch is asked for, this one has been learnt
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str):
+        return getattr(self._loader, name)
+
+
+@contextlib.contextmanager
+def _progress(total: int, initial: int) -> Iterator[tqdm]:
+    """A bar with images/s and the time left of the whole experiment; what is printed meanwhile goes above it."""
+    screen = sys.stdout
+    with (
+        contextlib.redirect_stdout(DummyTqdmFile(screen)),
+        tqdm(total=total, initial=initial, unit=" images", file=screen, mininterval=1, dynamic_ncols=True) as bar,
+    ):
+        yield bar
+
+
+@contextlib.contextmanager
+def _explained(batch_size: int, device: torch.device, folder: Path) -> Iterator[None]:
+    """Says in one line what to do when memory runs out or the student interrupts."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        mend = f"set BATCH_SIZE = {batch_size // 2}" if batch_size > 2 else "take a machine with more memory"
+        raise NotebookError(
+            f"Out of memory: a batch of {batch_size} images and what the layers keep of them do not fit on {device}. "
+            f"Beside the switch, {mend}; then restart the kernel, which frees what is held now, and run all cells."
+        ) from None
+    except KeyboardInterrupt:
+        again = "run this cell again" if (folder / CHECKPOINT).exists() else "restart the kernel and run all cells"
+        raise NotebookError(f"Interrupted: {again} to go on after the last whole epoch.") from None
+
+
+def _append(history: dict[str, list[float]], epoch: dict[str, list[float]]) -> None:
+    try:
+        for name, values in epoch.items():
+            history[name] = history.get(name, []) + [float(value) for value in values]
+    except (AttributeError, TypeError, ValueError):
+        raise NotebookError('`fit` returned no dict of lists of floats: check("fit") says more.') from None
+
+
+def _epochs(history: dict[str, list[float]]) -> int:
+    return max(map(len, history.values()), default=0)
+
+
+# --- the checkpoint ---------------------------------------------------------------------------------------------------
+
+
+def _about(net: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer) -> dict[str, str]:
+    """What must be the same for an experiment to go on."""
+    image, *_ = loader.dataset[0]
+    return {
+        "network": f"{type(net).__name__}, {len(net.state_dict())} tensors",
+        "training images": f"{len(loader.dataset):,}",
+        "image": " × ".join(map(str, image.shape)),
+        "batch size": str(loader.batch_size),
+        "optimizer": f"{type(optimizer).__name__}, learning rate {optimizer.param_groups[0]['lr']:g}",
+    }
+
+
+def _save(folder: Path, about: dict, history: dict, net: nn.Module, optimizer, loader: DataLoader) -> None:
+    checkpoint = io.BytesIO()
+    torch.save(
+        {
+            "about": about,
+            "history": history,
+            "net": net.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "random": [generator.get_state() for generator in _generators(loader)],
+        },
+        checkpoint,
+    )
+    try:
+        write_whole(folder / CHECKPOINT, checkpoint.getvalue())
+        write_whole(folder / HISTORY, json.dumps(history, indent=1))
+    except OSError as error:
+        size = f"{len(checkpoint.getbuffer()) / 2**20:.0f} MiB"
+        raise NotebookError(
+            f"{folder} cannot take the {size} of a checkpoint ({error.strerror}): make room there."
+        ) from None
+
+
+def _resume(path: Path, about: dict, net: nn.Module, optimizer, loader: DataLoader) -> dict[str, list[float]]:
+    """Puts the checkpoint's state in place and returns its history; without a checkpoint changes nothing."""
+    if not path.exists():
+        return {}
+    anew = f"to train from the start, move {path} away, restart the kernel and run all cells."
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        there = saved["about"]
+        other = [f"{name} {there[name]} there, {here} here" for name, here in about.items() if there[name] != here]
+        if other:
+            raise NotebookError(f"{path} is of another experiment ({'; '.join(other)}): set that back, or {anew}")
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        for generator, state in zip(_generators(loader), saved["random"], strict=True):
+            generator.set_state(state)
+        return {name: [float(value) for value in values] for name, values in saved["history"].items()}
+    except DAMAGED:
+        raise NotebookError(f"{path} is damaged, or not a checkpoint of this notebook: {anew}") from None
+
+
+def _generators(loader: DataLoader) -> list[torch.Generator]:
+    """Where the order of the images comes from: PyTorch's own random state, and the loader's if it has one."""
+    return [torch.default_generator, *([loader.generator] if loader.generator else [])]
