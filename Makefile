@@ -1,5 +1,6 @@
 # On a fresh machine `make demo` or `make test` sets up everything in .venv by itself (Python 3.11 or newer, pip).
 PYTHON ?= python3
+PYTEST ?= pytest -q
 BIN = .venv/bin
 
 .PHONY: demo test release benchmark clean
@@ -10,9 +11,11 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/autograder release --check
 	$(BIN)/autograder verify
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m $(PYTEST)
 
 release: .venv/ready
 	$(BIN)/autograder release
@@ -23,7 +26,7 @@ benchmark: .venv/ready  # half an hour; the machine must be quiet
 	$(BIN)/python benchmarks/growth.py --write
 
 clean:
-	rm -rf .venv .autograder demo
+	rm -rf .venv .autograder .coverage demo
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
