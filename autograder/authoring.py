@@ -3,25 +3,25 @@
     # tests/<module>/probes_public.py, probes_hidden.py: run in the sandbox, know no answers
     from autograder.authoring import probe
 
-    @probe("count_parameters")
-    def counts(student, draw):
-        return {"small": student.count_parameters(small_net(width=draw.randint(3, 6)))}
+    @probe("mean")
+    def means(student, draw):
+        return {"of two": student.mean([draw.random(), draw.random()])}
 
     # tests/<module>/test_public.py, test_hidden.py: run where no student code ever does
     from autograder.authoring import check, same
 
-    @check("count_parameters", points=1)
-    def test_counts(observed, expected):
-        \"\"\"Counts what is trained.\"\"\"
-        same(observed.counts["small"], expected.counts["small"], "count_parameters(net)")
+    @check("mean", points=1)
+    def test_means(observed, expected):
+        \"\"\"Divides by how many there are.\"\"\"
+        same(observed.means["of two"], expected.means["of two"], "mean of two numbers")
 
     # tests/<module>/mistakes.py, alternatives.py: solutions, read as text
     from autograder.authoring import alternative, mistake
 
-    @mistake(of="count_parameters", caught_by="test_counts")
-    def counts_buffers(net):
-        \"\"\"`state_dict()` also holds buffers: saved, never trained.\"\"\"
-        return sum(tensor.numel() for tensor in net.state_dict().values())
+    @mistake(of="mean", caught_by="test_means")
+    def forgets_to_divide(numbers):
+        \"\"\"That is the sum, not the mean.\"\"\"
+        return sum(numbers)
 
 for            names
 probes         `probe`, `attempt`, `printed`, `timing`; the simulated accelerator: `register`, `count_synchronisations`

@@ -15,12 +15,14 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Cell, Code, Statement, choose, needed, parse
 
-Solution = TypeVar("Solution", bound=Callable)
+Solution = TypeVar("Solution", bound=Callable[..., Any])
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Mark = tuple[str, dict[str | None, Any]]  # see `_take_mark`
 CELL = 1001  # a catalogue's code stands in a cell of its own, behind all cells of the notebook
 
 
@@ -68,19 +70,21 @@ def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
     if notes:
         raise CourseError(f"{path}: {notes[CELL]}")
     _refuse_clashes(path, statements, reference)
-    marks = {id(statement): _take_mark(path, statement) for statement in statements}
-    return [_entry(path, s, marks[id(s)], statements) for s in statements if marks[id(s)] is not None]
+    marks = [_take_mark(path, statement) for statement in statements]
+    return [_entry(path, s, mark, statements) for s, mark in zip(statements, marks, strict=True) if mark is not None]
 
 
-def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
-    """The decorator's name and settings, and the docstring as `hint`; None for what has no such decorator.
+def _take_mark(path: Path, statement: Statement) -> Mark | None:
+    """The decorator's name and settings, with the marked `name` and its docstring, the `hint`; None where it has none.
 
     Both are taken off: the code runs without this package's help, and a recording of it outlives a reworded hint.
     """
     node = statement.node
-    for decorator in getattr(node, "decorator_list", []):
+    if not isinstance(node, Definition):
+        return None
+    for decorator in node.decorator_list:
         name = getattr(getattr(decorator, "func", None), "id", "")
-        if name in ("mistake", "alternative"):
+        if isinstance(decorator, ast.Call) and name in ("mistake", "alternative"):
             node.decorator_list.remove(decorator)
             statement.reads.discard(name)
             hint = " ".join((ast.get_docstring(node) or "").split())
@@ -89,19 +93,19 @@ def _take_mark(path: Path, statement: Statement) -> tuple[str, dict] | None:
                 settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
             except ValueError:
                 raise CourseError(f"{path}, line {node.lineno}: @{name} takes plain strings only") from None
-            return name, settings | {"hint": hint}
+            return name, settings | {"name": node.name, "hint": hint}
     return None
 
 
-def _without_docstring(node: ast.stmt) -> ast.stmt:
+def _without_docstring(node: Definition) -> Definition:
     if ast.get_docstring(node) is not None:
         node.body = node.body[1:] or [ast.Pass()]
     return node
 
 
-def _entry(path: Path, statement: Statement, mark: tuple[str, dict], statements: list[Statement]) -> Entry:
+def _entry(path: Path, statement: Statement, mark: Mark, statements: list[Statement]) -> Entry:
     kind, settings = mark
-    name = statement.node.name
+    name = settings["name"]
     hint = settings["hint"] if kind == "mistake" else ""
     caught_by = settings.get("caught_by", ())
     caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)

@@ -14,12 +14,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from autograder.errors import Mismatch
 from autograder.sandboxed.recording import Error, Tensor
+
+Marked = TypeVar("Marked", bound=Callable[..., Any])
 
 # Two machines may compute the same float32 figure, or draw the same random number, this far apart: the expected values
 # that students get were recorded elsewhere.
@@ -38,10 +40,10 @@ class Check:
     test: Callable[[Any, Any], None]
 
 
-def check(function: str, points: float) -> Callable:
+def check(function: str, points: float) -> Callable[[Marked], Marked]:
     """Marks a pytest function as a check of the contract's `function`; whether it is public its file says."""
 
-    def mark(test: Callable) -> Callable:
+    def mark(test: Any) -> Any:
         title = (test.__doc__ or "").strip().splitlines()
         if not title:
             raise ValueError(f"{test.__name__} needs a docstring: its first line is the title a student reads")
@@ -60,10 +62,10 @@ class Remark:
     say: Callable[[Any, Any], str | None]
 
 
-def remark(function: str) -> Callable:
+def remark(function: str) -> Callable[[Marked], Marked]:
     """Marks a function of a check file as a remark on the contract's `function`."""
 
-    def mark(say: Callable) -> Callable:
+    def mark(say: Any) -> Any:
         say.__remark__ = Remark(function, say)
         return say
 
@@ -125,7 +127,7 @@ def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHIN
         _fail(what, show(expected), found, look)
 
 
-def _same_dict(found: Any, expected: dict, what: str, within: float, look: str) -> None:
+def _same_dict(found: Any, expected: dict[Any, Any], what: str, within: float, look: str) -> None:
     if not isinstance(found, dict):
         _fail(what, f"a dict with the keys {show(list(expected))}", found, look)
     if found.keys() != expected.keys():
@@ -163,8 +165,8 @@ def distance(found: float | np.ndarray, expected: float | np.ndarray) -> float:
     if same.all():
         return 0.0
     with np.errstate(invalid="ignore"):
-        gap = np.where(same, 0.0, np.abs(found - expected) / (1 + np.abs(expected)))
-    return float(np.where(np.isnan(gap), np.inf, gap).max(initial=0.0))
+        gaps = np.where(same, 0.0, np.abs(found - expected) / (1 + np.abs(expected)))
+    return float(np.where(np.isnan(gaps), np.inf, gaps).max(initial=0.0))
 
 
 def _summary(number: float | np.ndarray) -> str:

@@ -61,7 +61,8 @@ def fetch_module(archive: str, module: str) -> None:
 def _name_of(folder: Path) -> str | None:
     """The module that a released folder says it is."""
     try:
-        return json.loads((folder / "checks" / "module.json").read_text(encoding="utf-8"))["module"]
+        name: str | None = json.loads((folder / "checks" / "module.json").read_text(encoding="utf-8"))["module"]
+        return name
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -69,7 +70,7 @@ def _name_of(folder: Path) -> str | None:
 def _download(archive: str) -> bytes:
     try:
         with urllib.request.urlopen(archive, timeout=SECONDS) as answer:
-            data = answer.read(MAX_BYTES + 1)
+            data: bytes = answer.read(MAX_BYTES + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotebookError(
             f"{archive} could not be fetched ({error}): run this cell again in a minute; if that does not help, tell your "

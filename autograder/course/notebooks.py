@@ -1,6 +1,7 @@
 """The notebook that is made from a source's cells: what nbgrader and Jupyter call a cell, and what it is worth."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import nbformat
 
@@ -11,14 +12,16 @@ def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[st
     """A notebook with these cells' kinds and roles, the given texts and exercises' points, without outputs."""
     made = []
     for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
-        new = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
+        new: Callable[..., Any] = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
         metadata = {"nbgrader": nbgrader_metadata(cell, points)} if cell.role else {}
         made.append(new(text.rstrip("\n"), metadata=metadata, id=f"cell-{number:03d}"))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=made, metadata=metadata)
+    return notebook
 
 
-def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
+def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict[str, Any]:
     """nbgrader's cell metadata, schema 3, for a cell's role."""
     grade, solution, locked = {
         "exercise": (False, True, False),
@@ -43,6 +46,7 @@ def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict:
 def grade_id(cell: SourceCell) -> str:
     """What nbgrader calls a cell, each once: an exercise may have its function's name."""
     if cell.role == "exercise":
-        return cell.about["function"]
+        name: str = cell.about["function"]
+        return name
     kind = "exercise" if cell.role == "grade" else cell.role
     return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"

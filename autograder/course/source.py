@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from autograder.course.checks import Check
 from autograder.errors import CourseError
@@ -38,11 +39,12 @@ class SourceCell:
 
     kind: str
     text: str
-    about: dict
+    about: dict[str, Any]
 
     @property
     def role(self) -> str:
-        return self.about.get("role", "")
+        role: str = self.about.get("role", "")
+        return role
 
     @property
     def solution(self) -> str:
@@ -94,7 +96,7 @@ def _jupytext() -> ModuleType:
     slow = "rfc3987_syntax"
     if slow in sys.modules:
         return importlib.import_module("jupytext")
-    sys.modules[slow] = None  # as if it were not installed; jsonschema does without
+    sys.modules[slow] = None  # type: ignore[assignment]  # as if it were not installed; jsonschema does without
     try:
         return importlib.import_module("jupytext")
     finally:

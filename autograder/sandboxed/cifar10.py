@@ -16,6 +16,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torchvision.datasets import CIFAR10
@@ -41,7 +42,9 @@ class TinyCIFAR10(CIFAR10):
     test_list = [["test_batch", "750a2ca4dd5501f959d95dac6231d2b0"]]
     meta = {"filename": "batches.meta", "key": "label_names", "md5": "4ea390c2a413a461dcc49832672e7588"}
 
-    def __init__(self, root: str | Path | None = None, train: bool = True, transform: Callable | None = None) -> None:
+    def __init__(
+        self, root: str | Path | None = None, train: bool = True, transform: Callable[..., Any] | None = None
+    ) -> None:
         folder = PACKAGED_DATA if root is None else Path(root).expanduser()
         self._require_files(folder / self.base_folder)
         super().__init__(folder, train=train, transform=transform)
@@ -73,22 +76,24 @@ class _BatchPickler(pickle._Pickler):
     Python 3 would store them in protocol 2 as UTF-8 text, which makes pixels half as large again.
     """
 
+    write: Callable[[bytes], Any]  # typeshed's _Pickler is without these two
+    memoize: Callable[[Any], None]
     dispatch = pickle._Pickler.dispatch.copy()
 
     def save_bytes(self, value: bytes) -> None:
         self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
         self.memoize(value)
 
-    dispatch[bytes] = save_bytes
+    dispatch[bytes] = save_bytes  # type: ignore[assignment]  # typeshed's has the Unpickler's functions here
 
 
-def _write_pickle(value: dict, path: Path) -> None:
+def _write_pickle(value: dict[str, Any], path: Path) -> None:
     with path.open("wb") as file:
         _BatchPickler(file, protocol=2).dump(value)
     print(f"{path}: {path.stat().st_size:,} bytes, md5 {hashlib.md5(path.read_bytes()).hexdigest()}")
 
 
-def _first_of_each_class(images: np.ndarray, labels: np.ndarray, per_class: int) -> dict:
+def _first_of_each_class(images: np.ndarray, labels: np.ndarray, per_class: int) -> dict[str, Any]:
     """The first `per_class` images of each class in the order given, in CIFAR-10's own layout.
 
     images (N, 32, 32, 3) uint8, labels (N,) -> "data" (10 * per_class, 3072) uint8, all red values of an image before

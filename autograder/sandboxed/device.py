@@ -18,12 +18,12 @@ the label "sim" on the results. Autograd, `nn.Module.to` and the optimizers need
 import contextlib
 import ctypes
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
-from torch._C._dynamo.guards import _reinterpret_tensor
+from torch._C._dynamo.guards import _reinterpret_tensor  # type: ignore[attr-defined]  # its stub lacks it
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 NAME = "sim"
@@ -39,6 +39,8 @@ TAKES_CPU_VALUE = ("fill", "fill_", "masked_fill", "masked_fill_", "_foreach_add
 _capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _capsule_pointer.restype, _capsule_pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 
+_torch: Any = torch  # for what is written there without types, and for what is replaced there
+
 Twins = dict[int, tuple[torch.Tensor, torch.Tensor]]  # id of a CPU tensor: it, and the device's with its bytes
 
 _libraries: list[torch.library.Library] = []  # registered kernels live as long as their Library object
@@ -53,14 +55,14 @@ def register() -> torch.device:
     """
     if not _libraries:
         _setup_privateuseone_for_python_backend(NAME, backend_module=_BackendModule())
-        every, aten = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+        every, aten = _torch.library.Library("_", "IMPL"), _torch.library.Library("aten", "IMPL")
         every.fallback(_run, "PrivateUse1")
         every.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")  # autocast leaves the types alone
         # PyTorch's own code for these asks a backend for kernels that the CPU does not have: run the CPU's from here.
         for operation in (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default):
             aten.impl(operation, functools.partial(_run, operation), "PrivateUse1")
-        for operation, kernel in _KERNELS.items():
-            aten.impl(operation, kernel, "PrivateUse1")
+        for name, kernel in _KERNELS.items():
+            aten.impl(name, kernel, "PrivateUse1")
         # With an accelerator about, loaders with pin_memory=True pin; for this one any memory will do.
         aten.impl("_pin_memory", lambda tensor, device=None: tensor.clone(), "CPU")
         _patch_python()
@@ -170,16 +172,18 @@ def _write(tensor: torch.Tensor, cpu: torch.Tensor) -> None:
         tensor.data = _relabel(cpu, EXTENSION)
 
 
-def _view(base: torch.Tensor, size: list[int], stride: list[int], offset: int) -> torch.Tensor:
+def _view(base: torch.Tensor, size: Sequence[int], stride: Sequence[int], offset: int | torch.SymInt) -> torch.Tensor:
     """A tensor in the storage of `base`, as autograd wants views to be; an inference tensor if `base` is one."""
     size, stride = tuple(size), tuple(stride)  # plain ones: PyTorch 2.15 refuses a torch.Size
     if base.is_inference() == torch.is_inference_mode_enabled():
-        return _reinterpret_tensor(base, size, stride, offset)
+        view: torch.Tensor = _reinterpret_tensor(base, size, stride, offset)
+        return view
     with torch.inference_mode(base.is_inference()):
-        return _reinterpret_tensor(base, size, stride, offset)
+        view = _reinterpret_tensor(base, size, stride, offset)
+        return view
 
 
-def _raise_two_devices(operation: torch._ops.OpOverload, args: tuple, kwargs: dict[str, Any]) -> NoReturn:
+def _raise_two_devices(operation: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
     """The error of a GPU's kernel: it names the first tensor that is not where the tensors before it are."""
     names = [argument.name for argument in operation._schema.arguments]
     given = dict(zip(names, args, strict=False)) | kwargs
@@ -232,7 +236,7 @@ _KERNELS = {"_to_copy": _to_copy, "_copy_from": _copy_from, "as_strided": _as_st
 
 def _copy_storage(storage: Any, device: str) -> torch.UntypedStorage:
     """A copy of a storage's bytes on a device. PyTorch cannot make storages there: it asks for an allocator in C++."""
-    copy = torch.UntypedStorage(storage.nbytes())
+    copy: torch.UntypedStorage = _torch.UntypedStorage(storage.nbytes())
     ctypes.memmove(copy.data_ptr(), storage.data_ptr(), storage.nbytes())
     flat = torch.empty(0, dtype=torch.uint8).set_(copy)
     return copy if device == "cpu" else _relabel(flat, EXTENSION).untyped_storage()
@@ -255,8 +259,8 @@ class _BackendModule(_DummyBackendModule):
 
 def _patch_python() -> None:
     """Python functions of PyTorch that would ask the device's missing C++ code. Other devices' tensors go as before."""
-    text, apply = torch._tensor_str._str, torch.nn.Module._apply
-    to_cpu, clone = torch.UntypedStorage.cpu, torch.UntypedStorage.clone
+    text: Callable[..., str] = torch._tensor_str._str
+    apply, to_cpu, clone = _torch.nn.Module._apply, _torch.UntypedStorage.cpu, _torch.UntypedStorage.clone
 
     def text_in_one_read(tensor: torch.Tensor, **kwargs: Any) -> str:
         """Formatting takes a dozen operations and reads; what the student wrote is one."""
@@ -272,21 +276,21 @@ def _patch_python() -> None:
     def apply_in_place(module: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.nn.Module:
         """`.to(device)` keeps a network's Parameter objects on the way to a GPU, so an optimizer made before it goes on
         working. For our device PyTorch makes new ones: give the old ones what the new ones hold."""
-        before = dict(module._parameters)
+        before: dict[str, Any] = dict(module._parameters)
         apply(module, *args, **kwargs)
         for name, old in before.items():
-            new = module._parameters[name]
+            new: Any = module._parameters[name]
             if new is not old and _on_device(new) != _on_device(old):
                 torch._C._swap_tensor_impl(old, new)
                 module._parameters[name] = old
         return module
 
-    torch._tensor_str._str = text_in_one_read
-    torch.nn.Module._apply = apply_in_place
+    _torch._tensor_str._str = text_in_one_read
+    _torch.nn.Module._apply = apply_in_place
     # torch.save copies storages to the CPU, deepcopy clones them, torch.load puts them back where they were.
-    torch.UntypedStorage.cpu = lambda self: _copy_storage(self, "cpu") if _on_device(self) else to_cpu(self)
-    torch.UntypedStorage.clone = lambda self: _copy_storage(self, NAME) if _on_device(self) else clone(self)
-    torch.serialization.register_package(
+    _torch.UntypedStorage.cpu = lambda self: _copy_storage(self, "cpu") if _on_device(self) else to_cpu(self)
+    _torch.UntypedStorage.clone = lambda self: _copy_storage(self, NAME) if _on_device(self) else clone(self)
+    _torch.serialization.register_package(
         5, lambda storage: f"{NAME}:0" if _on_device(storage) else None,
         lambda storage, location: _copy_storage(storage, NAME) if location.startswith(NAME) else None)
     torch.accelerator.synchronize = _count_one

@@ -12,6 +12,7 @@ import symtable
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from autograder.sandboxed.errors import Unreadable
 
@@ -99,7 +100,7 @@ def read_cells(data: bytes) -> list[Cell]:
     return [Cell(number, source, python) for number, source in enumerate(sources, 1)]
 
 
-def read_contents(data: bytes) -> list[dict]:
+def read_contents(data: bytes) -> list[dict[str, Any]]:
     """All cells of a notebook file for a TA to look at, as `HandedIn`'s fields; what is too large is cut, and says so.
 
     Raises:
@@ -124,7 +125,7 @@ def read_contents(data: bytes) -> list[dict]:
     return contents
 
 
-def _fields(cell: dict) -> dict:
+def _fields(cell: dict[str, Any]) -> dict[str, Any]:
     metadata = cell.get("metadata")
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     return {
@@ -147,7 +148,7 @@ def _cut(text: str, size: int) -> str:
     return f"{text.encode('utf-8', 'replace')[: max(size, 0)].decode('utf-8', 'ignore')}\n(cut here: it is too large)"
 
 
-def _shown(cell: dict) -> list[tuple[str, str]]:
+def _shown(cell: dict[str, Any]) -> list[tuple[str, str]]:
     """The outputs, or the attached pictures, of a cell of format 4: of each the first type that is safe to show."""
     outputs = cell.get("outputs") or []
     if isinstance(cell.get("attachments"), dict):
@@ -156,7 +157,7 @@ def _shown(cell: dict) -> list[tuple[str, str]]:
     for output in outputs[:MAX_OUTPUTS] if isinstance(outputs, list) else []:
         if not isinstance(output, dict):
             continue
-        data = output.get("data") if isinstance(output.get("data"), dict) else {}
+        data = output["data"] if isinstance(output.get("data"), dict) else {}
         kind = next((kind for kind in SHOWN if kind in data), "text/plain")
         content = data.get(kind, output.get("text", output.get("traceback", "")))
         glue = "\n" if "traceback" in output else ""
@@ -165,7 +166,7 @@ def _shown(cell: dict) -> list[tuple[str, str]]:
     return [(kind, content) for kind, content in shown if content]
 
 
-def _python(notebook: dict) -> str:
+def _python(notebook: dict[str, Any]) -> str:
     """The Python that its metadata name, as "3.13"; nothing when they do not."""
     metadata = notebook.get("metadata")
     about = metadata.get("language_info") if isinstance(metadata, dict) else None
@@ -174,7 +175,7 @@ def _python(notebook: dict) -> str:
     return found[0] if found else ""
 
 
-def _cells(notebook: dict) -> list[dict]:
+def _cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     cells = notebook.get("cells")
     if cells is None and isinstance(notebook.get("worksheets"), list):  # format 3
         sheets = [sheet.get("cells") for sheet in notebook["worksheets"] if isinstance(sheet, dict)]
@@ -184,7 +185,7 @@ def _cells(notebook: dict) -> list[dict]:
     return [cell for cell in cells if isinstance(cell, dict)]
 
 
-def _parse(data: bytes) -> dict:
+def _parse(data: bytes) -> dict[str, Any]:
     if not data.strip(b"\0 \t\r\n"):
         raise Unreadable("is empty: the upload may have been cut off, save and submit it again")
     if len(data) > MAX_NOTEBOOK_BYTES:
@@ -212,7 +213,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8-sig")
 
 
-def _source(cell: dict) -> str:
+def _source(cell: dict[str, Any]) -> str:
     source = cell.get("source", cell.get("input", ""))
     lines = source if isinstance(source, list) else [source]
     return (
@@ -293,7 +294,7 @@ def _newer(python: str) -> str:
 
 def _texts(source: str, tree: ast.Module) -> list[str]:
     """Each statement's own text: whole lines, or its part of a line that it shares with another."""
-    spans = [(_first_line(node), node.end_lineno) for node in tree.body]
+    spans = [(_first_line(node), node.end_lineno or node.lineno) for node in tree.body]
     lines = source.split("\n")
     if any(this[1] >= following[0] for this, following in zip(spans, spans[1:], strict=False)):
         return [_segment(source, node) or ast.unparse(node) for node in tree.body]
@@ -306,7 +307,8 @@ def _segment(source: str, node: ast.stmt) -> str | None:
 
 
 def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _without_cell_magic(cell: Cell, notes: dict[int, str]) -> str:
@@ -343,14 +345,15 @@ def _as_ipython(source: str) -> str:
         changed = TransformerManager().transform_cell(source)
     except (SyntaxError, RuntimeError):  # RuntimeError: more magics than IPython takes in one cell
         return source
-    empty = re.match(r"(?:[ \t]*\n)*", source)[0].count("\n")  # IPython leaves them out
-    return "\n" * empty + TIMED.sub(_timed, changed)
+    empty = re.match(r"(?:[ \t]*\n)*", source)  # IPython leaves them out
+    assert empty  # it takes none, too
+    return "\n" * empty[0].count("\n") + TIMED.sub(_timed, changed)
 
 
-def _timed(magic: re.Match) -> str:
+def _timed(magic: re.Match[str]) -> str:
     """The Python in `%time x = 1`: the notebook keeps the `x`."""
     try:
-        text = ast.literal_eval(magic[1]) or "None"
+        text: str = ast.literal_eval(magic[1]) or "None"
         ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # `%time !ls`
         return magic[0]

@@ -28,7 +28,7 @@ from autograder.sandboxed.recording import Error, encode
 STATEMENT_SECONDS = 10
 
 
-def observe(job: dict, code: Code, probes: list[Probe], send: Callable[[bytes], None]) -> None:
+def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable[[bytes], None]) -> None:
     """Runs `code` and the probes named in `job["probes"]`; sends one encoded value for the code and one for each probe.
 
     Args:
@@ -84,7 +84,7 @@ def _show_lines(code: Code) -> None:
         linecache.cache[f"cell {cell}"] = (sum(map(len, lines)), None, lines, f"cell {cell}")
 
 
-def _run_statement(text: str, name: str, namespace: dict, future: bool) -> Error | None:
+def _run_statement(text: str, name: str, namespace: dict[str, Any], future: bool) -> Error | None:
     flags = __future__.annotations.compiler_flag if future else 0
     signal.signal(signal.SIGALRM, _too_slow)
     signal.alarm(STATEMENT_SECONDS)
@@ -97,15 +97,15 @@ def _run_statement(text: str, name: str, namespace: dict, future: bool) -> Error
     return None
 
 
-def _too_slow(*_) -> None:
+def _too_slow(*_: Any) -> None:
     raise TimeoutError(f"this line ran longer than {STATEMENT_SECONDS} s while the functions were being read")
 
 
-def _no_input(*_) -> str:
+def _no_input(*_: Any) -> str:
     raise EOFError("input() has nobody to answer it here")
 
 
-def _display(*values, **_) -> "_Ignore":
+def _display(*values: Any, **_: Any) -> "_Ignore":
     print(*values)
     return _ignore
 
@@ -113,7 +113,7 @@ def _display(*values, **_) -> "_Ignore":
 class _Ignore:
     """Stands for `get_ipython()`: takes any call, does nothing."""
 
-    def __call__(self, *_, **__) -> "_Ignore":
+    def __call__(self, *_: Any, **__: Any) -> "_Ignore":
         return self
 
     def __getattr__(self, name: str) -> "_Ignore":

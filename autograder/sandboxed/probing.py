@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 from autograder.sandboxed.errors import Missing
 from autograder.sandboxed.recording import Error, Timing
+
+Ask = TypeVar("Ask", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,14 @@ class Probe:
         return f"{seed}:{self.beside or self.name}"
 
 
-def probe(function: str, beside: str = "") -> Callable:
+def probe(function: str, beside: str = "") -> Callable[[Ask], Ask]:
     """Marks a probe of the contract's `function`. Its value goes to the judge under the probe's own name.
 
     Args:
         beside: another probe, for one that only the reference is asked; see `Probe`.
     """
 
-    def mark(ask: Callable) -> Callable:
+    def mark(ask: Any) -> Any:
         ask.__probe__ = Probe(ask.__name__, function, ask, beside)
         return ask
 
@@ -91,7 +93,7 @@ class Student:
         return self._run_again() if self._run_again else self
 
     @contextlib.contextmanager
-    def replaced(self, **stand_ins: Callable) -> Iterator[None]:
+    def replaced(self, **stand_ins: Callable[..., Any]) -> Iterator[None]:
         """Puts `stand_ins` in place of the student's functions of these names while the block runs.
 
         So a function can be graded by itself: a right `fit` that calls a wrong `train_one_epoch` keeps its points.
@@ -106,7 +108,7 @@ class Student:
             self._namespace.update(before)
 
 
-def _called_as(function: Callable | None, stand_in: Callable) -> Callable:
+def _called_as(function: Any, stand_in: Callable[..., Any]) -> Callable[..., Any]:
     """`stand_in` with the name of the student's `function`, called as that is: by whatever names it gave its arguments."""
     try:
         theirs, parameters = inspect.signature(function), inspect.signature(stand_in).parameters.values()
@@ -116,7 +118,7 @@ def _called_as(function: Callable | None, stand_in: Callable) -> Callable:
     ours = {parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
 
     @functools.wraps(function)
-    def called(*args, **kwargs):
+    def called(*args: Any, **kwargs: Any) -> Any:
         given = theirs.bind(*args, **kwargs)
         if given.arguments.keys() <= ours:
             return stand_in(**given.arguments)
@@ -174,7 +176,9 @@ def printed() -> Iterator[Printed]:
 def plain_error(error: BaseException) -> Error:
     """An exception as text, from the student's own line on: `cell 7, line 3: return width(net) → cell 5, line 2: …`."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("cell ")]
-    lines = [f"{f.filename}, line {f.lineno}: {linecache.getline(f.filename, f.lineno).strip()[:150]}" for f in frames]
+    lines = [
+        f"{f.filename}, line {f.lineno}: {linecache.getline(f.filename, f.lineno or 0).strip()[:150]}" for f in frames
+    ]
     where = " → ".join(list(dict.fromkeys(lines))[-3:])
     try:
         message = str(error)

@@ -10,6 +10,7 @@ An encoded value is one safetensors blob: the arrays, and in its metadata a JSON
 import json
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,7 +93,7 @@ def encode(value: Any, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DE
     return blob
 
 
-def _encode(value: Any, arrays: dict, depth: int) -> Any:
+def _encode(value: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
     if depth == 0:
         raise ValueError(f"the result is nested deeper than {MAX_DEPTH} levels")
     if value is None or type(value) is bool:
@@ -120,14 +121,14 @@ def _encode(value: Any, arrays: dict, depth: int) -> Any:
     return _encode_array(value, arrays) or {"other": [_type_name(value), _short(value)]}
 
 
-def _some(items) -> list:
+def _some(items: Iterable[Any]) -> list[Any]:
     items = list(items)
     if len(items) > MAX_ITEMS:
         raise ValueError(f"the result has {len(items):,} items; at most {MAX_ITEMS:,} are recorded")
     return items
 
 
-def _encode_array(value: Any, arrays: dict) -> dict | None:
+def _encode_array(value: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any] | None:
     if isinstance(value, Tensor):
         about = {"dtype": value.dtype, "device": value.device, "grad": value.requires_grad}
         return {value.kind: _keep(value.array, arrays), **about}
@@ -147,7 +148,7 @@ def _encode_array(value: Any, arrays: dict) -> dict | None:
     return None
 
 
-def _keep(array: np.ndarray, arrays: dict) -> str:
+def _keep(array: np.ndarray | np.generic, arrays: dict[str, np.ndarray]) -> str:
     key = str(len(arrays))
     arrays[key] = np.array(array, copy=True, order="C")
     return key
@@ -188,7 +189,7 @@ def decode(blob: bytes, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_D
         raise Malformed(f"{type(error).__name__}: {error}") from None
 
 
-def _decode(node: Any, arrays: dict, depth: int) -> Any:
+def _decode(node: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
     if depth == 0:
         raise Malformed("nested too deeply")
     if node is None or isinstance(node, (bool, int, float, str)):
@@ -215,7 +216,7 @@ def _decode(node: Any, arrays: dict, depth: int) -> Any:
     raise Malformed(f"unknown kind {kind!r}")
 
 
-def _decoded_key(node: Any, arrays: dict, depth: int) -> Any:
+def _decoded_key(node: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
     if isinstance(node, str):  # nearly all are
         return node
     key = _decode(node, arrays, depth)

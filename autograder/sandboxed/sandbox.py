@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from autograder.sandboxed.errors import SandboxUnavailable
 
@@ -295,8 +296,8 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name: str, *arguments) -> int:
-    result = getattr(_libc(), name)(*arguments)
+def _call(name: str, *arguments: Any) -> int:
+    result: int = getattr(_libc(), name)(*arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
@@ -313,7 +314,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _landlock_abi() -> int:
-    return _libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    return int(_libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
 def _landlock(readable: Iterable[Path], writable: Iterable[Path]) -> None:

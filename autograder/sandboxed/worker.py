@@ -25,9 +25,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from autograder.sandboxed import PACKAGED_DATA, sandbox
+
+if TYPE_CHECKING:
+    from autograder.sandboxed.probing import Probe
 
 ANSWERS = 3  # the descriptor on which a fork answers
 MAX_ANSWER_BYTES = 128 * 2**20
@@ -36,13 +39,13 @@ WATCH_SECONDS = 0.1
 MADV_COLLAPSE, HUGE_PAGE = 25, 2 * 2**20
 
 
-def send_message(sock: socket.socket, header: dict, body: bytes = b"") -> None:
+def send_message(sock: socket.socket, header: dict[str, Any], body: bytes = b"") -> None:
     """Writes one message: the header as JSON, then the body, each after its length."""
     head = json.dumps(header).encode()
     sock.sendall(struct.pack("<II", len(head), len(body)) + head + body)
 
 
-def receive_message(sock: socket.socket) -> tuple[dict, bytes]:
+def receive_message(sock: socket.socket) -> tuple[dict[str, Any], bytes]:
     """Reads one message.
 
     Raises:
@@ -162,7 +165,7 @@ def _collapse_memory() -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_COLLAPSE)
 
 
-def serve(sock: socket.socket, probes: list, walls: str) -> None:
+def serve(sock: socket.socket, probes: list["Probe"], walls: str) -> None:
     """Answers jobs until the grader closes the socket (EOFError, OSError).
 
     The first message says which probes this worker holds, or why it failed to start.
@@ -177,7 +180,7 @@ def serve(sock: socket.socket, probes: list, walls: str) -> None:
         _do_job(sock, functools.partial(perform, probes), nursery, *descriptors)
 
 
-def perform(probes: list, job: dict, body: bytes, emit: Callable[[bytes], None]) -> None:
+def perform(probes: list["Probe"], job: dict[str, Any], body: bytes, emit: Callable[[bytes], None]) -> None:
     """In the fork: finds the code in a notebook, or runs code under the probes."""
     from autograder.sandboxed.notebook import Code
     from autograder.sandboxed.observe import frame, observe
@@ -191,7 +194,7 @@ def perform(probes: list, job: dict, body: bytes, emit: Callable[[bytes], None])
     observe(job, Code(content["pieces"], content["stubs"], notes), probes, lambda blob: emit(frame(blob)))
 
 
-def _read(notebook: bytes, functions: list[str] | None) -> dict:
+def _read(notebook: bytes, functions: list[str] | None) -> dict[str, Any]:
     """The code that the functions need, or without any functions the cells as they are to be shown, as JSON."""
     import numpy as np
 
@@ -213,7 +216,7 @@ def _read(notebook: bytes, functions: list[str] | None) -> dict:
 # --- one job ----------------------------------------------------------------------------------------------------------
 
 
-def ask(sock: socket.socket, job: dict, body: bytes, limit: float, budget: float) -> tuple[str, bytes, float]:
+def ask(sock: socket.socket, job: dict[str, Any], body: bytes, limit: float, budget: float) -> tuple[str, bytes, float]:
     """The grader's side of a job: sends it, and collects what the fork writes until it, and all it started, is dead.
 
     Args:
@@ -242,7 +245,7 @@ def ask(sock: socket.socket, job: dict, body: bytes, limit: float, budget: float
     return header["state"], data, header["cpu"]
 
 
-def _receive_job(descriptor: int) -> tuple[dict, bytes]:
+def _receive_job(descriptor: int) -> tuple[dict[str, Any], bytes]:
     with open(descriptor, "rb", closefd=False) as file:
         head = struct.unpack("<I", file.read(4))[0]
         return json.loads(file.read(head)), file.read()
@@ -265,7 +268,7 @@ def _collect(descriptor: int, limit: float, budget: float) -> tuple[str, bytes]:
 
 
 def _do_job(
-    sock: socket.socket, work: Callable, nursery: sandbox.Nursery | None, question: int, answer: int
+    sock: socket.socket, work: Callable[..., None], nursery: sandbox.Nursery | None, question: int, answer: int
 ) -> None:
     """The worker's side: forks, behind the walls or without a nursery under limits alone, and sends how that ended.
 
@@ -273,7 +276,7 @@ def _do_job(
         EOFError: the grader is gone; so is the fork.
     """
     before = _children_cpu()
-    with contextlib.nullcontext() if nursery else tempfile.TemporaryDirectory(prefix="autograder-") as folder:
+    with contextlib.nullcontext("") if nursery else tempfile.TemporaryDirectory(prefix="autograder-") as folder:
         child = nursery.fork() if nursery else os.fork()
         if child == 0:
             _in_child(work, nursery, folder, question, answer)
@@ -315,7 +318,9 @@ def _started() -> tuple[int, int]:
 
     Zeros where there is no /proc.
     """
-    page, about, children = os.sysconf("SC_PAGE_SIZE"), {}, {}
+    page = os.sysconf("SC_PAGE_SIZE")
+    about: dict[str, tuple[int, int]] = {}
+    children: dict[str, list[str]] = {}
     try:
         own = os.readlink("/proc/self")  # not getpid(): its number in the namespace that /proc shows
         for name in filter(str.isdigit, os.listdir("/proc")):
@@ -359,7 +364,7 @@ def _crash(status: int) -> str:
 
 
 def _in_child(
-    work: Callable, nursery: sandbox.Nursery | None, folder: str | None, question: int, answer: int
+    work: Callable[..., None], nursery: sandbox.Nursery | None, folder: str, question: int, answer: int
 ) -> None:
     """The fork: never returns. Without a nursery it works in `folder`."""
     from autograder.sandboxed.observe import frame
@@ -372,10 +377,11 @@ def _in_child(
         job, body = _receive_job(question)
         try:
             if nursery:
-                folder = nursery.enter(MEMORY_BYTES, job["cpu"])
+                scratch = nursery.enter(MEMORY_BYTES, job["cpu"])
             else:
                 sandbox.limit_resources(sandbox.memory_used() + MEMORY_BYTES, job["cpu"])
-            _settle_in(Path(folder))
+                scratch = Path(folder)
+            _settle_in(scratch)
         except Exception as error:
             _write_all(answer, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
             return

@@ -15,7 +15,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from autograder.course.checks import Check
 from autograder.defaults import NOTEBOOK_PROBE_SECONDS
 from autograder.errors import CheckError, ChecksFailed, CourseError, GraderFault, Malformed
 from autograder.grading.contents import collect
@@ -41,12 +43,14 @@ class Bundle:
 
     def __init__(self, folder: Path, limit: float = NOTEBOOK_PROBE_SECONDS):
         about = read_about(folder)
-        self.folder, self.exercises, self.points = folder, about["exercises"], about["points"]
+        self.folder = folder
+        self.exercises: dict[str, list[str]] = about["exercises"]
+        self.points: dict[str, float] = about["points"]
         self.functions = [name for names in self.exercises.values() for name in names]
         self.observer = Observer(folder, "probes_public", self.functions, sandbox="none", limit=limit, workers=1)
 
     @functools.cached_property
-    def checks(self) -> list:
+    def checks(self) -> list[Check]:
         for name in [name for name in sys.modules if name.split(".")[0] == self.folder.name]:
             del sys.modules[name]  # another assignment's checks, where one session opens two
         return collect(self.folder, ["test_public.py"])
@@ -114,7 +118,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def read_about(folder: Path) -> dict:
+def read_about(folder: Path) -> dict[str, Any]:
     """What a `checks/` folder says of itself, `module.json`.
 
     Raises:
@@ -125,7 +129,7 @@ def read_about(folder: Path) -> dict:
             f"{folder} is missing: work in the assignment's own folder, with checks/ and data/ beside the notebook."
         )
     try:
-        about = json.loads((folder / "module.json").read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads((folder / "module.json").read_text(encoding="utf-8"))
         needs, _ = about["needs"], (about["exercises"], about["points"], about["cells"])
     except (OSError, ValueError, KeyError, TypeError):
         raise CheckError(f"{folder / 'module.json'} is missing, damaged or too old: {AGAIN}.") from None

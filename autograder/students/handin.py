@@ -107,7 +107,7 @@ def find_problems(data: bytes, about: dict[str, Any]) -> list[str]:
     return problems + _marked_problems(cells, about.get("cells", [])) + _unrun(cells) + _too_large(data, cells)
 
 
-def _plain_cells(data: bytes) -> list[dict]:
+def _plain_cells(data: bytes) -> list[dict[str, Any]]:
     """The cells of a notebook that `read_cells` can read, made whole where something in them is of another type."""
     cells = json.loads(data).get("cells") or []
     return [
@@ -123,15 +123,15 @@ def _plain_cells(data: bytes) -> list[dict]:
     ]
 
 
-def _dict(value: Any) -> dict:
+def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list:
+def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _marked_problems(cells: list[dict], marked: list[dict]) -> list[str]:
+def _marked_problems(cells: list[dict[str, Any]], marked: list[dict[str, Any]]) -> list[str]:
     """What became of the check cells, the written answers and the plots."""
     times = Counter(str(cell["id"]) for cell in cells)
     by_id = {str(cell["id"]): cell for cell in cells}
@@ -152,16 +152,16 @@ def _marked_problems(cells: list[dict], marked: list[dict]) -> list[str]:
     return problems
 
 
-def _has_picture(cell: dict) -> bool:
+def _has_picture(cell: dict[str, Any]) -> bool:
     return any(kind in _dict(output.get("data")) for output in cell["outputs"] for kind in PICTURES)
 
 
-def _unrun(cells: list[dict]) -> list[str]:
+def _unrun(cells: list[dict[str, Any]]) -> list[str]:
     waiting = [cell for cell in cells if cell["kind"] == "code" and cell["text"].strip() and not cell["run"]]
     return [f"{len(waiting)} code cells were not run: their results are not in the file"] if waiting else []
 
 
-def _too_large(data: bytes, cells: list[dict]) -> list[str]:
+def _too_large(data: bytes, cells: list[dict[str, Any]]) -> list[str]:
     if len(data) <= LARGE_BYTES:
         return []
     sizes = [len(json.dumps(cell["outputs"])) for cell in cells]

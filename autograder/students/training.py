@@ -7,6 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,11 +37,11 @@ def experiment_folder(name: str) -> Path:
 
 
 def run_experiment(
-    fit: Callable,
+    fit: Callable[..., dict[str, list[float]]],
     net: nn.Module,
-    train_loader: DataLoader,
-    test_loader: DataLoader,
-    criterion: Callable,
+    train_loader: DataLoader[Any],
+    test_loader: DataLoader[Any],
+    criterion: Callable[..., torch.Tensor],
     optimizer: torch.optim.Optimizer,
     device: torch.device,
     epochs: int,
@@ -63,7 +64,8 @@ def run_experiment(
     done = _epochs(history)
     if done:
         print(f"{done} of {epochs} epochs were done before, see {folder}/; move it away to train from the start")
-    images = len(train_loader.dataset) + len(test_loader.dataset)
+    datasets: list[Any] = [train_loader.dataset, test_loader.dataset]
+    images = sum(map(len, datasets))
     with _explained(train_loader.batch_size, device, folder), _progress(epochs * images, done * images) as bar:
         loaders = _Counted(train_loader, bar), _Counted(test_loader, bar)
         for epoch in range(done + 1, epochs + 1):
@@ -76,10 +78,10 @@ def run_experiment(
 class _Counted:
     """A loader whose images move a progress bar as they are taken; in all else the loader itself."""
 
-    def __init__(self, loader: DataLoader, bar: tqdm):
+    def __init__(self, loader: DataLoader[Any], bar: tqdm):
         self._loader, self._bar = loader, bar
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         for batch in self._loader:
             yield batch
             self._bar.update(len(batch[-1]))  # when the next batch is asked for, this one has been learnt
@@ -87,7 +89,7 @@ class _Counted:
     def __len__(self) -> int:
         return len(self._loader)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
 
@@ -103,16 +105,17 @@ def _progress(total: int, initial: int) -> Iterator[tqdm]:
 
 
 @contextlib.contextmanager
-def _explained(batch_size: int, device: torch.device, folder: Path) -> Iterator[None]:
+def _explained(batch_size: int | None, device: torch.device, folder: Path) -> Iterator[None]:
     """Says in one line what to do when memory runs out or the student interrupts."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
-        mend = f"set BATCH_SIZE = {batch_size // 2}" if batch_size > 2 else "take a machine with more memory"
+        size = batch_size or 0  # None beside a batch_sampler
+        mend = f"set BATCH_SIZE = {size // 2}" if size > 2 else "take smaller batches or a machine with more memory"
         raise NotebookError(
-            f"Out of memory: a batch of {batch_size} images and what the layers keep of them do not fit on {device}. "
+            f"Out of memory: a batch of {batch_size or 'some'} images and what the layers keep of them do not fit on {device}. "
             f"Beside the switch, {mend}; then restart the kernel, which frees what is held now, and run all cells."
         ) from None
     except KeyboardInterrupt:
@@ -135,19 +138,27 @@ def _epochs(history: dict[str, list[float]]) -> int:
 # --- the checkpoint ---------------------------------------------------------------------------------------------------
 
 
-def _about(net: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer) -> dict[str, str]:
+def _about(net: nn.Module, loader: DataLoader[Any], optimizer: torch.optim.Optimizer) -> dict[str, str]:
     """What must be the same for an experiment to go on."""
-    image, *_ = loader.dataset[0]
+    dataset: Any = loader.dataset
+    image, *_ = dataset[0]
     return {
         "network": f"{type(net).__name__}, {len(net.state_dict())} tensors",
-        "training images": f"{len(loader.dataset):,}",
+        "training images": f"{len(dataset):,}",
         "image": " × ".join(map(str, image.shape)),
         "batch size": str(loader.batch_size),
         "optimizer": f"{type(optimizer).__name__}, learning rate {optimizer.param_groups[0]['lr']:g}",
     }
 
 
-def _save(folder: Path, about: dict, history: dict, net: nn.Module, optimizer, loader: DataLoader) -> None:
+def _save(
+    folder: Path,
+    about: dict[str, str],
+    history: dict[str, list[float]],
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: DataLoader[Any],
+) -> None:
     checkpoint = io.BytesIO()
     torch.save(
         {
@@ -169,7 +180,9 @@ def _save(folder: Path, about: dict, history: dict, net: nn.Module, optimizer, l
         ) from None
 
 
-def _resume(path: Path, about: dict, net: nn.Module, optimizer, loader: DataLoader) -> dict[str, list[float]]:
+def _resume(
+    path: Path, about: dict[str, str], net: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader[Any]
+) -> dict[str, list[float]]:
     """Puts the checkpoint's state in place and returns its history; without a checkpoint changes nothing."""
     if not path.exists():
         return {}
@@ -189,6 +202,6 @@ def _resume(path: Path, about: dict, net: nn.Module, optimizer, loader: DataLoad
         raise NotebookError(f"{path} is damaged, or not a checkpoint of this notebook: {anew}") from None
 
 
-def _generators(loader: DataLoader) -> list[torch.Generator]:
+def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
     """Where the order of the images comes from: PyTorch's own random state, and the loader's if it has one."""
     return [torch.default_generator, *([loader.generator] if loader.generator else [])]

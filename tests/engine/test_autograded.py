@@ -251,4 +251,4 @@ def test_behind_the_walls(observers):
         "metadata": {"nbgrader": {"grade_id": "double"}},
         "outputs": outputs,
     }
-    assert observers[True].contents(dumped({"cells": [cell]})) == [HandedIn("code", "ä?", "double", "", (PNG,))]
+    assert observers[True].handed_in(dumped({"cells": [cell]})) == [HandedIn("code", "ä?", "double", "", (PNG,))]

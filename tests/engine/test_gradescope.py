@@ -99,7 +99,7 @@ def test_the_zip_holds_the_scripts_and_this_module_alone(build, course):
     with zipfile.ZipFile(root.parent / "auto.zip") as archive:
         names = set(archive.namelist())
         modes = {name: archive.getinfo(name).external_attr >> 16 for name in ("setup.sh", "run_autograder")}
-    assert {"source/toy/toy.py", "tests/toy/test_hidden.py", "autograder/gradescope.py"} <= names
+    assert {"source/toy/toy.py", "tests/toy/test_hidden.py", "autograder/gradebook/gradescope.py"} <= names
     assert not [name for name in names if "submitted" in name or name.endswith((".pyc", "seed"))]
     assert set(modes.values()) == {0o755} and "auto.zip: upload it" in printed and OPEN not in printed
     for script in modes:
