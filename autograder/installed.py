@@ -8,9 +8,14 @@ from autograder.errors import NotHere
 DISTRIBUTION = "visual-computing-autograder"
 
 
+def package_version() -> str:
+    """Its version, "0.1.0"."""
+    return importlib.metadata.version(DISTRIBUTION)
+
+
 def package_series() -> str:
     """The version without its last number, "0.1": a release and a package of one series understand each other."""
-    return ".".join(importlib.metadata.version(DISTRIBUTION).split(".")[:2])
+    return ".".join(package_version().split(".")[:2])
 
 
 def require_packages() -> None:

@@ -12,12 +12,10 @@ Nothing heavy is imported before a command needs it, and nothing is decided here
 import argparse
 import os
 import sys
-from importlib.metadata import version
 
 from autograder.cli import author, classes, course, student
 from autograder.course.course import nearest
 from autograder.errors import CourseError, GraderFault, NotHere
-from autograder.installed import DISTRIBUTION
 
 INTERRUPTED = 130  # as a shell says it of a process that SIGINT ended
 
@@ -52,8 +50,18 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     parser = argparse.ArgumentParser(
         prog="autograder", description="Autograded assignments for Deep Learning for Visual Computing."
     )
-    parser.add_argument("--version", action="version", version=f"autograder {version(DISTRIBUTION)}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for reader in (classes, author, student, course):
         reader.add_commands(commands)
     return parser, list(commands.choices)
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: every other command would wait for that."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from autograder.installed import package_version
+
+        print(f"autograder {package_version()}")
+        parser.exit()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command
 from autograder.defaults import PROBE_SECONDS
-from autograder.installed import require_packages
 
 if TYPE_CHECKING:
     from autograder.cli.options import Commands
@@ -41,6 +40,8 @@ def add_commands(commands: "Commands") -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from autograder.installed import require_packages
+
     require_packages()
     from autograder.students.handin import check_notebook, find_notebook
 
@@ -51,6 +52,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
+    from autograder.installed import require_packages
+
     require_packages()
     from autograder.students.handin import find_notebook, pack
 
