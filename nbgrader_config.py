@@ -1,6 +1,6 @@
 """The repository's root is the nbgrader course; `nbgrader` commands run here.
 
-Grading, releases and formgrader's rubrics are this project's (`autograder/preprocessors.py`); all else is nbgrader's.
+Grading, releases and formgrader's rubrics are this project's (`autograder/gradebook/preprocessors.py`); all else is nbgrader's.
 """
 
 from pathlib import Path

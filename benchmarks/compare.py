@@ -6,6 +6,7 @@ Every way gets the same submissions, probes, checks and seed, one torch thread a
 import argparse
 import dataclasses
 import json
+import math
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import rivals
 from measure import Cost, measure
@@ -34,7 +36,6 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
 }
-BEGIN, END = "<!-- made by benchmarks/compare.py -->\n", "<!-- end -->"
 NBGRADER, OTTER = "plain `nbgrader autograde`", "`otter run`"
 ONE, TWO, OURS, BOOK = "`grade`, 1 worker", "`grade`, 2 workers", "`grade`", "`grade`, with gradebook"
 THROUGH, BARE = "`nbgrader autograde`, this engine", "bare probes, one process"
@@ -63,17 +64,23 @@ class Figures:
     scores: Scores | None = None
     why: str = ""
 
+    @property
+    def memory(self) -> float:
+        """Peak megabytes of the whole run; NaN when it did not run."""
+        return self.memory if self.cost else math.nan
+
     def one_more(self, what: str) -> float:
         """Seconds (`wall` or `cpu`) that one more submission takes: the slope of the line through both sizes."""
-        return (getattr(self.cost, what) - getattr(self.less, what)) / (self.students - self.fewer)
+        more, less = getattr(self.cost, what), getattr(self.less, what)
+        return float(more - less) / (self.students - self.fewer)
 
     def start(self, what: str) -> float:
         """Seconds before the first submission: what that line leaves."""
-        return max(0.0, getattr(self.cost, what) - self.students * self.one_more(what))
+        return max(0.0, float(getattr(self.cost, what)) - self.students * self.one_more(what))
 
     def each(self, what: str) -> float:
         """Seconds of the whole run for each submission, the start shared among all."""
-        return getattr(self.cost, what) / self.students
+        return float(getattr(self.cost, what)) / self.students
 
 
 def main() -> None:
@@ -95,7 +102,6 @@ def main() -> None:
     if options.write:
         draw(found, ROOT / "docs" / "benchmark.svg")
         write_whole(ROOT / "docs" / "benchmark.md", text)
-        put_between(ROOT / "README.md", BEGIN, END, "\n".join(table(found)) + "\n")
 
 
 def _options() -> argparse.Namespace:
@@ -107,7 +113,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--all", action="store_true", help="give nbgrader and otter the whole class too")
     parser.add_argument("--resume", action="store_true", help="keep the parts that an interrupted run has finished")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmark.md, docs/benchmark.svg, README.md")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmark.md and docs/benchmark.svg")
     options = parser.parse_args()
     if not 4 <= options.sample <= options.students:
         parser.error("--sample must be 4 or more, and not more than --students")
@@ -147,7 +153,7 @@ def ways(grader: Grader, about: Path) -> list[Way]:
 
         return run
 
-    def kernels(run: Callable) -> Callable[[list[Path], Path], Cost]:
+    def kernels(run: Callable[..., Any]) -> Callable[[list[Path], Path], Cost]:
         return lambda students, folder: run(grader, about, students, folder, ENVIRONMENT)
 
     def bare(students: list[Path], folder: Path) -> Cost:
@@ -243,7 +249,7 @@ def table(found: dict[str, Figures]) -> list[str]:
     for name, f in sorted(ran.items(), key=lambda item: -item[1].each("wall")):
         seconds = [f"{f.each(what):.2f} | {f.start(what):.1f} | {f.one_more(what):.2f}" for what in ("wall", "cpu")]
         times = found[NBGRADER].each("wall") / f.each("wall")
-        rows.append(f"| {name} | {f.students} | {seconds[0]} | {times:.1f} | {seconds[1]} | {f.cost.memory:.0f} |")
+        rows.append(f"| {name} | {f.students} | {seconds[0]} | {times:.1f} | {seconds[1]} | {f.memory:.0f} |")
     return rows + [f"| {name} | {f.why} |" + " |" * 8 for name, f in found.items() if f.why]
 
 
@@ -259,21 +265,22 @@ def aims(found: dict[str, Figures]) -> list[str]:
         f"- throughput over plain nbgrader's (aim: 20 times): {more(nbgrader, ours, 'wall')}",
         f"- CPU over the bare probes' (aim: 1.3 times): {more(ours, bare, 'cpu')}",
         f"- from 1 to 2 workers (aim: 1.8 times as fast): {more(one, two, 'wall')}",
-        f"- memory of a further worker (aim: under 300 MB): {two.cost.memory - one.cost.memory:.0f} MB",
+        f"- memory of a further worker (aim: under 300 MB): {two.memory - one.memory:.0f} MB",
     ]
 
 
 def differences(found: dict[str, Figures]) -> list[str]:
     """Where scores differ from `grade`'s, exercise by exercise."""
-    ours, lines = found[OURS].scores, []
+    ours, lines = found[OURS].scores or {}, []
     for name, f in found.items():
         if not f.scores or name == OURS:
             continue
-        cells = [(student, exercise) for student in f.scores for exercise in ours[student]]
-        other = [cell for cell in cells if f.scores[cell[0]].get(cell[1]) != ours[cell[0]][cell[1]]]
+        theirs = f.scores
+        cells = [(student, exercise) for student in theirs for exercise in ours[student]]
+        other = [cell for cell in cells if theirs[cell[0]].get(cell[1]) != ours[cell[0]][cell[1]]]
         lines.append(f"- {name}: {len(cells) - len(other)} of {len(cells)} scores are the same")
         lines += [
-            f"  - {student}, {exercise}: {f.scores[student].get(exercise)} in place of {ours[student][exercise]:g}"
+            f"  - {student}, {exercise}: {theirs[student].get(exercise)} in place of {ours[student][exercise]:g}"
             for student, exercise in other
         ]
     return lines
@@ -281,7 +288,7 @@ def differences(found: dict[str, Figures]) -> list[str]:
 
 def report(found: dict[str, Figures], grader: Grader, students: int) -> str:
     """The whole page."""
-    quiet = [f"- {name}: {f.cost.quiet}; with {f.fewer}: {f.less.quiet}" for name, f in found.items() if f.cost]
+    quiet = [f"- {name}: {f.cost.quiet}; with {f.fewer}: {f.less.quiet}" for name, f in found.items() if f.cost and f.less]
     return "\n".join(
         [
             "# The benchmark",
@@ -320,19 +327,6 @@ def report(found: dict[str, Figures], grader: Grader, students: int) -> str:
     )
 
 
-def put_between(path: Path, begin: str, end: str, text: str) -> None:
-    """Replaces what stands between two marks of a file.
-
-    Raises:
-        SystemExit: the marks are not there.
-    """
-    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        sys.exit(f"{path} lacks the marks {begin.strip()} and {end}: put them where the table shall stand")
-    write_whole(path, before + begin + text + end + after)
-
-
 def draw(found: dict[str, Figures], path: Path) -> None:
     """Three panels of bars: wall seconds and CPU seconds a submission, and peak memory."""
     import matplotlib
@@ -345,7 +339,7 @@ def draw(found: dict[str, Figures], path: Path) -> None:
     panels = {
         "s a submission": [ran[name].each("wall") for name in names],
         "CPU s a submission": [ran[name].each("cpu") for name in names],
-        "peak memory, MB": [ran[name].cost.memory for name in names],
+        "peak memory, MB": [ran[name].memory for name in names],
     }
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 3), sharey=True, facecolor="white", layout="constrained")
     for axis, (title, values) in zip(axes, panels.items(), strict=True):

@@ -86,7 +86,9 @@ def _measured(command: list[str], course: Path, kind: str, size: int) -> Cost:
 
 def _stage(name: str, said: str) -> float:
     """The seconds of a stage in what `grade --timings` printed."""
-    return float(re.search(rf"^{name} +([\d.]+)", said, re.MULTILINE)[1])
+    found = re.search(rf"^{name} +([\d.]+)", said, re.MULTILINE)
+    assert found, f"grade --timings did not print {name}"
+    return float(found[1])
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------

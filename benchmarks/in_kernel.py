@@ -11,6 +11,7 @@ import json
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from autograder.course.course import Course
 from autograder.grading.contents import collect
@@ -26,14 +27,14 @@ from autograder.sandboxed.recording import decode, encode
 ABOUT = "about.json"  # beside the reference's recordings: where the course is, the module, the seed, the exercises
 
 
-def points(variables: dict, exercise: str, folder: str) -> float:
+def points(variables: dict[str, Any], exercise: str, folder: str) -> float:
     """The points that the student's functions of `exercise` get, for a grade cell of nbgrader."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         return float(sum(verdict.points for verdict in verdicts(variables, exercise, folder).values()))
 
 
 @functools.cache
-def _course(folder: str) -> tuple[dict, list, dict[bool, list], dict[bool, Recording]]:
+def _course(folder: str) -> tuple[dict[str, Any], list[Any], dict[bool, list[Any]], dict[bool, Recording]]:
     """What is known of the course, its checks, its probes, and the reference's recordings, which lie in `folder`."""
     about = json.loads((Path(folder) / ABOUT).read_text())
     tests = Course(Path(about["root"])).module(about["module"]).tests
@@ -42,10 +43,10 @@ def _course(folder: str) -> tuple[dict, list, dict[bool, list], dict[bool, Recor
     return about, collect(tests), probes, expected
 
 
-_kept: dict[str, dict] = {}
+_kept: dict[str, dict[str, Any]] = {}
 
 
-def verdicts(variables: dict, exercise: str, folder: str) -> dict:
+def verdicts(variables: dict[str, Any], exercise: str, folder: str) -> dict[str, Any]:
     """The verdict of each check on the functions of `exercise`, by the check's name; made once for each exercise."""
     if exercise not in _kept:
         about, checks, probes, expected = _course(folder)
@@ -72,7 +73,7 @@ def _ask(probe: Probe, student: Student, seed: int) -> Observation:
         return Observation("raised", None, plain_error(error))
 
 
-def bare(about: dict, notebooks: list[str]) -> None:
+def bare(about: dict[str, Any], notebooks: list[str]) -> None:
     """Asks every probe of each of `notebooks`, one after another in this process."""
     tests = Course(Path(about["root"])).module(about["module"]).tests
     functions = [name for names in about["exercises"].values() for name in names]
@@ -82,7 +83,8 @@ def bare(about: dict, notebooks: list[str]) -> None:
         for public, asked in probes.items():
             names = [probe.name for probe in asked if not probe.beside]
             seed = PUBLIC_SEED if public else about["seed"]
-            observe({"functions": functions, "probes": names, "seed": seed, "threads": 1}, code, asked, len)
+            job = {"functions": functions, "probes": names, "seed": seed, "threads": 1}
+            observe(job, code, asked, lambda _: None)
 
 
 if __name__ == "__main__":

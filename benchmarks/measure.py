@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Cost:
         return f"load {self.load:.2f}, {100 * self.stolen:.0f}% stolen"
 
 
-def measure(command: list[object], folder: Path, environment: dict[str, str], allowed: Iterable[int] = (0,)) -> Cost:
+def measure(command: Sequence[object], folder: Path, environment: dict[str, str], allowed: Iterable[int] = (0,)) -> Cost:
     """Runs `command` in `folder` until it ends.
 
     Raises:

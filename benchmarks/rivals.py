@@ -7,6 +7,7 @@ those would cost is not counted against them.
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from in_kernel import ABOUT
@@ -59,7 +60,7 @@ def plain_notebook(data: bytes, grader: Grader, graded: list[nbformat.NotebookNo
         cells.setdefault(number, []).append(text)
     made = [nbformat.v4.new_code_cell("\n".join(texts)) for texts in cells.values()]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return nbformat.writes(nbformat.v4.new_notebook(cells=made + graded, metadata={"kernelspec": kernel}))
+    return str(nbformat.writes(nbformat.v4.new_notebook(cells=made + graded, metadata={"kernelspec": kernel})))
 
 
 def grade_cells(grader: Grader, about: Path) -> list[nbformat.NotebookNode]:
@@ -76,7 +77,7 @@ def grade_cells(grader: Grader, about: Path) -> list[nbformat.NotebookNode]:
 # --- nbgrader ---------------------------------------------------------------------------------------------------------
 
 
-def run_nbgrader(grader: Grader, about: Path, submissions: list[Path], folder: Path, environment: dict) -> Cost:
+def run_nbgrader(grader: Grader, about: Path, submissions: list[Path], folder: Path, environment: dict[str, Any]) -> Cost:
     """`nbgrader autograde` in a plain course made in `folder`."""
     name, graded = grader.module.name, grade_cells(grader, about)
     source = folder / "source" / name / grader.module.notebook
@@ -108,7 +109,7 @@ def gradebook_scores(folder: Path, module: Module, course: str) -> dict[str, dic
 # --- otter-grader -----------------------------------------------------------------------------------------------------
 
 
-def run_otter(grader: Grader, about: Path, submissions: list[Path], folder: Path, environment: dict) -> Cost:
+def run_otter(grader: Grader, about: Path, submissions: list[Path], folder: Path, environment: dict[str, Any]) -> Cost:
     """`otter run`, once for each submission: its own way to grade without containers."""
     tests = folder / "tests"
     tests.mkdir(parents=True)

@@ -4,9 +4,16 @@ Gives every check its `observed` and `expected`. The submission runs in the sand
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from autograder.grading.recordings import Observed, Recording
+
+    Recordings = Callable[[Path], tuple[dict[bool, Recording], dict[bool, Recording]]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def _recordings(request: pytest.FixtureRequest):
+def _recordings(request: pytest.FixtureRequest) -> "Recordings":
     """For a module's folder what was seen of the reference and of the submission, made when its first check asks."""
     from autograder.course.course import Course
     from autograder.grading.grader import Grader
@@ -25,7 +32,7 @@ def _recordings(request: pytest.FixtureRequest):
     options = request.config.option
 
     @functools.cache
-    def recordings(folder: Path) -> tuple[dict, dict]:
+    def recordings(folder: Path) -> tuple[dict[bool, "Recording"], dict[bool, "Recording"]]:
         with Grader(Course.find(folder).module(folder.name), options.seed, sandbox=options.sandbox) as grader:
             if options.submission is None:
                 return grader.expected, grader.expected
@@ -37,18 +44,18 @@ def _recordings(request: pytest.FixtureRequest):
 
 
 @pytest.fixture
-def expected(request: pytest.FixtureRequest, _recordings):
+def expected(request: pytest.FixtureRequest, _recordings: "Recordings") -> "Observed":
     """The reference's recording under the probes of this check's file."""
     return _seen(request, _recordings(request.path.parent)[0])
 
 
 @pytest.fixture
-def observed(request: pytest.FixtureRequest, _recordings):
+def observed(request: pytest.FixtureRequest, _recordings: "Recordings") -> "Observed":
     """The submission's recording: the notebook given by --submission, else the reference itself."""
     return _seen(request, _recordings(request.path.parent)[1])
 
 
-def _seen(request: pytest.FixtureRequest, recordings: dict):
+def _seen(request: pytest.FixtureRequest, recordings: dict[bool, "Recording"]) -> "Observed":
     from autograder.grading.recordings import Observed
 
     return Observed(recordings[request.function.__check__.public])

@@ -31,7 +31,7 @@ from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, save_recording
 from autograder.installed import package_series
 from autograder.sandboxed import PACKAGED_DATA
-from autograder.sandboxed.notebook import needed
+from autograder.sandboxed.notebook import Code, needed
 
 RECORDING_FILES = ("checks/reference.safetensors", f"checks/{KNOWN}")  # of a release: made by running code
 
@@ -110,7 +110,7 @@ def released_files(contents: Contents) -> dict[str, bytes]:
     return files
 
 
-def _marked_cells(notebook: dict) -> list[dict[str, Any]]:
+def _marked_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     """The cells that must stay as they are or that a person grades: `autograder pack` says what became of them."""
     marked = [(cell, cell["metadata"].get("nbgrader", {})) for cell in notebook["cells"]]
     return [
@@ -134,14 +134,14 @@ def _record(contents: Contents, student: Path) -> None:
         expected = {True: observer.observe(contents.reference, reference=True)}
         known = []
         for entry in contents.mistakes:
-            ask = functools.partial(observer.observe, contents.code(entry), only=entry.of)
-            known.append(
-                known_mistake(
-                    entry.name, entry.of, entry.hint, lambda again, ask=ask: {True: ask(again=again)}, expected
-                )
-            )
+            observe = functools.partial(_publicly, observer, contents.code(entry), entry.of)
+            known.append(known_mistake(entry.name, entry.of, entry.hint, observe, expected))
     save_recording(reference, _for_students(expected[True]))
     save_known(mistakes, known)
+
+
+def _publicly(observer: Observer, code: Code, function: str, again: bool) -> dict[bool, Recording]:
+    return {True: observer.observe(code, only=function, again=again)}
 
 
 def public_observer(contents: Contents) -> Observer:
@@ -195,4 +195,4 @@ def _executed(contents: Contents, student: Path) -> str:
             )
     notebook.metadata["autograder"] = {"source_sha256": hashlib.sha256(module.source.read_bytes()).hexdigest()}
     notebook.metadata["language_info"] = {"name": "python"}
-    return nbformat.writes(notebook) + "\n"
+    return str(nbformat.writes(notebook)) + "\n"

@@ -8,6 +8,7 @@ every check is needed by some mistake. For every check it prints how far right a
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +36,7 @@ class Finding:
     wrong: dict[str, float] = field(default_factory=dict)
 
 
-def verify(module: Module, seed: int, console: Console, **engine) -> bool:
+def verify(module: Module, seed: int, console: Console, **engine: Any) -> bool:
     """Verifies a module, prints the table and the problems, and says whether there were none."""
     finding = Finding()
     with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
@@ -48,9 +49,9 @@ def verify(module: Module, seed: int, console: Console, **engine) -> bool:
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
         for entry, results in zip(alternatives, graded, strict=True):
             _verify_alternative(entry, results, finding)
-        graded = pool.map(lambda entry: _grade_mistake(grader, entry, dependents), grader.contents.mistakes)
+        mistakes = pool.map(lambda entry: _grade_mistake(grader, entry, dependents), grader.contents.mistakes)
         known = []
-        for entry, (results, mistake) in zip(grader.contents.mistakes, graded, strict=True):
+        for entry, (results, mistake) in zip(grader.contents.mistakes, mistakes, strict=True):
             _verify_mistake(entry, results, finding)
             known.append(mistake)
         _verify_hints(grader, known, finding)
@@ -149,7 +150,7 @@ def _verify_hints(grader: Grader, known: list[KnownMistake], finding: Finding) -
         named = diagnose(recordings, grader.expected, probes_of(failing), rivals)
         if failing and named is None:
             finding.problems.append(f"the mistake {entry.name} of {entry.of} gets no hint")
-        elif failing and named.name != entry.name:
+        elif failing and named and named.name != entry.name:
             twin = f"the mistake {entry.name} of {entry.of} gets the hint of {named.name}: no probe tells them apart"
             finding.remarks.append(twin)
 
@@ -164,16 +165,10 @@ def _verify_needed(checks: list[Check], finding: Finding) -> None:
 
 def _print(module: Module, checks: list[Check], finding: Finding, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for name, side in (
-        ("function", "left"),
-        ("check", "left"),
-        ("", "left"),
-        ("points", "right"),
-        ("catches", "right"),
-        ("right up to", "right"),
-        ("wrong from", "right"),
-    ):
-        table.add_column(name, justify=side, no_wrap=True)
+    for name in ("function", "check", ""):
+        table.add_column(name, no_wrap=True)
+    for name in ("points", "catches", "right up to", "wrong from"):
+        table.add_column(name, justify="right", no_wrap=True)
     for check in checks:
         caught = str(len(finding.caught.get(check.name, [])))
         shown = "public" if check.public else "hidden"

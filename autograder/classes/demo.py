@@ -6,6 +6,7 @@ Right answers in several styles, typical mistakes, a stub, half a notebook and a
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from rich.console import Console
@@ -24,7 +25,7 @@ WRONG = ("fatima", "goran", "hana", "ivan", "june", "kofi", "lena", "malik", "no
 SEED = 1  # of the class and of its hidden checks, so that every demo shows the same
 
 
-def demo(module: Module, folder: Path, console: Console, **engine) -> int:
+def demo(module: Module, folder: Path, console: Console, **engine: Any) -> int:
     """Makes the class under `folder`/submitted, grades it, and prints the table and where the feedback is."""
     students = build_class(module, folder / "submitted")
     console.print(
@@ -67,7 +68,7 @@ def _styles(alternatives: list[Entry], functions: list[str], drawn: random.Rando
 
 
 def _notebook(
-    cells: list[SourceCell], points: dict[str, float], entries: dict[str, Entry], stubs: list[str] = ()
+    cells: list[SourceCell], points: dict[str, float], entries: dict[str, Entry], stubs: Sequence[str] = ()
 ) -> str:
     """The released notebook as a student hands it in: solved, but for `entries` and `stubs`."""
     texts = []
@@ -77,4 +78,4 @@ def _notebook(
             texts.append(f"{entries[function].text}\n\n\n{function} = {entries[function].name}")
         else:
             texts.append(cell.stub if not function or function in stubs else cell.solution)
-    return nbformat.writes(make_notebook(cells, texts, points))
+    return str(nbformat.writes(make_notebook(cells, texts, points)))

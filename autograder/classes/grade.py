@@ -3,10 +3,11 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -107,7 +108,7 @@ def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result
 
 
 def _grade_one(grader: Grader, submission: Submission) -> Result:
-    about = {
+    about: dict[str, Any] = {
         "student": submission.student,
         "module": grader.module.name,
         "note": clean(submission.note),
@@ -163,7 +164,7 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
 
 def _status(path: Path) -> str:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["status"]
+        return str(json.loads(path.read_text(encoding="utf-8"))["status"])
     except (OSError, ValueError, KeyError):
         return ""
 
@@ -173,7 +174,7 @@ def result_files(out: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted((out / "results").glob("[!.]*.json"))}
 
 
-def read_result(path: Path) -> dict:
+def read_result(path: Path) -> dict[str, Any]:
     """A result in its JSON form.
 
     Raises:
@@ -188,7 +189,7 @@ def read_result(path: Path) -> dict:
 
 @functools.cache
 def _fields() -> list[str]:
-    return json.loads(SCHEMA.read_text(encoding="utf-8"))["required"]
+    return list(json.loads(SCHEMA.read_text(encoding="utf-8"))["required"])
 
 
 def write_grades_csv(out: Path) -> None:
@@ -221,8 +222,8 @@ def print_outcome(outcome: ClassResult, out: Path, console: Console, with_timing
 def print_table(outcome: ClassResult, console: Console) -> None:
     """One line a student: score, where the first error is, which mistakes were named."""
     table = Table(box=None, pad_edge=False)
-    for name, side in (("student", "left"), ("score", "right"), ("first error", "left"), ("mistakes named", "left")):
-        table.add_column(name, justify=side)
+    for name in ("student", "score", "first error", "mistakes named"):
+        table.add_column(name, justify="right" if name == "score" else "left")
     for result in outcome.results:
         table.add_row(*map(Text, _row(result)))
     console.print(table)
@@ -233,12 +234,12 @@ def print_table(outcome: ClassResult, console: Console) -> None:
 def print_timings(outcome: ClassResult, console: Console) -> None:
     """Where the time went: by stage, then the slowest submissions and the slowest probes."""
     stages, probes = outcome.timings.stages, outcome.timings.probes
-    graded = [result for result in outcome.results if result.graded and not result.graded.cached]
-    slowest = sorted(graded, key=lambda result: result.graded.seconds, reverse=True)[:SLOWEST]
-    tables = {
+    ran = [(r.student, r.graded.seconds) for r in outcome.results if r.graded and not r.graded.cached]
+    slowest = sorted(ran, key=lambda one: one[1], reverse=True)[:SLOWEST]
+    tables: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
         ("stage", "seconds", "times"): [(name, f"{s.seconds:.2f}", str(s.times)) for name, s in stages.items()],
         ("slowest submissions", "seconds in probes"): [
-            (clean(result.student), f"{result.graded.seconds:.2f}") for result in slowest
+            (clean(student), f"{seconds:.2f}") for student, seconds in slowest
         ],
         ("slowest probes", "seconds", "times", "mean", "most"): [
             (name, f"{s.seconds:.2f}", str(s.times), f"{s.seconds / s.times:.3f}", f"{s.most:.3f}")

@@ -7,6 +7,7 @@ run keeps its old grade and is named.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -104,7 +105,7 @@ def regrade(
     return regraded
 
 
-def _take_in(result: Result, old: dict, regraded: Regraded, grader: Grader, out: Path) -> None:
+def _take_in(result: Result, old: dict[str, Any], regraded: Regraded, grader: Grader, out: Path) -> None:
     """Adds what is to be said of one student. A result that does not change is let go: a class need not fit in memory."""
     why = _why_kept(result, old, out)
     if why:
@@ -126,7 +127,7 @@ def write(regraded: Regraded, out: Path) -> None:
     write_grades_csv(out)
 
 
-def _why_kept(result: Result, old: dict, out: Path) -> str:
+def _why_kept(result: Result, old: dict[str, Any], out: Path) -> str:
     """Why a student's grade stays as it is; empty when it was judged anew."""
     if _by_hand(old):
         return f"was changed by hand; delete {out / 'results' / result.student}.json to have it judged"
@@ -135,14 +136,14 @@ def _why_kept(result: Result, old: dict, out: Path) -> str:
     return result.reason if result.status == REFUSED and old.get("status") == GRADED else ""
 
 
-def _by_hand(old: dict) -> bool:
+def _by_hand(old: dict[str, Any]) -> bool:
     """Whether somebody changed points in a result: they are no longer what the checks gave."""
     checks = old.get("checks", [])
     wrong = any(check["points"] != (check["maximum"] if check["state"] == PASSED else 0) for check in checks)
     return wrong or (old.get("score") or 0) != sum(check["points"] for check in checks)
 
 
-def _with_old_hints(result: Result, old: dict, grader: Grader) -> Result:
+def _with_old_hints(result: Result, old: dict[str, Any], grader: Grader) -> Result:
     """Where no other mistake could be looked up, the one that was named before stays, in today's words."""
     if result.graded is None or not result.graded.unnamed:
         return result
@@ -155,7 +156,7 @@ def _with_old_hints(result: Result, old: dict, grader: Grader) -> Result:
     return replace(result, graded=replace(result.graded, verdicts=tuple(with_hints(result.graded.verdicts, found))))
 
 
-def _moves(result: Result, old: dict) -> Iterator[Move]:
+def _moves(result: Result, old: dict[str, Any]) -> Iterator[Move]:
     """The points that change, check by check; in one move for a student who had none before."""
     before = {check["check"]: check for check in old.get("checks", [])}
     if not before and result.graded:
@@ -185,8 +186,8 @@ def _why(verdict: Verdict, maximum: float | None) -> str:
 def print_regraded(regraded: Regraded, module: Module, console: Console) -> None:
     """The points that move, the grades that stay, and what else changes."""
     table = Table(box=None, pad_edge=False)
-    for name, side in (("student", "left"), ("check", "left"), ("points", "right"), ("why", "left")):
-        table.add_column(name, justify=side, no_wrap=name != "why")
+    for name in ("student", "check", "points", "why"):
+        table.add_column(name, justify="right" if name == "points" else "left", no_wrap=name != "why")
     for move in regraded.moves:
         points = f"{_points(move.old)} → {_points(move.new)}"
         why = clean(" ".join(move.why.split()), WHY_LENGTH)

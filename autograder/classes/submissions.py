@@ -115,7 +115,8 @@ def _checked(submission: Submission) -> Submission:
 
 def _refuse_doubles(submissions: list[Submission]) -> list[Submission]:
     times = Counter(submission.student for submission in submissions)
-    unique, doubled = [], {}
+    unique: list[Submission] = []
+    doubled: dict[str, list[Submission]] = {}
     for submission in submissions:
         if times[submission.student] == 1:
             unique.append(submission)

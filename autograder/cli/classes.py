@@ -149,7 +149,7 @@ def _regrade(options: argparse.Namespace) -> int:
 def _agreed(options: argparse.Namespace) -> bool:
     """Whether the new grades may be written; asks where somebody can answer."""
     if options.yes or options.dry_run:
-        return options.yes
+        return bool(options.yes)
     if not sys.stdin.isatty():
         print("autograder: nothing was written: say --yes to write it, or --dry-run only to look", file=sys.stderr)
         return False

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections import defaultdict
 from html.parser import HTMLParser
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -158,8 +159,8 @@ def _fill(cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, texts: 
 
 
 def _own_cell(theirs: HandedIn, number: int) -> NotebookNode:
-    new = nbformat.v4.new_code_cell if theirs.kind == "code" else nbformat.v4.new_markdown_cell
-    node = new(id=f"kept-{number:03d}")
+    new: Any = nbformat.v4.new_code_cell if theirs.kind == "code" else nbformat.v4.new_markdown_cell
+    node: NotebookNode = new(id=f"kept-{number:03d}")
     _show(node, theirs)
     _say(node, KEPT)
     return node
@@ -180,9 +181,9 @@ def _show(node: NotebookNode, theirs: HandedIn) -> None:
 
 
 def _output(kind: str, content: str) -> NotebookNode:
-    return nbformat.v4.new_output(
-        "display_data", data={kind: _plain(content) if kind == "text/plain" else "".join(content.split())}
-    )
+    data = {kind: _plain(content) if kind == "text/plain" else "".join(content.split())}
+    output: NotebookNode = nbformat.v4.new_output("display_data", data=data)
+    return output
 
 
 def _say(node: NotebookNode, text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student, SubmittedAssignment
 from sqlalchemy import make_url
@@ -56,7 +57,7 @@ class Roster:
     path: Path
     columns: list[str]
     rows: list[dict[str, str]]
-    form: dict[str, str]
+    form: dict[str, Any]
     bom: str
 
 
@@ -123,7 +124,7 @@ def _filled(roster: Roster, standings: dict[str, Standing], target: str, by: str
             raise CourseError(f"{roster.path}: {row[by]!r} is in two rows of the column {by!r}: leave the right one")
         placed |= {standing.student} if standing else set()
         why = _why_not(row, target, by, standing)
-        if why:
+        if standing is None or standing.score is None or why:
             done.remarks.append(f"not in the file: {clean(_who(row, by))}: {why}")
         else:
             rows.append(row | {target: number(round(standing.score, 2))})
@@ -153,7 +154,7 @@ def read_roster(path: Path) -> Roster:
         raise CourseError(f"{path} is not UTF-8: export it again as CSV, and do not save it in a spreadsheet") from None
     bom = BOM if text.startswith(BOM) else ""
     first = text.removeprefix(BOM).partition("\n")[0]
-    form = {
+    form: dict[str, Any] = {
         "delimiter": max(",;\t", key=first.count),
         "lineterminator": "\r\n" if first.endswith("\r") else "\n",
     }
@@ -316,9 +317,10 @@ def _standing(student: Student, submission: SubmittedAssignment | None, partial:
 
 def _stale_penalties(module: Module, assignment: Assignment) -> list[str]:
     """nbgrader sets a penalty when it grades; points that a TA gave since, or a new policy, are not in it."""
-    policy = read_policy(module.root / POLICY, module.name)
-    stale = []
-    for submission in assignment.submissions if policy else []:
+    policy, stale = read_policy(module.root / POLICY, module.name), []
+    if policy is None:
+        return []
+    for submission in assignment.submissions:
         kept = submission.late_submission_penalty or 0.0
         due = policy.penalty(submission.score, submission.max_score, submission.total_seconds_late)
         if abs(kept - due) > 1e-6:

@@ -62,7 +62,7 @@ class ClassBook:
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
             yield gradebook
 
-    def resources(self, student: str = "") -> dict:
+    def resources(self, student: str = "") -> dict[str, Any]:
         """What nbgrader's steps want to be told."""
         about = {"student": student, "assignment": self.module.name, "notebook": self.name}
         return {"nbgrader": {**about, "db_url": self.coursedir.db_url}, "unique_key": self.name}
@@ -191,7 +191,7 @@ def autograded(grader: Grader, submission: Submission, result: Result) -> Notebo
     return notebook
 
 
-def _update(grade: Grade, about: dict, before: str | None) -> None:
+def _update(grade: Grade, about: dict[str, Any], before: str | None) -> None:
     """A new autograder's score, or a new answer, replaces the old one and may need a TA; the same one changes nothing."""
     if "score" in about:
         score, waiting = about["score"], grade.manual_score is not None
@@ -206,7 +206,8 @@ def _update(grade: Grade, about: dict, before: str | None) -> None:
 def timestamp(folder: Path) -> datetime | None:
     """When a submission was handed in, as nbgrader wrote it beside it; None where it did not, or not readably."""
     try:
-        return parse_utc(_small_file(folder / COPIED[0]).decode().strip() or None)
+        when: datetime | None = parse_utc(_small_file(folder / COPIED[0]).decode().strip() or None)
+        return when
     except (ValueError, OverflowError):
         return None
 
@@ -274,7 +275,7 @@ def _remove_empty(connection: Connection) -> bool:
     return True
 
 
-def _version() -> str:
+def _version() -> str | None:
     """The database version of the nbgrader that is installed."""
     from alembic.script import ScriptDirectory
 

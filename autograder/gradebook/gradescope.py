@@ -141,7 +141,7 @@ def results_json(result: Result) -> dict[str, Any]:
     """
     if result.graded is None:
         return _not_graded(result.reason)
-    said = [f"{number(result.score)} of {number(result.maximum)} points by the autograder."]
+    said = [f"{number(result.score or 0)} of {number(result.maximum)} points by the autograder."]
     if result.graded.first_error:
         said.append(f"Start with `{result.graded.first_error}`: the first function that loses points.")
     said += [f"{function}: {text}" for function, text in result.graded.remarks.items()]

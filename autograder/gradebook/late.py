@@ -16,6 +16,7 @@ import math
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nbgrader.plugins import LateSubmissionPlugin
 from traitlets import Unicode
@@ -82,7 +83,7 @@ def _policies(file: Path) -> dict[str, Policy]:
     return policies
 
 
-def _policy(file: Path, where: str, settings: dict) -> Policy:
+def _policy(file: Path, where: str, settings: dict[str, Any]) -> Policy:
     known = [field.name for field in fields(Policy)]
     for key, value in settings.items():
         if key not in known:

@@ -9,12 +9,14 @@ import atexit
 import contextlib
 import fnmatch
 import hashlib
+import logging
 import os
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -71,7 +73,7 @@ def _say_interrupted(kind: type[BaseException], error: BaseException, trace: Tra
 
 
 @contextlib.contextmanager
-def _one_line(log) -> Iterator[None]:
+def _one_line(log: logging.Logger) -> Iterator[None]:
     """What the course lacks is said in one line, and ends nbgrader's command before it has changed anything."""
     try:
         yield
@@ -89,7 +91,9 @@ class ReleaseExporter(NotebookExporter):
     That is done before nbgrader would remove the old release, and leaves it nothing to do: it skips what exists.
     """
 
-    def __init__(self, parent=None, **kwargs):
+    parent: Any  # nbgrader's command
+
+    def __init__(self, parent: Any = None, **kwargs: Any) -> None:
         super().__init__(parent=parent, **kwargs)
         with _one_line(parent.log):
             module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
@@ -110,7 +114,9 @@ class ReleaseExporter(NotebookExporter):
 class SubmissionExporter(NotebookExporter):
     """Grades the submissions that nbgrader found, and hands out their notebooks one by one."""
 
-    def __init__(self, parent=None, **kwargs):
+    parent: Any  # nbgrader's command
+
+    def __init__(self, parent: Any = None, **kwargs: Any) -> None:
         super().__init__(parent=parent, **kwargs)
         with _one_line(parent.log):
             require_walls()
@@ -130,7 +136,7 @@ class SubmissionExporter(NotebookExporter):
             if fnmatch.fnmatchcase(submission.student, coursedir.student_id) and submission.student not in left_out
         ]
 
-    def _grade(self, submissions: list[Submission]) -> dict:
+    def _grade(self, submissions: list[Submission]) -> dict[str, Any]:
         """Grades all; what nbgrader cannot take (another file name, say) is also recorded here, and left out there."""
         log, out = self.parent.log, self.book.module.grades
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
@@ -151,7 +157,7 @@ class SubmissionExporter(NotebookExporter):
             submission.student: (submission, result) for submission, result in zip(submissions, results, strict=True)
         }
 
-    def from_filename(self, filename: str, resources: dict | None = None, **kwargs):
+    def from_filename(self, filename: str, resources: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         """A submission's file is not opened here: the first step puts the rebuilt notebook in place of this empty one."""
         if self.parent._sanitizing:
             return self.from_notebook_node(nbformat.v4.new_notebook(), resources, **kwargs)
@@ -161,7 +167,7 @@ class SubmissionExporter(NotebookExporter):
 class Rebuild(NbGraderPreprocessor):
     """Gives the notebook that formgrader will show, with the reports; of the other files only nbgrader's own stay."""
 
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         exporter = self.parent
         submission, result = exporter.results[resources["nbgrader"]["student"]]
         exporter.book.keep_only_small_files(submission)
@@ -171,7 +177,7 @@ class Rebuild(NbGraderPreprocessor):
 class SaveScores(NbGraderPreprocessor):
     """Writes the scores that the rebuilt notebook holds into the gradebook."""
 
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         self.parent.book.save(resources["nbgrader"]["student"], nb)
         return nb, resources
 
@@ -208,7 +214,7 @@ class ShowRubrics(NbGraderPreprocessor):
     They come from the source at that moment and are in no file of the class, so that no feedback page can hold them.
     """
 
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         if "submission_id" not in resources:  # a feedback page, not formgrader
             return nb, resources
         module = Course.find(Path(resources["metadata"]["path"])).module(resources["assignment_id"])

@@ -15,7 +15,7 @@ from autograder.sandboxed.worker import MEMORY_BYTES
 MOST_SECONDS = 1e6  # that any probe can have taken
 
 
-def _frames(answer: bytes) -> Iterator[dict]:
+def _frames(answer: bytes) -> Iterator[dict[str, Any]]:
     """The values in a worker's answer; what is cut off or malformed ends the list."""
     place = 0
     while place + 4 <= len(answer):
@@ -33,7 +33,7 @@ def _frames(answer: bytes) -> Iterator[dict]:
         place += 4 + size
 
 
-def replies(answer: bytes) -> list[dict]:
+def replies(answer: bytes) -> list[dict[str, Any]]:
     """The values that follow the first, which says that the walls stand; nothing of the submission runs before it.
 
     Raises:
@@ -45,13 +45,13 @@ def replies(answer: bytes) -> list[dict]:
     return replies[1:]
 
 
-def read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple | None]:
+def read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple[Any, ...] | None]:
     """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged.
 
     The notes on the cells come first; None when they did not come.
     """
     observations: dict[str, Observation] = {}
-    notes: tuple | None = None
+    notes: tuple[Any, ...] | None = None
     for value in replies(answer):
         if value.get("probe") == "" and not observations:
             notes = _plain_notes(value.get("notes"))
@@ -63,7 +63,7 @@ def read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation]
     return observations, notes
 
 
-def _observation(value: dict) -> Observation:
+def _observation(value: dict[str, Any]) -> Observation:
     state, error, seconds = value.get("state"), value.get("error"), value.get("seconds")
     if not isinstance(seconds, float) or not 0 <= seconds < MOST_SECONDS:
         return _forged()
@@ -78,7 +78,7 @@ def _forged() -> Observation:
     return Observation("crashed", None, Error("Forged", "the submission wrote into the grader's own answer"))
 
 
-def plain_code(value: dict) -> Code:
+def plain_code(value: dict[str, Any]) -> Code:
     """The code in a reader's answer, taken to be no more than text."""
     try:
         pieces = tuple((int(cell), min(max(int(line), 1), 100_000), str(text)) for cell, line, text in value["pieces"])
@@ -88,7 +88,7 @@ def plain_code(value: dict) -> Code:
         raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
 
 
-def plain_contents(value: dict) -> list[HandedIn]:
+def plain_contents(value: dict[str, Any]) -> list[HandedIn]:
     """The cells in a reader's answer, taken to be no more than text and pictures in base64."""
     try:
         cells = json.loads(value["contents"].array.tobytes())

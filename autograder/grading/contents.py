@@ -9,9 +9,10 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from autograder.course import source
 from autograder.course.catalogue import Entry, read_catalogue
@@ -150,7 +151,7 @@ class _Collector:
     def __init__(self) -> None:
         self.checks: list[Check] = []
 
-    def pytest_collection_modifyitems(self, items: list) -> None:
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         self.checks = [item.function.__check__ for item in items if hasattr(item.function, "__check__")]
 
 
@@ -161,7 +162,7 @@ def hidden_remarks(checks: Iterable[Check]) -> list[Remark]:
 
 
 @contextlib.contextmanager
-def _no_bytecode():
+def _no_bytecode() -> Iterator[None]:
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield

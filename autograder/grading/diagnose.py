@@ -17,6 +17,8 @@ from autograder.files import write_whole
 from autograder.grading.recordings import MAX_KEPT_BYTES, Recording
 from autograder.sandboxed.recording import Error, Other, Tensor, Timing, decode, encode
 
+Place = tuple[bool, str, str]  # public, probe, path
+
 HINT_TOLERANCE = 1e-5  # how near two numbers must be, as |a − b| / (1 + |b|), to tell the same mistake
 HINT_SECONDS = 0.03  # and two wall times
 
@@ -34,9 +36,9 @@ class KnownMistake:
     name: str
     of: str
     hint: str
-    changed: Mapping[tuple, Any]
+    changed: Mapping[Place, Any]
 
-    def under(self, probes: set[tuple[bool, str]]) -> dict[tuple, Any]:
+    def under(self, probes: set[tuple[bool, str]]) -> dict[Place, Any]:
         """What it changes in the answers to `probes`; wall times only if nothing else, since a busy machine does too."""
         changed = {place: leaf for place, leaf in self.changed.items() if place[:2] in probes}
         return {place: leaf for place, leaf in changed.items() if not isinstance(leaf, Timing)} or changed
@@ -67,7 +69,7 @@ def _probes(recordings: Mapping[bool, Recording]) -> set[tuple[bool, str]]:
     return {(public, probe) for public, recording in recordings.items() for probe in recording.observations}
 
 
-def _changed(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> dict[tuple, Any]:
+def _changed(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> dict[Place, Any]:
     theirs, right = all_leaves(recordings, _probes(recordings)), all_leaves(expected, _probes(recordings))
     return {place: theirs.get(place, ABSENT) for place in _differing(theirs, right)}
 
@@ -112,19 +114,19 @@ def consistent(
     return [mistake for mistake in known if _agrees(mistake.under(probes), ours)]
 
 
-def _agrees(changed: Mapping, ours: Mapping) -> bool:
+def _agrees(changed: Mapping[Place, Any], ours: Mapping[Place, Any]) -> bool:
     return all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items())
 
 
-def _differing(left: Mapping, right: Mapping) -> set[tuple]:
+def _differing(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> set[Place]:
     return {
         place for place in left.keys() | right.keys() if not agree(left.get(place, ABSENT), right.get(place, ABSENT))
     }
 
 
-def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[tuple, Any]:
+def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[Place, Any]:
     """Every leaf of the observations of `probes`; an observation without a value is one leaf, its error or state."""
-    found: dict[tuple, Any] = {}
+    found: dict[Place, Any] = {}
     for public, probe in probes:
         recording = recordings.get(public)
         observation = recording.observations.get(probe) if recording else None
@@ -170,7 +172,7 @@ def agree(left: Any, right: Any, within: float = HINT_TOLERANCE) -> bool:
     if type(left) is not type(right):
         return False
     if isinstance(left, Timing):
-        return abs(left - right) < HINT_SECONDS
+        return bool(abs(left - right) < HINT_SECONDS)
     if isinstance(left, float):
         return distance(left, right) <= within
     if isinstance(left, Tensor):
@@ -180,7 +182,7 @@ def agree(left: Any, right: Any, within: float = HINT_TOLERANCE) -> bool:
         return distance(left.array, right.array) <= within
     if isinstance(left, Error):
         return (left.type, _digits(left.message)) == (right.type, _digits(right.message))
-    return left == right
+    return bool(left == right)
 
 
 def _digits(message: str) -> str:
@@ -197,7 +199,7 @@ def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
     write_whole(path, gzip.compress(encode(content, max_bytes=MAX_KEPT_BYTES), mtime=0))
 
 
-def _public_leaves(mistake: KnownMistake) -> list[list]:
+def _public_leaves(mistake: KnownMistake) -> list[list[Any]]:
     """(probe, path, leaf) of each place; an error's does not name the mistake's own line of code."""
     return [[probe, text, without_places(leaf)] for (public, probe, text), leaf in mistake.changed.items() if public]
 

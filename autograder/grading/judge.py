@@ -9,6 +9,7 @@ from typing import Any
 from autograder.course.checks import Check, Remark, measured_distances
 from autograder.errors import Mismatch, Unavailable
 from autograder.grading.recordings import Observed, Recording
+from autograder.sandboxed.recording import Error
 
 PASSED, FAILED, NOT_GRADED = "passed", "failed", "not graded"
 
@@ -107,12 +108,13 @@ def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> V
         return replace(
             verdict, state=FAILED, points=0, message=clean(f"`{verdict.function}` raised {observation.error}")
         )
-    where = f" ({observation.error.where})" if observation.error.where else ""
-    return replace(verdict, state=observation.state, points=0, message=clean(observation.error.message + where))
+    error_seen = observation.error or Error("", "")
+    where = f" ({error_seen.where})" if error_seen.where else ""
+    return replace(verdict, state=observation.state, points=0, message=clean(error_seen.message + where))
 
 
 def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:
-    cleaned = {name: clean(text) for name, text in details.items()}
+    cleaned: dict[str, Any] = {name: clean(text) for name, text in details.items()}
     return replace(verdict, state=FAILED, points=0, message=clean(message), **cleaned)
 
 

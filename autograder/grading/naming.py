@@ -124,7 +124,7 @@ def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:
     return list(dict.fromkeys((j.verdict.public, probe) for j in judged for probe in j.probes))
 
 
-def with_hints(verdicts: list[Verdict], found: dict[str, KnownMistake | None]) -> list[Verdict]:
+def with_hints(verdicts: Iterable[Verdict], found: Mapping[str, KnownMistake | None]) -> list[Verdict]:
     """The verdicts, with each function's mistake named on the checks that it fails."""
     return [_with_hint(verdict, found.get(verdict.function)) for verdict in verdicts]
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import GraderFault, Malformed, NotKept, Unreadable
@@ -65,7 +65,7 @@ class Observer:
         self.sandbox, self.limit = sandbox, limit
         self.probes: list[list[str]] = []  # name, function, and beside which other it is asked of the reference alone
         self._idle: queue.Queue[Worker] = queue.Queue()
-        self._servers: list[subprocess.Popen] = []
+        self._servers: list[subprocess.Popen[bytes]] = []
         self._started = False
         self._workers = workers
         self._fingerprint = _fingerprint(folder, file)
@@ -73,7 +73,7 @@ class Observer:
     def __enter__(self) -> "Observer":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self, sockets: Iterable[socket.socket] = ()) -> None:
@@ -140,7 +140,7 @@ class Observer:
             raise Unreadable(str(reply["unreadable"])[:500])
         return plain_contents(reply)
 
-    def _behind_walls(self, job: dict, data: bytes) -> dict:
+    def _behind_walls(self, job: dict[str, Any], data: bytes) -> dict[str, Any]:
         """What a fork that parses the file `data` answers."""
         self._need_workers("nothing is kept of this notebook as it is now")
         state, answer, _, _ = self._ask(job, data, BUDGET * self.limit)
@@ -195,7 +195,7 @@ class Observer:
             if only in (None, function) and (reference or not beside)
         ]
         observations: dict[str, Observation] = {}
-        notes: tuple = ()
+        notes: tuple[Any, ...] = ()
         cpu, left = 0.0, BUDGET * self.limit
         body = json.dumps(_as_json(code)).encode()
         job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
@@ -228,7 +228,7 @@ class Observer:
         spent = dict.fromkeys(function.values(), 0.0)
         for probe, seconds in [*((probe, o.seconds) for probe, o in seen.items()), (waiting[0], at_hand)]:
             spent[function[probe]] += seconds
-        budget, most = BUDGET * self.limit, sorted(spent, key=spent.get, reverse=True)
+        budget, most = BUDGET * self.limit, sorted(spent, key=lambda name: spent[name], reverse=True)
         users = [f"`{name}`" for name in most if spent[name] > budget / 10] or [f"`{most[0]}`"]
         message = f"all functions together may run {budget:g} s, and that was used up, mostly by {', '.join(users)}"
         stopped = Observation("timed out", None, Error("Timeout", message))
@@ -243,7 +243,7 @@ class Observer:
         if not self._workers:
             raise NotKept(why)
 
-    def _ask(self, job: dict, body: bytes, budget: float) -> tuple[str, bytes, float, float]:
+    def _ask(self, job: dict[str, Any], body: bytes, budget: float) -> tuple[str, bytes, float, float]:
         """How the fork ended, what it answered, its CPU and its wall seconds."""
         return self._with_worker(lambda worker: worker.ask(job, body, self.limit, budget))
 
@@ -282,7 +282,7 @@ class Observer:
             save_recording(self.store / f"{key}.safetensors", recording)
 
 
-def _as_json(code: Code) -> dict:
+def _as_json(code: Code) -> dict[str, Any]:
     return {"pieces": code.pieces, "stubs": code.stubs, "notes": code.notes}
 
 

@@ -8,11 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from autograder.grading.grader import Graded
 from autograder.grading.judge import NOT_GRADED, PASSED, Verdict, clean
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
 
 SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
@@ -215,7 +219,7 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
 
 
 @cache
-def _template(name: str):
+def _template(name: str) -> "Template":
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
@@ -227,7 +231,7 @@ def _template(name: str):
     return environment.get_template(name)
 
 
-def _code(text: str):
+def _code(text: str) -> "Markup":
     """`names` between backticks as <code>, everything else escaped."""
     from markupsafe import Markup, escape
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from autograder.errors import CourseError, GraderFault
 from autograder.sandboxed.sandbox import missing_walls
@@ -34,21 +35,26 @@ class Worker:
 
     def __init__(self, sock: socket.socket):
         self.sock: socket.socket | None = sock
-        self.ready: dict | None = None
+        self.ready: dict[str, Any] | None = None
 
     def probes(self) -> list[list[str]]:
         """Name, function and `beside` of each probe the worker holds; waits until it has started."""
         if self.ready is None:
-            self.ready, _ = receive_message(self.sock)
+            self.ready, _ = receive_message(self._open())
         if "failed" in self.ready:
             raise CourseError(f"a worker could not start: {self.ready['failed']}")
-        return self.ready["probes"]
+        return list(self.ready["probes"])
 
-    def ask(self, job: dict, body: bytes, limit: float, budget: float) -> tuple[str, bytes, float, float]:
+    def ask(self, job: dict[str, Any], body: bytes, limit: float, budget: float) -> tuple[str, bytes, float, float]:
         self.probes()
         start = time.monotonic()
-        state, answer, cpu = ask(self.sock, job, body, limit, budget)
+        state, answer, cpu = ask(self._open(), job, body, limit, budget)
         return state, answer, cpu, time.monotonic() - start
+
+    def _open(self) -> socket.socket:
+        if self.sock is None:
+            raise EOFError("it was dropped")
+        return self.sock
 
     def drop(self) -> None:
         """Closes the socket, at which the process ends by itself."""
@@ -57,7 +63,7 @@ class Worker:
         self.sock = self.ready = None
 
 
-def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen, list[list[socket.socket]]]:
+def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen[bytes], list[list[socket.socket]]]:
     """Starts the process that imports torch; nothing of ours reaches it but sockets, one for each worker of each set.
 
     It ends when all the sockets are closed.

@@ -136,7 +136,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     mine = package_series()
     if needs != mine:
         newer = _numbers(needs) > _numbers(mine)
-        mend = "update the package as its README says (`pip install --upgrade …`)" if newer else AGAIN
+        mend = "update the package as docs/for-students.md says (`pip install --upgrade …`)" if newer else AGAIN
         raise CheckError(f"{folder} is for version {needs} of the package, and {mine} is installed: {mend}.")
     return about
 

@@ -45,13 +45,3 @@ def test_measures_children_too_and_tells_a_failure(tmp_path):
     assert parent.cpu > alone.cpu
     with pytest.raises(SystemExit, match="ended with 3"):
         measure.measure([sys.executable, "-c", "raise SystemExit(3)"], tmp_path, compare.ENVIRONMENT)
-
-
-def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{compare.BEGIN}old\n{compare.END}\nafter\n")
-    compare.put_between(page, compare.BEGIN, compare.END, "new\n")
-    assert page.read_text() == f"before\n{compare.BEGIN}new\n{compare.END}\nafter\n"
-    page.write_text("no marks")
-    with pytest.raises(SystemExit, match="lacks the marks"):
-        compare.put_between(page, compare.BEGIN, compare.END, "new\n")
