@@ -28,8 +28,9 @@ benchmark: .venv/ready  # half an hour; the machine must be quiet
 clean:
 	rm -rf .venv .autograder .coverage demo
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml course.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/autograder doctor --packages | xargs -r $(BIN)/pip install --quiet --disable-pip-version-check
 	touch $@

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import re
+import sys
+from collections.abc import Iterable
 
 from autograder.errors import NotHere
 
@@ -20,15 +22,49 @@ def package_series() -> str:
 
 def require_packages() -> None:
     """Raises `NotHere` when a package that students need is not installed; none of them is imported for it."""
-    missing = [name for name in _student_packages() if not _is_installed(name)]
+    missing = not_installed(_needs(DISTRIBUTION))
     if missing:
         raise NotHere(f"not installed in this Python: {', '.join(missing)}; run `pip install {' '.join(missing)}`")
 
 
-def _student_packages() -> list[str]:
-    requirements = importlib.metadata.requires(DISTRIBUTION) if _is_installed(DISTRIBUTION) else []
-    names = [re.match(r"[\w.-]+", text) for text in requirements or [] if "extra ==" not in text]
-    return [name[0] for name in names if name]
+def not_installed(packages: Iterable[str]) -> list[str]:
+    """Those of `packages`, as pip takes them, of which no version is installed."""
+    return [package for package in packages if not _is_installed(_name(package))]
+
+
+def foreign(modules: Iterable[str], packages: Iterable[str]) -> list[str]:
+    """Those of `modules` that neither Python brings, nor this package with what it needs, nor `packages` with theirs."""
+    known = _with_their_needs([DISTRIBUTION, *map(_name, packages)])
+    brought_by = importlib.metadata.packages_distributions()
+    ours = {module for module, names in brought_by.items() if any(_plain(name) in known for name in names)}
+    return [name for name in modules if name not in ours | sys.stdlib_module_names | {"autograder"}]
+
+
+def _with_their_needs(names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = _plain(waiting.pop())
+        if name not in found:
+            found.add(name)
+            waiting += _needs(name)
+    return found
+
+
+def _needs(distribution: str) -> list[str]:
+    """The names of what an installed package needs, without its extras."""
+    requirements = importlib.metadata.requires(distribution) if _is_installed(distribution) else []
+    return [_name(text) for text in requirements or [] if "extra ==" not in text]
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    return found[0] if found else requirement
+
+
+def _plain(name: str) -> str:
+    """A package's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _is_installed(name: str) -> bool:

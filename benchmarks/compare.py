@@ -67,7 +67,7 @@ class Figures:
     @property
     def memory(self) -> float:
         """Peak megabytes of the whole run; NaN when it did not run."""
-        return self.memory if self.cost else math.nan
+        return self.cost.memory if self.cost else math.nan
 
     def one_more(self, what: str) -> float:
         """Seconds (`wall` or `cpu`) that one more submission takes: the slope of the line through both sizes."""

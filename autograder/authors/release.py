@@ -82,7 +82,8 @@ def released_cells(module: Module) -> list[SourceCell]:
     cells, settings = source.read_source(module.source), Course(module.root).settings
     if not settings.repository:
         return cells
-    words = {"archive": settings.zip, "module": module.name, "notebook": module.notebook}
+    packages = "".join(f', "{package}"' for package in settings.packages)
+    words = {"archive": settings.zip, "module": module.name, "notebook": module.notebook, "packages": packages}
     badge = COLAB_BADGE.format(repository=settings.repository, branch=settings.branch, **words)
     colab = [SourceCell("markdown", badge, {}), SourceCell("code", COLAB_CELL.format(**words), {})]
     return [*cells[:1], *colab, *cells[1:]]
@@ -103,6 +104,8 @@ def released_files(contents: Contents) -> dict[str, bytes]:
         "needs": package_series(),
         "exercises": contents.exercises,
         "points": contents.function_points,
+        "packages": Course(module.root).settings.packages,
+        "released": contents.released.as_dict(),
         "cells": _marked_cells(json.loads(files[module.notebook])),
         "made_from": contents.made_from,
     }
@@ -147,7 +150,7 @@ def _publicly(observer: Observer, code: Code, function: str, again: bool) -> dic
 def public_observer(contents: Contents) -> Observer:
     """Who asks the public probes, for recordings that a release holds."""
     store = Course(contents.module.root).store
-    return Observer(contents.module.tests, "probes_public", contents.functions, store, workers=1)
+    return Observer(contents.module.tests, "probes_public", contents.functions, store, contents.released, workers=1)
 
 
 def _for_students(recording: Recording) -> Recording:

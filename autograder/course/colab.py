@@ -29,7 +29,7 @@ import sys
 
 if "google.colab" in sys.modules:
     ARCHIVE = "{archive}"
-    pip = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ARCHIVE], capture_output=True, text=True)
+    pip = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ARCHIVE{packages}], capture_output=True, text=True)
     if pip.returncode:
         sys.exit(f"{{pip.stderr}}\\nThe course's package was not installed. Run this cell again in a minute.")
     from autograder import fetch_module

@@ -3,13 +3,14 @@
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from autograder.errors import CourseError
 
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
+PACKAGE = r"[A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?(?:[<>=!~]=?[\w.*+]+(?:,[<>=!~]=?[\w.*+]+)*)?"
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
 
 
@@ -67,11 +68,15 @@ class Module:
 
 @dataclass(frozen=True)
 class Settings:
-    """`course.toml`: where students find the course on GitHub, for Colab. Without a repository there is no Colab."""
+    """`course.toml`: where students find the course on GitHub, for Colab, and what their code may import.
+
+    Without a repository there is no Colab. `packages` are pip's names of packages beside this one's own.
+    """
 
     repository: str = ""
     branch: str = "main"
     archive: str = ""
+    packages: list[str] = field(default_factory=list)
 
     @property
     def zip(self) -> str:
@@ -133,6 +138,9 @@ class Course:
             value = getattr(settings, name)
             if not re.fullmatch(kind, str(value), re.ASCII):
                 raise CourseError(f"course.toml: {name} = {value!r} is no {name}: the file's comments show its form")
+        named = settings.packages
+        if not isinstance(named, list) or not all(re.fullmatch(PACKAGE, str(one), re.ASCII) for one in named):
+            raise CourseError(f'course.toml: packages = {named!r} is no list of packages: write ["scikit-learn>=1.4"]')
         return settings
 
     @property

@@ -178,6 +178,11 @@ def stub_statements(cells: list[SourceCell]) -> list[Statement]:
     return _statements(cell.stub for cell in cells if cell.kind == "code")
 
 
+def given_statements(cells: list[SourceCell]) -> list[Statement]:
+    """The statements of the code cells in which students have nothing to write."""
+    return _statements(cell.stub for cell in cells if cell.kind == "code" and cell.role != "exercise")
+
+
 def _statements(sources: Iterator[str]) -> list[Statement]:
     statements, notes = parse(Cell(number, source) for number, source in enumerate(sources, 1))
     broken = {cell: note for cell, note in notes.items() if note.startswith("does not run")}

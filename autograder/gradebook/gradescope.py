@@ -61,7 +61,7 @@ def build(module: Module, out: Path, sandbox: str = "full") -> None:
     files = {
         "setup.sh": SETUP,
         "run_autograder": RUN.format(module=module.name, seed=seed, sandbox=sandbox),
-        "requirements.txt": "".join(f"{line}\n" for line in _requirements()),
+        "requirements.txt": "".join(f"{line}\n" for line in [*_requirements(), *Course(module.root).settings.packages]),
     }
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:

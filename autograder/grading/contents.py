@@ -19,7 +19,7 @@ from autograder.course.catalogue import Entry, read_catalogue
 from autograder.course.checks import Check, Remark
 from autograder.course.course import Module
 from autograder.errors import CourseError
-from autograder.sandboxed.notebook import Code, Statement, choose
+from autograder.sandboxed.notebook import Code, Released, Statement, choose, released_by
 
 
 class Contents:
@@ -51,7 +51,12 @@ class Contents:
     @cached_property
     def reference(self) -> Code:
         """The reference as a submission."""
-        return choose(self.statements, {}, self.functions)
+        return choose(self.statements, {}, self.functions, self.released)
+
+    @cached_property
+    def released(self) -> Released:
+        """What the released notebook says itself, outside the exercises."""
+        return released_by(source.given_statements(self.cells))
 
     @cached_property
     def checks(self) -> list[Check]:

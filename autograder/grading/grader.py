@@ -93,7 +93,9 @@ class Grader:
         """Those who ask the public (True) and the hidden (False) probes."""
         store = Course(self.module.root).store
         return {
-            public: Observer(self.module.tests, file, self.contents.functions, store, **self._engine)
+            public: Observer(
+                self.module.tests, file, self.contents.functions, store, self.contents.released, **self._engine
+            )
             for public, file in FILES.items()
         }
 

@@ -25,7 +25,7 @@ from autograder.grading.answers import ended, plain_code, plain_contents, read_a
 from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
 from autograder.grading.workers import Worker, start_server
 from autograder.sandboxed import sandbox
-from autograder.sandboxed.notebook import Code, HandedIn
+from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, HandedIn, Released
 from autograder.sandboxed.recording import Error
 from autograder.sandboxed.worker import send_message
 
@@ -45,6 +45,7 @@ class Observer:
         file: `probes_public` or `probes_hidden`.
         functions: the contract's function names.
         store: where recordings are kept; None keeps none.
+        released: what is not the student's own in a notebook that `read` gets.
         sandbox: "full" or "none".
         limit: seconds a probe may take; all probes of one submission together may take `BUDGET` times that.
         workers: worker processes; with 0 nothing runs, and what the store does not hold is `NotKept`.
@@ -56,13 +57,14 @@ class Observer:
         file: str,
         functions: list[str],
         store: Path | None = None,
+        released: Released = NOTHING_RELEASED,
         *,
         sandbox: str = SANDBOX,
         limit: float = PROBE_SECONDS,
         workers: int = WORKERS,
     ):
         self.folder, self.file, self.functions, self.store = folder, file, functions, store
-        self.sandbox, self.limit = sandbox, limit
+        self.sandbox, self.limit, self.released = sandbox, limit, released
         self.probes: list[list[str]] = []  # name, function, and beside which other it is asked of the reference alone
         self._idle: queue.Queue[Worker] = queue.Queue()
         self._servers: list[subprocess.Popen[bytes]] = []
@@ -130,7 +132,7 @@ class Observer:
 
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
-        reply = self._behind_walls({"kind": "read", "functions": self.functions}, data)
+        reply = self._behind_walls({"kind": "read", "functions": self.functions, "released": self.released.as_dict()}, data)
         return str(reply["unreadable"])[:500] if "unreadable" in reply else plain_code(reply)
 
     def handed_in(self, data: bytes) -> list[HandedIn]:
@@ -150,7 +152,7 @@ class Observer:
         return said[0]
 
     def _code_key(self, data: bytes) -> str:
-        parts = [_reader_fingerprint(), hashlib.sha256(data).hexdigest(), self.functions]
+        parts = [_reader_fingerprint(), hashlib.sha256(data).hexdigest(), self.functions, self.released.as_dict()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def observe(
@@ -283,7 +285,7 @@ class Observer:
 
 
 def _as_json(code: Code) -> dict[str, Any]:
-    return {"pieces": code.pieces, "stubs": code.stubs, "notes": code.notes}
+    return dict(vars(code))
 
 
 def _load_code(path: Path) -> Code | str | None:

@@ -6,12 +6,15 @@ function, so they never run. A submission is read inside the sandbox: it may be 
 """
 
 import ast
+import builtins
+import difflib
+import hashlib
 import json
 import re
 import symtable
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autograder.sandboxed.errors import Unreadable
@@ -78,11 +81,42 @@ class Code:
         pieces: (cell, line, text) of each statement.
         stubs: the functions that are not written yet, and the cells of their stubs.
         notes: what happened to the cells that are not in it.
+        homes: the functions' own cells, also where these do not run.
+        absent: why a function is not in it, where its text says so.
+        run: names that the code reads and that only the released notebook's own cells make, with their cells.
     """
 
     pieces: tuple[tuple[int, int, str], ...]
     stubs: dict[str, int]
     notes: dict[int, str]
+    homes: dict[str, int] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    run: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a released notebook says itself, outside the exercises; the rest of a submission is its student's own.
+
+    Args:
+        texts: a hash of each statement; see `squeezed_hash`.
+        run: the names that its cells make by running something, as `net = densenet121()` does.
+    """
+
+    texts: frozenset[str] = frozenset()
+    run: frozenset[str] = frozenset()
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """As JSON carries it."""
+        return {"texts": sorted(self.texts), "run": sorted(self.run)}
+
+    @classmethod
+    def from_dict(cls, about: dict[str, list[str]]) -> "Released":
+        """What `as_dict` gave."""
+        return cls(frozenset(about["texts"]), frozenset(about["run"]))
+
+
+NOTHING_RELEASED = Released()
 
 
 # --- reading the file -------------------------------------------------------------------------------------------------
@@ -98,6 +132,18 @@ def read_cells(data: bytes) -> list[Cell]:
     python = _python(notebook)
     sources = [_source(cell) for cell in _cells(notebook) if cell.get("cell_type") == "code"]
     return [Cell(number, source, python) for number, source in enumerate(sources, 1)]
+
+
+def read_texts(data: bytes) -> list[tuple[str, str]]:
+    """The cells of a notebook file that are no code cells: where each stands, in words, and its text."""
+    texts, number = [], 0
+    for cell in _cells(_parse(data)):
+        if cell.get("cell_type") == "code":
+            number += 1
+        else:
+            kind = "raw" if cell.get("cell_type") == "raw" else "text"
+            texts.append((f"the {kind} cell " + (f"below code cell {number}" if number else "at the top"), _source(cell)))
+    return texts
 
 
 def read_contents(data: bytes) -> list[dict[str, Any]]:
@@ -227,9 +273,28 @@ def _source(cell: dict[str, Any]) -> str:
 # --- choosing the statements ------------------------------------------------------------------------------------------
 
 
-def select(cells: Iterable[Cell], functions: Iterable[str]) -> Code:
-    """The statements that `functions` need: their definitions, and whatever binds or changes a global they read."""
-    return choose(*parse(cells), functions)
+def select(
+    cells: Iterable[Cell],
+    functions: Iterable[str],
+    released: Released = NOTHING_RELEASED,
+    texts: Iterable[tuple[str, str]] = (),
+    *,
+    newest: bool = False,
+) -> Code:
+    """The statements that `functions` need: their definitions, and whatever binds or changes a global they read.
+
+    Args:
+        released: what is not the student's own: it never takes the place of what is, and what its run makes is not there.
+        texts: cells that are no code, as `read_texts` gives them, to be named where a definition stands in one.
+        newest: whether a stub counts that stands below the written function, as it does where cells are run one by one.
+    """
+    cells, functions = list(cells), list(functions)
+    statements, notes = parse(cells)
+    code = choose(statements, notes, functions, released, newest=newest)
+    homes = {name: cell.number for cell in cells for name in functions if _defines(name, cell.source)} | code.homes
+    missing = [name for name in functions if name not in code.homes]
+    absent = {name: why for name in missing if (why := _why_absent(name, functions, statements, cells, texts, notes))}
+    return replace(code, homes=homes, absent=absent)
 
 
 def parse(cells: Iterable[Cell]) -> tuple[list[Statement], dict[int, str]]:
@@ -238,19 +303,156 @@ def parse(cells: Iterable[Cell]) -> tuple[list[Statement], dict[int, str]]:
     return [statement for cell in cells for statement in _parse_cell(cell, notes)], notes
 
 
-def choose(statements: list[Statement], notes: dict[int, str], functions: Iterable[str]) -> Code:
-    """The code that `functions` need, out of what `parse` gave."""
-    functions = set(functions)
-    chosen = needed(statements, functions)
+def choose(
+    statements: list[Statement],
+    notes: dict[int, str],
+    functions: Iterable[str],
+    released: Released = NOTHING_RELEASED,
+    *,
+    newest: bool = False,
+) -> Code:
+    """The code that `functions` need, out of what `parse` gave; all else as in `select`."""
+    functions, said = set(functions), dict[int, str]()
+    ran = _run_by(released, statements)
+    kept = [statement for statement in statements if statement not in ran]
+    kept = _without_displacing(kept if newest else _without_idle_stubs(kept, functions, said), released)
+    chosen = needed(kept, functions)
     stubs: dict[str, int] = {}
+    homes: dict[str, int] = {}
     for statement in chosen:
         for name in statement.binds & functions:  # the last definition wins, as in a notebook run from top to bottom
             stubs.pop(name, None)
             if is_stub(statement.node):
                 stubs[name] = statement.cell
+            elif homes.get(name, statement.cell) != statement.cell:
+                said[homes[name]] = f"defines `{name}`, and so does cell {statement.cell} below: the last one counts"
+            homes[name] = statement.cell
     unused = {statement.cell for statement in statements} - {statement.cell for statement in chosen}
     unused_notes = {cell: "was not run: no graded function needs it" for cell in unused}
-    return Code(tuple((s.cell, s.line, s.text) for s in chosen), stubs, unused_notes | notes)
+    pieces = tuple((s.cell, s.line, s.text) for s in chosen)
+    return Code(pieces, stubs, unused_notes | said | notes, homes, run=_made_by_the_run(chosen, ran))
+
+
+# --- what the released notebook says itself ---------------------------------------------------------------------------
+
+
+def released_by(statements: Iterable[Statement]) -> Released:
+    """What the statements of a released notebook's cells, without the exercises', say."""
+    statements = list(statements)
+    run = {name for statement in statements if _runs(statement.node) for name in statement.binds}
+    return Released(frozenset(squeezed_hash(s.text) for s in statements), frozenset(run))
+
+
+def squeezed_hash(text: str) -> str:
+    """A hash of a statement's text without its spaces: another layout is no other statement."""
+    return hashlib.sha256("".join(text.split()).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _runs(node: ast.stmt) -> bool:
+    """Whether a statement makes something by running: neither an import, a definition, nor a plain constant."""
+    if isinstance(node, (ast.Import, ast.ImportFrom, *DEFINITIONS)):
+        return False
+    constant = isinstance(node, (ast.Assign, ast.AnnAssign))
+    return not constant or any(isinstance(part, (ast.Call, ast.Subscript, ast.Await)) for part in ast.walk(node))
+
+
+def _run_by(released: Released, statements: list[Statement]) -> list[Statement]:
+    """The statements by which the released notebook's own cells make something, also where a student has edited a line."""
+    theirs = [s for s in statements if s.binds and _runs(s.node) and squeezed_hash(s.text) in released.texts]
+    cells = {statement.cell for statement in theirs}
+    edited = [s for s in statements if s.cell in cells and s.binds & released.run and _runs(s.node)]
+    return theirs + [statement for statement in edited if statement not in theirs]
+
+
+def _made_by_the_run(chosen: list[Statement], ran: list[Statement]) -> dict[str, int]:
+    """The names that `chosen` reads and nothing but the run makes, with the cells that do."""
+    bound = {name for statement in chosen for name in statement.binds}
+    read = {name for statement in chosen for name in statement.reads} - bound - set(dir(builtins))
+    return {name: statement.cell for statement in ran for name in statement.binds & read}
+
+
+def _without_idle_stubs(
+    statements: list[Statement], functions: set[str], said: dict[int, str]
+) -> list[Statement]:
+    """All but the stubs of functions that are written somewhere: a stub never takes the place of written code."""
+    written = {n: s.cell for s in statements if not is_stub(s.node) for n in s.binds & functions}
+    kept = []
+    for statement in statements:
+        idle = [name for name in statement.binds & functions if name in written and is_stub(statement.node)]
+        if idle:
+            said[statement.cell] = f"holds the stub of `{idle[0]}` too: what counts is written in cell {written[idle[0]]}"
+        else:
+            kept.append(statement)
+    return kept
+
+
+def _without_displacing(statements: list[Statement], released: Released) -> list[Statement]:
+    """The statements without what the release binds where the student's own code has bound the same name before."""
+    own: set[str] = set()
+    kept = []
+    for statement in statements:
+        if squeezed_hash(statement.text) not in released.texts:
+            own |= statement.binds
+            kept.append(statement)
+        elif not statement.binds & own:
+            kept.append(statement)
+        elif isinstance(statement.node, (ast.Import, ast.ImportFrom)) and statement.binds - own:
+            kept.append(_without_names(statement, own))
+    return kept
+
+
+def _without_names(statement: Statement, names: set[str]) -> Statement:
+    """An import without those of its names."""
+    node: Any = statement.node
+    left = [alias for alias in node.names if (alias.asname or alias.name.split(".")[0]) not in names]
+    shorter = type(node)(**{**{f: getattr(node, f) for f in node._fields}, "names": left})
+    text = ast.unparse(ast.copy_location(shorter, node))
+    return replace(statement, text=text, node=shorter, binds=statement.binds - names)
+
+
+# --- why a function is not there --------------------------------------------------------------------------------------
+
+
+def _defines(name: str, source: str) -> bool:
+    return re.search(rf"^[ \t>]*(?:async +def|def|class) +{name}\b|^{name} *=[^=]", source, re.MULTILINE) is not None
+
+
+def _why_absent(
+    name: str,
+    functions: list[str],
+    statements: list[Statement],
+    cells: list[Cell],
+    texts: Iterable[tuple[str, str]],
+    notes: dict[int, str],
+) -> str:
+    """Why no statement defines `name`: its cell does not run, is no code cell, or gives it another name."""
+    for cell in reversed(cells):
+        if _defines(name, cell.source) and cell.number in notes:
+            return f"its cell {cell.number} {notes[cell.number]}"
+    for where, text in texts:
+        if _defines(name, text):
+            return f"{where} holds it: make that a code cell (Esc, then Y), without any ``` lines, and run it"
+    defined = {s.node.name: s.cell for s in statements if isinstance(s.node, DEFINITIONS)}
+    others = {_plain_name(other): other for other in defined if other not in functions}
+    near = difflib.get_close_matches(_plain_name(name), others, n=1, cutoff=0.85)
+    if near:
+        return f"cell {defined[others[near[0]]]} defines `{others[near[0]]}`: give it the name `{name}`"
+    return ""
+
+
+def _plain_name(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
+# --- what they need ---------------------------------------------------------------------------------------------------
+
+
+def bound_by(text: str) -> set[str]:
+    """The global names that a statement binds; none when it cannot be read."""
+    try:
+        return {name for node in ast.parse(text).body for name in _statement(0, node, text).binds}
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
 
 
 def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]:

@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -21,11 +21,14 @@ import torch
 
 from autograder.sandboxed.cifar10 import TinyCIFAR10
 from autograder.sandboxed.errors import Missing
-from autograder.sandboxed.notebook import Code
-from autograder.sandboxed.probing import Probe, Student, plain_error
+from autograder.sandboxed.notebook import Code, bound_by
+from autograder.sandboxed.probing import Probe, Student, explain_names, plain_error
 from autograder.sandboxed.recording import Error, encode
 
 STATEMENT_SECONDS = 10
+FAILED = ("does not run", "raised", "could not")  # how a note begins that may explain why something is missing
+NOT_THEIRS = "`{}` is made by cell {} alone, which trains or shows something: take it as an argument"
+IMPORTED_BELOW = "it is imported in cell {}, below: move the imports to the top (a restart and a run from the top shows it)"
 
 
 def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable[[bytes], None]) -> None:
@@ -60,18 +63,47 @@ def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
     namespace.update(display=_display, get_ipython=_ignore, input=_no_input)
     sys.modules["__main__"] = module
     _show_lines(code)
-    notes = dict(code.notes)
+    notes, causes = dict(code.notes), {name: NOT_THEIRS.format(name, cell) for name, cell in code.run.items()}
+    explain_names(causes)
     future = any("from __future__ import annotations" in text for _, _, text in code.pieces)
     found: dict[str, Any] = {}
-    for cell, line, text in code.pieces:
+    told: dict[int, int] = {}
+    for place, (cell, line, text) in enumerate(code.pieces):
         error = _run_statement("\n" * (line - 1) + text, f"cell {cell}", namespace, future)
-        if error and not notes.get(cell, "").startswith("raised"):  # the first is the cause of the others
-            notes[cell] = f"raised {error}"
-        found.update({name: namespace[name] for name in functions if callable(namespace.get(name))})
+        if error:
+            note = _why_it_failed(error, cell, code.pieces[place + 1 :], told if cell in code.homes.values() else {})
+            causes.update({name: f"cell {cell} {note}" for name in bound_by(text)})
+            explain_names(causes)
+            if not notes.get(cell, "").startswith(FAILED):  # the first is the cause of the others
+                notes[cell] = note
+        now = {name: namespace[name] for name in functions if callable(namespace.get(name))}
+        if "import *" in text and (replaced := [name for name in found if now.get(name) is not found[name]]):
+            notes[cell] = f"replaced {', '.join(f'`{name}`' for name in replaced)} by what its `import *` brought"
+        found.update(now)
     namespace.update(found)
-    absent = [name for name in functions if name in code.stubs or name not in found]
-    missing = {name: _why_missing(name, code, notes) for name in absent}
+    missing = _why_missing([name for name in functions if name in code.stubs or name not in found], code, notes)
     return Student(namespace, missing, run_again=lambda: run(code, functions)[0]), notes
+
+
+def _why_it_failed(
+    error: BaseException, cell: int, below: Sequence[tuple[int, int, str]], told: dict[int, int]
+) -> str:
+    """What to say of a statement of `cell` that raised `error`.
+
+    Args:
+        below: the pieces that come after it.
+        told: for a cell of imports that stands below what needs it the cell that says so, since it is said once.
+    """
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"could not import {error.name}, which the grader has not"
+    said = f"raised {plain_error(error)}"
+    later = []
+    if isinstance(error, NameError):
+        later = [number for number, _, text in below if "import" in text and error.name in bound_by(text)]
+    if not later:
+        return said
+    first = told.setdefault(later[0], cell)
+    return f"{said}: {IMPORTED_BELOW.format(later[0])}" if first == cell else f"{said}, for the same reason as cell {first}"
 
 
 def _show_lines(code: Code) -> None:
@@ -84,14 +116,14 @@ def _show_lines(code: Code) -> None:
         linecache.cache[f"cell {cell}"] = (sum(map(len, lines)), None, lines, f"cell {cell}")
 
 
-def _run_statement(text: str, name: str, namespace: dict[str, Any], future: bool) -> Error | None:
+def _run_statement(text: str, name: str, namespace: dict[str, Any], future: bool) -> BaseException | None:
     flags = __future__.annotations.compiler_flag if future else 0
     signal.signal(signal.SIGALRM, _too_slow)
     signal.alarm(STATEMENT_SECONDS)
     try:
         exec(compile(text, name, "exec", flags, dont_inherit=True), namespace)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        return plain_error(error)
+        return error
     finally:
         signal.alarm(0)
     return None
@@ -130,12 +162,21 @@ def stand_in_for_the_package() -> None:
         setattr(package, name, TinyCIFAR10 if name == "TinyCIFAR10" else _ignore)
 
 
-def _why_missing(name: str, code: Code, notes: dict[int, str]) -> str:
-    if name in code.stubs:
-        return f"`{name}` is not written yet: cell {code.stubs[name]} still holds the stub."
-    broken = [f"cell {n} {note}" for n, note in sorted(notes.items()) if note.startswith(("does not run", "raised"))]
-    why = f" ({'; '.join(broken)})" if broken else ""
-    return f"`{name}` is not defined in the notebook{why}."
+def _why_missing(names: list[str], code: Code, notes: dict[int, str]) -> dict[str, str]:
+    """Why each of `names` cannot be asked; its own cell comes first."""
+    why: dict[str, str] = {}
+    for name in names:
+        home = code.homes.get(name, 0)
+        if name in code.stubs:
+            why[name] = f"`{name}` is not written yet: cell {code.stubs[name]} still holds the stub."
+        elif name in code.absent:
+            why[name] = f"`{name}` is not defined in the notebook: {code.absent[name]}."
+        elif notes.get(home, "").startswith(FAILED):
+            why[name] = f"`{name}` is not defined in the notebook: its cell {home} {notes[home]}."
+        else:
+            broken = [f"cell {n} {note}" for n, note in sorted(notes.items()) if note.startswith(FAILED)]
+            why[name] = f"`{name}` is not defined in the notebook" + (f" ({'; '.join(broken)})." if broken else ".")
+    return why
 
 
 # --- the probes -------------------------------------------------------------------------------------------------------

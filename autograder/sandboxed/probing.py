@@ -173,6 +173,15 @@ def printed() -> Iterator[Printed]:
         yield text
 
 
+_causes: dict[str, str] = {}
+
+
+def explain_names(causes: dict[str, str]) -> None:
+    """Why each of these names may be undefined: said behind Python's own words when it is."""
+    _causes.clear()
+    _causes.update(causes)
+
+
 def plain_error(error: BaseException) -> Error:
     """An exception as text, from the student's own line on: `cell 7, line 3: return width(net) → cell 5, line 2: …`."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("cell ")]
@@ -184,4 +193,6 @@ def plain_error(error: BaseException) -> Error:
         message = str(error)
     except Exception:  # an exception class of the student's whose __str__ is broken
         message = ""
+    if isinstance(error, NameError) and error.name in _causes:
+        message = f"{_causes[error.name]} ({message})"
     return Error(type(error).__name__, message[:4000], where[:500])

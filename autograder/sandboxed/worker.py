@@ -187,30 +187,31 @@ def perform(probes: list["Probe"], job: dict[str, Any], body: bytes, emit: Calla
     from autograder.sandboxed.recording import encode
 
     if job["kind"] in ("read", "contents"):
-        emit(frame(encode(_read(body, job.get("functions")))))
+        emit(frame(encode(_read(body, job))))
         return
     content = json.loads(body)
-    notes = {int(cell): note for cell, note in content["notes"].items()}
-    observe(job, Code(content["pieces"], content["stubs"], notes), probes, lambda blob: emit(frame(blob)))
+    content["notes"] = {int(cell): note for cell, note in content["notes"].items()}
+    observe(job, Code(**content), probes, lambda blob: emit(frame(blob)))
 
 
-def _read(notebook: bytes, functions: list[str] | None) -> dict[str, Any]:
-    """The code that the functions need, or without any functions the cells as they are to be shown, as JSON."""
+def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
+    """The code that the job's functions need, or the cells as they are to be shown, as JSON."""
     import numpy as np
 
     from autograder.sandboxed.errors import Unreadable
-    from autograder.sandboxed.notebook import read_cells, read_contents, select
+    from autograder.sandboxed.notebook import Released, read_cells, read_contents, read_texts, select
 
     try:
-        if functions is None:
+        if job["kind"] == "contents":
             text = json.dumps(read_contents(notebook), ensure_ascii=False)
             return {"contents": np.frombuffer(text.encode("utf-8", "replace"), np.uint8)}
-        code = select(read_cells(notebook), functions)
+        released = Released.from_dict(job["released"])
+        code = select(read_cells(notebook), job["functions"], released, read_texts(notebook))
     except Unreadable as error:
         return {"unreadable": str(error)}
     except UnicodeDecodeError:
         return {"unreadable": "is not UTF-8 text: save it again from Jupyter or Colab as .ipynb"}
-    return {"pieces": list(code.pieces), "stubs": code.stubs, "notes": code.notes}
+    return {**vars(code), "pieces": list(code.pieces)}
 
 
 # --- one job ----------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, load_recording
 from autograder.grading.report import as_text, check_table, number
 from autograder.installed import package_series
-from autograder.sandboxed.notebook import Cell, Code, select
+from autograder.sandboxed.notebook import Cell, Code, Released, select
 
 AGAIN = "get the assignment's folder again (your notebook keeps its place: only checks/ and data/ are replaced)"
 
@@ -47,7 +47,9 @@ class Bundle:
         self.exercises: dict[str, list[str]] = about["exercises"]
         self.points: dict[str, float] = about["points"]
         self.functions = [name for names in self.exercises.values() for name in names]
-        self.observer = Observer(folder, "probes_public", self.functions, sandbox="none", limit=limit, workers=1)
+        self.released = Released.from_dict(about["released"])
+        how: dict[str, Any] = {"sandbox": "none", "limit": limit, "workers": 1}
+        self.observer = Observer(folder, "probes_public", self.functions, released=self.released, **how)
 
     @functools.cached_property
     def checks(self) -> list[Check]:
@@ -130,7 +132,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         )
     try:
         about: dict[str, Any] = json.loads((folder / "module.json").read_text(encoding="utf-8"))
-        needs, _ = about["needs"], (about["exercises"], about["points"], about["cells"])
+        needs, _ = about["needs"], (about["exercises"], about["points"], about["cells"], about["released"])
     except (OSError, ValueError, KeyError, TypeError):
         raise CheckError(f"{folder / 'module.json'} is missing, damaged or too old: {AGAIN}.") from None
     mine = package_series()
@@ -159,7 +161,8 @@ def check(name: str | None = None) -> None:
 
     with _in_one_line():
         bundle = _bundle(Path.cwd() / "checks")
-        graded = _for_session(bundle.grade(select(_cells(), bundle.functions), _functions(bundle, name)))
+        code = select(_cells(), bundle.functions, bundle.released, newest=True)
+        graded = _for_session(bundle.grade(code, _functions(bundle, name)))
     closing = bundle.closing(graded) + _where_cells_are(graded)
     text = f"{as_text(graded)}\n{closing}"
     if graded.score < graded.maximum and "NBGRADER_EXECUTION" in os.environ:

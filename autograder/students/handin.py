@@ -4,6 +4,7 @@
 file to hand in, byte for byte the student's, and says what will cost points; it refuses nothing.
 """
 
+import ast
 import hashlib
 import json
 import platform
@@ -20,8 +21,8 @@ from autograder.errors import CourseError, Unreadable
 from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, number
-from autograder.installed import DISTRIBUTION
-from autograder.sandboxed.notebook import parse, read_cells, select
+from autograder.installed import DISTRIBUTION, foreign
+from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select
 from autograder.students.check import Bundle, read_about
 
 LARGE_BYTES = 10 * 2**20
@@ -95,16 +96,36 @@ def find_problems(data: bytes, about: dict[str, Any]) -> list[str]:
         code_cells = read_cells(data)
     except (Unreadable, UnicodeDecodeError) as error:
         return [f"the grader will refuse this file: it {error}"]
-    statements, notes = parse(code_cells)
-    problems = [f"code cell {cell} {note}" for cell, note in notes.items() if note.startswith("does not run")]
-    points = about.get("points", {})
-    stubs = select(code_cells, points).stubs
-    written = {name for statement in statements for name in statement.binds} - stubs.keys()
+    points, released = about.get("points", {}), about.get("released")
+    given = Released.from_dict(released) if released else NOTHING_RELEASED
+    code = select(code_cells, points, given, read_texts(data))
+    problems = [f"code cell {cell} {note}" for cell, note in code.notes.items() if note.startswith("does not run")]
+    for name, worth in points.items():
+        if name in code.absent:
+            problems.append(f"`{name}` is not there: {code.absent[name]}: {number(worth)} points")
+        elif name in code.stubs or name not in code.homes:
+            problems.append(f"`{name}` is not written yet: {number(worth)} points")
     problems += [
-        f"`{name}` is not written yet: {number(worth)} points" for name, worth in points.items() if name not in written
+        f"`{name}` is made by code cell {cell} alone, which the grader does not run: take it as an argument"
+        for name, cell in code.run.items()
     ]
+    problems += _foreign_imports(code, about.get("packages", []))
     cells = _plain_cells(data)
     return problems + _marked_problems(cells, about.get("cells", [])) + _unrun(cells) + _too_large(data, cells)
+
+
+def _foreign_imports(code: Code, packages: list[str]) -> list[str]:
+    """What the graded functions import and the grader may not have."""
+    imported: dict[str, int] = {}
+    for cell, _, text in code.pieces:
+        for node in ast.parse(text).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            imported |= {name.split(".")[0]: cell for name in names}
+    return [
+        f"code cell {imported[name]} imports {name}, which is none of the course's packages: the grader may not have it"
+        for name in foreign(imported, packages)
+    ]
 
 
 def _plain_cells(data: bytes) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 import toy_course
 
+from autograder import cli
 from autograder.authors.release import released_cells
 from autograder.course import colab
 from autograder.course.colab import fetch_module
@@ -172,6 +173,8 @@ def test_without_a_repository_there_is_nothing_of_colab(tmp_path):
         ),
         ('repo = "owner/name"', "unexpected keyword argument 'repo'"),
         ("repository = 3", "repository = 3 is no"),
+        ('packages = "scikit-learn"', "packages = 'scikit-learn' is no list of packages: write"),
+        ("packages = [\"x; import os\"]", "packages = .* is no list of packages"),
         ('repository = "o/n"\nbranch = "a b"', "branch = 'a b' is no"),
         ('repository = "o/n"\narchive = \'http://x/"); import os\'', "archive = .* is no"),
     ],
@@ -179,6 +182,16 @@ def test_without_a_repository_there_is_nothing_of_colab(tmp_path):
 def test_a_wrong_setting_is_named(tmp_path, settings, words):
     with pytest.raises(CourseError, match=words):
         released_cells(course(tmp_path, settings).module("toy"))
+
+
+def test_a_courses_further_packages_are_installed_on_colab_and_listed(tmp_path, monkeypatch, capsys):
+    settings = 'repository = "o/n"\npackages = ["scikit-learn>=1.4", "no-such-package"]'
+    cells = released_cells(course(tmp_path, settings).module("toy"))
+    assert '"--quiet", ARCHIVE, "scikit-learn>=1.4", "no-such-package"]' in cells[2].text
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["doctor", "--packages"]) == 0
+    assert capsys.readouterr().out == "scikit-learn>=1.4\nno-such-package\n"
+    assert cli.main(["doctor"]) == 1 and "no-such-package" in capsys.readouterr().out
 
 
 def saved_by_colab(notebook: dict) -> bytes:

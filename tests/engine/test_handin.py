@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from conftest import needs_walls
 from nbclient import NotebookClient
-from toy_course import RIGHT
+from toy_course import RIGHT, notebook
 
 from autograder import cli
 from autograder.grading.grader import Graded
@@ -217,6 +217,14 @@ def test_a_plot_without_its_picture_is_named():
     assert "plot-curves shows no picture" in handin.find_problems(nbformat.writes(notebook).encode(), about)[0]
     cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "…"})]
     assert handin.find_problems(nbformat.writes(notebook).encode(), about) == []
+
+
+def test_what_the_grader_may_not_have_is_named_as_it_is_packed(folder):
+    lines = "import math\nimport no_such_package\nfrom torch import nn\nfrom six.moves import urllib"
+    text = notebook(f"{lines}\n\n\ndef double(x):\n    return nn, math, no_such_package, urllib")
+    found = handin.find_problems(text, {"points": {"double": 1}})
+    assert "code cell 1 imports no_such_package, which is none of the course's packages: the grader may not have it" in found
+    assert not any("math" in problem or "torch" in problem for problem in found)
 
 
 def test_another_name_is_mended_and_a_chosen_one_is_warned_of(folder, capsys):

@@ -7,7 +7,7 @@ import pytest
 from toy_course import notebook
 
 from autograder.errors import Unreadable
-from autograder.sandboxed.notebook import Cell, Code, read_cells, select
+from autograder.sandboxed.notebook import Cell, Code, Released, parse, read_cells, released_by, select
 
 # --- reading the file -------------------------------------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ def test_statements_keep_their_text_and_place():
 def test_a_stub_is_missing(body):
     assert chosen("def g(): return 1", f"def f():\n    {body}").stubs == {"f": 2}
     assert chosen(f"def f():\n    {body}", "def f(): return 1").stubs == {}
-    assert chosen("def f(): return 1", f"def f():\n    {body}").stubs == {"f": 2}
+    assert chosen("def f(): return 1", f"def f():\n    {body}").stubs == {}
 
 
 @pytest.mark.parametrize(
@@ -346,3 +346,75 @@ def test_an_absent_function_leaves_the_others():
 
 def test_nothing_in_an_empty_notebook():
     assert chosen() == Code((), {}, {})
+
+
+# --- what is the student's own, and what the released notebook says itself --------------------------------------------
+
+GIVEN = [
+    "import math\nfrom collections import Counter",
+    "SIZES = [1, 2]\n\n\ndef helper(x):\n    return x + len(SIZES)",
+    "net = list(range(3))\noptimizer = dict(lr=1)\ncount = len(net)",
+]
+RELEASED = released_by(parse([Cell(n, text) for n, text in enumerate(GIVEN, 1)])[0])
+
+
+def own(*sources: str, texts=(), newest: bool = False) -> Code:
+    """The code of `f` and `g` in a notebook of these cells, some of them the released ones."""
+    return select([Cell(n, text) for n, text in enumerate(sources, 1)], ["f", "g"], RELEASED, texts, newest=newest)
+
+
+def test_a_released_cell_that_runs_something_is_no_part_of_the_code():
+    code = own(*GIVEN, "def f(x):\n    return optimizer['lr'] * math.pi * helper(x)", "def g(): return Counter()")
+    assert code.run == {"optimizer": 3}
+    assert {cell for cell, _, _ in code.pieces} == {1, 2, 4, 5} and "optimizer" not in run(code)
+    assert run(code)["helper"](1) == 3
+
+
+def test_a_released_name_never_displaces_the_students_own():
+    helper = "def count(x):\n    return 2 * x\n\n\ndef f(x):\n    return count(x)"
+    assert run(own(helper, *GIVEN))["f"](4) == 8
+    assert run(own("def math(x): return x", "def f(x): return math(x)", *GIVEN))["f"](5) == 5
+    mixed = run(own("Counter = 3\n\n\ndef f(x): return (Counter, math.floor(x))", *GIVEN))
+    assert mixed["f"](1.5) == (3, 1)
+
+
+def test_an_edited_line_of_a_run_is_no_more_the_students_than_the_rest():
+    edited = "net = list(range(3))\noptimizer = dict(lr=5)\ncount = len(net)"
+    assert own(edited, "def f(): return optimizer").run == {"optimizer": 1}
+    assert run(own("optimizer = dict(lr=5)", "def f(): return optimizer"))["f"]() == {"lr": 5}  # in a cell of their own
+
+
+def test_a_stub_never_takes_the_place_of_written_code():
+    stub = "def f():\n    raise NotImplementedError"
+    for cells in (["def f(): return 1", stub], [stub, "def f(): return 1"], [f"def f(): return 1\n\n\n{stub}"]):
+        code = own(*cells)
+        assert not code.stubs and run(code)["f"]() == 1
+        assert any("holds the stub of `f` too" in note for note in code.notes.values())
+    assert own("def f(): return 1", stub, newest=True).stubs == {"f": 2}  # run one by one, the newest counts
+    assert own(stub, stub).stubs == {"f": 2}
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts", "why"),
+    [
+        (["x = 1"], [("the text cell below code cell 1", "```python\ndef f(x):\n    return x\n```")], "the text cell below"),
+        (["x = 1"], [("the raw cell at the top", "def f(x): return x")], "the raw cell at the top holds it"),
+        (["%%timeit\ndef f(x): return x"], [], "its cell 1 was not run: it is a %%timeit cell"),
+        (["def f(x:\n    return x"], [], "its cell 1 does not run: '(' was never closed"),
+        (["def F(x): return x"], [], "cell 1 defines `F`: give it the name `f`"),
+        (["def f_(x): return x"], [], "cell 1 defines `f_`: give it the name `f`"),
+        (["def double(x): return x"], [("the text cell at the top", "define f here")], None),
+    ],
+)
+def test_a_function_that_is_not_there_is_looked_for(cells, texts, why):
+    absent = own(*cells, texts=texts).absent
+    assert why in absent["f"] if why else "f" not in absent
+
+
+def test_a_later_definition_that_counts_is_named():
+    code = own("def f(): return 1", "x = 2", "def f(): return 3")
+    assert code.notes[1] == "defines `f`, and so does cell 3 below: the last one counts" and run(code)["f"]() == 3
+
+
+def test_what_a_release_says_survives_json():
+    assert Released.from_dict(json.loads(json.dumps(RELEASED.as_dict()))) == RELEASED

@@ -15,7 +15,7 @@ from autograder.errors import CourseError, GraderFault, Malformed, NotKept, Unav
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Observed, load_recording, save_recording
 from autograder.grading.workers import Worker
-from autograder.sandboxed.notebook import Code, read_cells, select
+from autograder.sandboxed.notebook import Cell, Code, parse, read_cells, released_by, select
 from autograder.sandboxed.recording import Error, encode
 
 pytestmark = needs_walls
@@ -108,6 +108,33 @@ def test_code_that_ends_while_it_is_read_is_asked_once(stored, ending, state):
     assert len(stored.asked) == 1
 
 
+def test_a_missing_package_is_told_as_the_cause(observer):
+    lacking = "from no_such_package import average\n\n\ndef mean(numbers):\n    return average(numbers)"
+    error = observer.observe(code(mean=lacking)).observations["means"].error
+    assert error.message.startswith("cell 4 could not import no_such_package, which the grader has not (name 'average'")
+
+
+def test_what_only_the_run_makes_is_told_as_that(observer):
+    cells = [Cell(1, "import math"), Cell(2, "scale = dict(by=2)"), Cell(3, "def mean(numbers): return scale['by']")]
+    released = released_by(parse(cells[:2])[0])
+    error = observer.observe(select(cells, FUNCTIONS, released)).observations["means"].error
+    assert error.message.startswith("`scale` is made by cell 2 alone") and "take it as an argument" in error.message
+
+
+def test_imports_that_stand_below_are_said_once(observer):
+    late = "def double(x: math.e): return x + x", "def mean(numbers: math.pi): return 1.0", "import math"
+    observed = observer.observe(select([Cell(n, text) for n, text in enumerate(late, 1)], FUNCTIONS)).observations
+    first, second = observed["doubles"].error.message, observed["means"].error.message
+    assert "its cell 1 raised NameError" in first and "it is imported in cell 3, below: move the imports" in first
+    assert second.endswith("for the same reason as cell 1.") and "imported in" not in second
+
+
+def test_a_star_import_that_replaces_a_function_is_named(observer):
+    text = "def mean(numbers): return 1.0\n\n\nfrom statistics import *"
+    notes = dict(observer.observe(code(mean=text)).notes)
+    assert notes["cell 4"] == "replaced `mean` by what its `import *` brought"
+
+
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
@@ -116,7 +143,7 @@ def test_code_that_ends_while_it_is_read_is_asked_once(stored, ending, state):
         ("def mean(numbers:\n    return 1", "cell 4 does not run"),
         ("mean = no_such_function", "cell 4 raised NameError: name 'no_such_function' is not defined (cell 4, line 1"),
         ("mean = 3", "`mean` is not defined"),
-        ("import no_such_package\nmean = no_such_package.mean", "No module named 'no_such_package'"),
+        ("import no_such_package\nmean = no_such_package.mean", "its cell 4 could not import no_such_package, which"),
         ("mean = input('which? ')", "input() has nobody to answer it here"),
     ],
 )
