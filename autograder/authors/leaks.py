@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from autograder.course.course import KEPT_TO_THE_COURSE
 from autograder.grading.contents import Contents
 
 ABSOLUTE_PATH = re.compile(
@@ -28,7 +27,19 @@ def find_leaks(contents: Contents, made: Iterable[str], folder: Path) -> list[st
             problems.append(f"{where}: not made by `autograder release`, delete it")
         elif path.suffix in (".ipynb", ".py", ".json"):
             problems += [f"{where}: {leak}" for leak in _leaks_in(path, secrets)]
+            problems += [f"{where}: holds the solution of {name}" for name in _solved_in(path, contents)]
     return problems
+
+
+def _solved_in(path: Path, contents: Contents) -> list[str]:
+    """The functions whose solution, of two lines or more, stands in a Python file: a public file's lines are no secrets, and
+    it may have been imported for a helper that stands beside a copy of the answers."""
+    if path.suffix != ".py":
+        return []
+    lines = {squeezed(line) for line in path.read_text(encoding="utf-8").splitlines()}
+    solved = [cell for cell in contents.cells if cell.role == "exercise"]
+    told = {cell.about["function"]: {squeezed(line) for line in cell.solution_lines()} for cell in solved}
+    return [name for name, solution in told.items() if len(solution) > 1 and solution <= lines]
 
 
 def _leaks_in(path: Path, secrets: dict[str, str]) -> list[str]:
@@ -53,17 +64,15 @@ def _leaks_in(path: Path, secrets: dict[str, str]) -> list[str]:
 
 
 def secret_lines(contents: Contents) -> dict[str, str]:
-    """Every line of 12 characters or more that stands in a solution or a hidden file and nowhere students may look."""
+    """Every line of 12 characters or more that stands in a solution or a secret file and nowhere students may look."""
     module, cells = contents.module, contents.cells
     public = {squeezed(line) for cell in cells for line in cell.stub.splitlines()}
     for path in module.public_files:
         public |= {squeezed(line) for line in path.read_text(encoding="utf-8").splitlines()}
     secrets = {squeezed(line): "a line of the solution" for cell in cells for line in cell.solution_lines()}
-    for name in KEPT_TO_THE_COURSE:
-        path = module.tests / f"{name}.py"
-        if path.is_file():
-            kind = f"a line of tests/{module.name}/{path.name}"
-            secrets |= {squeezed(line): kind for line in path.read_text(encoding="utf-8").splitlines()}
+    for path in module.secret_files:
+        kind = f"a line of tests/{module.name}/{path.relative_to(module.tests)}"
+        secrets |= {squeezed(line): kind for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
     return {line: kind for line, kind in secrets.items() if len(line) >= 12 and line not in public}
 
 

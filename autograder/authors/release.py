@@ -27,6 +27,7 @@ from autograder.errors import CourseError
 from autograder.files import write_whole
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KNOWN, known_mistake, save_known, without_places
+from autograder.grading.gate import require_sound
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, save_recording
 from autograder.installed import package_series
@@ -43,6 +44,7 @@ def release(module: Module) -> None:
         CourseError: the source or the solved notebook is wrong, or the result would leak; nothing is changed then.
     """
     contents = Contents(module)
+    require_sound(contents)
     with tempfile.TemporaryDirectory(dir=module.root, prefix=".release-") as scratch:
         student, teacher = Path(scratch) / "release", Path(scratch) / "solutions"
         files = released_files(contents)
@@ -97,7 +99,7 @@ def released_files(contents: Contents) -> dict[str, bytes]:
         if path.is_file():
             files[f"data/{path.relative_to(PACKAGED_DATA)}"] = path.read_bytes()
     for path in module.public_files:
-        files[f"checks/{path.name}"] = path.read_bytes()
+        files[f"checks/{path.relative_to(module.tests)}"] = path.read_bytes()
     about = {
         "module": module.name,
         "notebook": module.notebook,
@@ -108,6 +110,7 @@ def released_files(contents: Contents) -> dict[str, bytes]:
         "released": contents.released.as_dict(),
         "cells": _marked_cells(json.loads(files[module.notebook])),
         "made_from": contents.made_from,
+        "files": [name for name in files if name.startswith("checks/")],
     }
     files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
     return files
@@ -135,6 +138,7 @@ def _record(contents: Contents, student: Path) -> None:
     reference, mistakes = (student / name for name in RECORDING_FILES)
     with public_observer(contents) as observer:
         expected = {True: observer.observe(contents.reference, reference=True)}
+        require_sound(contents, expected)
         known = []
         for entry in contents.mistakes:
             observe = functools.partial(_publicly, observer, contents.code(entry), entry.of)

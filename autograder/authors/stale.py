@@ -18,6 +18,7 @@ from autograder.course.course import Module
 from autograder.errors import Malformed
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import agree, all_leaves, load_known
+from autograder.grading.gate import course_problems, reference_problems
 from autograder.grading.recordings import load_recording
 from autograder.sandboxed.recording import Timing
 
@@ -25,8 +26,10 @@ RECORDED_TOLERANCE = 1e-4  # how far another machine's figures may be from the r
 
 
 def check_release(module: Module) -> list[str]:
-    """What is stale or leaks in `release/` and `solutions/`, one line each with the file; empty when nothing is."""
+    """What is wrong in the sources, else what is stale or leaks in `release/` and `solutions/`, one line each with the file."""
     contents = Contents(module)
+    if wrong := course_problems(contents):
+        return wrong
     files = released_files(contents)
     again = f"stale, run `autograder release {module.name}`"
     problems = []
@@ -65,7 +68,7 @@ def _check_recordings(contents: Contents, again: str) -> list[str]:
     probes = [(True, name) for name in fresh.observations.keys() | kept.observations.keys()]
     left, right = all_leaves({True: fresh}, probes), all_leaves({True: kept}, probes)
     alike = left.keys() == right.keys() and all(_alike(left[place], right[place]) for place in left)
-    problems = [] if alike else [f"{_short(reference)}: {again}"]
+    problems = reference_problems(contents, {True: fresh}) + ([] if alike else [f"{_short(reference)}: {again}"])
     if hints != {entry.name: entry.hint for entry in contents.mistakes}:
         problems.append(f"{_short(known)}: {again}")
     return problems

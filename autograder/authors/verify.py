@@ -3,6 +3,7 @@
 The reference has full marks, twice and under another seed; the stub has none; every known mistake is caught by a check
 it names, costs nothing in functions that are right, and is told by its own hint; every alternative has full marks;
 every check is needed by some mistake. For every check it prints how far right and wrong answers stay from the line.
+What is an author's error in itself, whatever the catalogue says, is refused before: see grading/gate.py.
 """
 
 from collections.abc import Iterable

@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command, add_engine, add_module, add_modules, chosen, engine
+from autograder.course.course import Module
 from autograder.defaults import VERIFY_SEED
+from autograder.errors import CourseError
 
 if TYPE_CHECKING:
     from autograder.cli.options import Commands
@@ -39,17 +42,34 @@ def _release(options: argparse.Namespace) -> int:
     from autograder.authors.release import release
     from autograder.authors.stale import check_release
 
-    problems = []
-    for module in chosen(options.modules):
-        if options.check:
-            problems += check_release(module)
-        else:
-            release(module)
+    def make(module: Module) -> bool:
+        release(module)
+        return True
+
+    if not options.check:
+        return 0 if _each(options.modules, make) else 1
+    if not _each(options.modules, lambda module: _no_problems(check_release(module))):
+        return 1
+    print("release/ and solutions/ are what the sources make, and nothing leaks")
+    return 0
+
+
+def _each(names: list[str], work: Callable[[Module], bool]) -> bool:
+    """Whether `work` went well on every module; one that cannot be read keeps nobody from the others."""
+    return all([_sound(module, work) for module in chosen(names)])
+
+
+def _sound(module: Module, work: Callable[[Module], bool]) -> bool:
+    try:
+        return work(module)
+    except CourseError as error:
+        return _no_problems([f"autograder: {error}"])
+
+
+def _no_problems(problems: list[str]) -> bool:
     for problem in problems:
         print(problem, file=sys.stderr)
-    if options.check and not problems:
-        print("release/ and solutions/ are what the sources make, and nothing leaks")
-    return 1 if problems else 0
+    return not problems
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -57,10 +77,10 @@ def _verify(options: argparse.Namespace) -> int:
 
     from autograder.authors.verify import verify
 
-    modules, settings = chosen(options.modules), engine(options)
+    settings = engine(options)
     console = Console()
     console.width = max(console.width, 120)  # check names are long, and a table cut short tells nothing
-    return 0 if all([verify(module, options.seed, console, **settings) for module in modules]) else 1
+    return 0 if _each(options.modules, lambda module: verify(module, options.seed, console, **settings)) else 1
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from autograder.course.imports import parsed, place
 from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Cell, Code, Statement, choose, needed, parse
 
@@ -66,9 +67,8 @@ def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
     """
     if not path.is_file():
         return []
-    statements, notes = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
-    if notes:
-        raise CourseError(f"{path}: {notes[CELL]}")
+    parsed(path)
+    statements, _ = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
     _refuse_clashes(path, statements, reference)
     marks = [_take_mark(path, statement) for statement in statements]
     return [_entry(path, s, mark, statements) for s, mark in zip(statements, marks, strict=True) if mark is not None]
@@ -83,8 +83,11 @@ def _take_mark(path: Path, statement: Statement) -> Mark | None:
     if not isinstance(node, Definition):
         return None
     for decorator in node.decorator_list:
-        name = getattr(getattr(decorator, "func", None), "id", "")
-        if isinstance(decorator, ast.Call) and name in ("mistake", "alternative"):
+        name = getattr(getattr(decorator, "func", decorator), "id", "")
+        if name in ("mistake", "alternative"):
+            where = place(path, node.lineno)
+            if not isinstance(decorator, ast.Call) or decorator.args:
+                raise CourseError(f'{where}: @{name} takes settings by their names: write @{name}(of="…")')
             node.decorator_list.remove(decorator)
             statement.reads.discard(name)
             hint = " ".join((ast.get_docstring(node) or "").split())
@@ -92,8 +95,8 @@ def _take_mark(path: Path, statement: Statement) -> Mark | None:
             try:
                 settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
             except ValueError:
-                raise CourseError(f"{path}, line {node.lineno}: @{name} takes plain strings only") from None
-            return name, settings | {"name": node.name, "hint": hint}
+                raise CourseError(f"{where}: @{name} takes plain strings only: write them out") from None
+            return name, settings | {"name": node.name, "hint": hint, "line": node.lineno}
     return None
 
 
@@ -110,7 +113,8 @@ def _entry(path: Path, statement: Statement, mark: Mark, statements: list[Statem
     caught_by = settings.get("caught_by", ())
     caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
     if kind == "mistake" and not (hint and caught_by):
-        raise CourseError(f"{path}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
+        where = place(path, settings["line"])
+        raise CourseError(f"{where}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
     return Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
 
 
@@ -121,17 +125,15 @@ def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Sta
     for statement in statements:
         names = statement.binds if not isinstance(statement.node, imports) else set()
         if names & own:
-            raise CourseError(
-                f"{path}: {', '.join(sorted(names & own))} defined more than once: give each its own name"
-            )
+            twice = ", ".join(sorted(names & own))
+            raise CourseError(f"{place(path, statement.line)}: {twice} defined more than once: give each its own name")
         own |= names
     bound = {name: s.text for s in reference for name in s.binds}
     for statement in statements:
         for name in statement.binds & set(bound) - {"*"}:
             if not isinstance(statement.node, imports) or not _same_import(name, statement, reference):
-                raise CourseError(
-                    f"{path}: the notebook also binds the name {name} ({bound[name][:60]!r}): rename it here"
-                )
+                where, shown = place(path, statement.line), repr(bound[name][:60])
+                raise CourseError(f"{where}: the notebook also binds the name {name} ({shown}): rename it here")
 
 
 def _same_import(name: str, statement: Statement, theirs: list[Statement]) -> bool:

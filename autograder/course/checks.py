@@ -40,10 +40,20 @@ class Check:
     test: Callable[[Any, Any], None]
 
 
-def check(function: str, points: float) -> Callable[[Marked], Marked]:
-    """Marks a pytest function as a check of the contract's `function`; whether it is public its file says."""
+def check(function: str, points: float | None = None) -> Callable[[Marked], Marked]:
+    """Marks a pytest function as a check of the contract's `function`; whether it is public its file says.
+
+    Raises:
+        ValueError: no function, no points or none that can be added up, no docstring; says what to write.
+    """
+    if not isinstance(function, str):
+        raise ValueError(f'{_name(function)} needs the function it is about: write @check("function", points=1)')
 
     def mark(test: Any) -> Any:
+        if points is None:
+            raise ValueError(f'{test.__name__} needs points: write @check("{function}", points=1)')
+        if problem := points_problem(points):
+            raise ValueError(f"{test.__name__} has {problem}")
         title = (test.__doc__ or "").strip().splitlines()
         if not title:
             raise ValueError(f"{test.__name__} needs a docstring: its first line is the title a student reads")
@@ -52,6 +62,17 @@ def check(function: str, points: float) -> Callable[[Marked], Marked]:
         return test
 
     return mark
+
+
+def points_problem(points: Any) -> str:
+    """What is wrong with points that an author wrote, and the mend; empty when nothing is."""
+    if isinstance(points, (int, float)) and not isinstance(points, bool) and math.isfinite(points) and points >= 0:
+        return ""
+    return f"points={points!r}: write a number, 0 or more"
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "__name__", repr(value)))
 
 
 @dataclass(frozen=True)

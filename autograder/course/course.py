@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from autograder.course.imports import brought, imports_of, place
 from autograder.errors import CourseError
 
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
 PACKAGE = r"[A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?(?:[<>=!~]=?[\w.*+]+(?:,[<>=!~]=?[\w.*+]+)*)?"
+PUBLIC_FILES = ("probes_public", "test_public")  # what students get, with all that these import
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
 
 
@@ -18,6 +20,10 @@ def nearest(name: str, names: list[str]) -> str:
     """What to say of a name that is none of `names`."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
     return f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none yet'}."
+
+
+def _counted(files: list[Path]) -> str:
+    return f"{len(files)}: " + ", ".join(path.name for path in files) if files else "none"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Module:
         files = sorted((self.root / "source" / self.name).glob("*.py"))
         if len(files) != 1:
             raise CourseError(
-                f"source/{self.name}/ must hold exactly one .py file, the notebook's source; it has {len(files)}"
+                f"source/{self.name}/ must hold exactly one .py file, the notebook's source; it has {_counted(files)}"
             )
         return files[0]
 
@@ -49,8 +55,27 @@ class Module:
 
     @property
     def public_files(self) -> list[Path]:
-        """The files of `tests/<name>/` that students get: the public probes, their checks, and what these import."""
-        return [path for path in sorted(self.tests.glob("*.py")) if path.stem not in KEPT_TO_THE_COURSE]
+        """The files of `tests/<name>/` that students get: the public probes, their checks, and what these import.
+
+        Raises:
+            CourseError: one of them is no Python, imports what is kept to the course, or in a way that fails in a release.
+        """
+        files = brought(self.tests, PUBLIC_FILES)
+        for each in (each for path in files for each in imports_of(self.tests, path)):
+            first = each.target.relative_to(self.tests).parts[0]
+            where = f"{place(each.file, each.line)}: students get this file, "
+            if first.removesuffix(".py") in KEPT_TO_THE_COURSE:
+                raise CourseError(f"{where}and it imports {first}, which they must not: move what both need to a third file")
+            if not each.relative:
+                raise CourseError(
+                    f"{where}in a folder called checks/: write `from .… import …` in place of the name {self.name}"
+                )
+        return files
+
+    @property
+    def secret_files(self) -> list[Path]:
+        """All other Python files of `tests/<name>/`, wherever in it they lie."""
+        return sorted(set(self.tests.rglob("*.py")) - set(self.public_files))
 
     @property
     def release(self) -> Path:
@@ -106,8 +131,9 @@ class Course:
         )
 
     def modules(self) -> list[Module]:
-        """All modules, by name."""
-        return [Module(self.root, path.name) for path in sorted((self.root / "source").iterdir()) if path.is_dir()]
+        """All modules, by name; what Jupyter and Python leave beside them is none."""
+        folders = [path for path in sorted((self.root / "source").iterdir()) if path.is_dir()]
+        return [Module(self.root, path.name) for path in folders if not path.name.startswith((".", "__pycache__"))]
 
     def module(self, name: str) -> Module:
         """The module called `name`.

@@ -5,7 +5,7 @@ from typing import Any
 
 import nbformat
 
-from autograder.course.source import SourceCell
+from autograder.course.source import SourceCell, grade_id
 
 
 def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[str, float]) -> nbformat.NotebookNode:
@@ -41,12 +41,3 @@ def nbgrader_metadata(cell: SourceCell, points: dict[str, float]) -> dict[str, A
     if grade:
         metadata["points"] = points[cell.about["exercise"]] if cell.role == "grade" else cell.about["points"]
     return metadata
-
-
-def grade_id(cell: SourceCell) -> str:
-    """What nbgrader calls a cell, each once: an exercise may have its function's name."""
-    if cell.role == "exercise":
-        name: str = cell.about["function"]
-        return name
-    kind = "exercise" if cell.role == "grade" else cell.role
-    return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from autograder.course.checks import Check
+from autograder.course.checks import Check, points_problem
+from autograder.course.imports import place
 from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Cell, Statement, parse
 
@@ -35,11 +36,15 @@ REGION = re.compile(
 
 @dataclass(frozen=True)
 class SourceCell:
-    """One cell: its role's settings in `about` (empty for cells without), and its text with the solution in it."""
+    """One cell: its role's settings in `about` (empty for cells without), and its text with the solution in it.
+
+    `line` is where its marker stands in the source file, its text begins on the next one.
+    """
 
     kind: str
     text: str
     about: dict[str, Any]
+    line: int = 0
 
     @property
     def role(self) -> str:
@@ -78,16 +83,73 @@ def read_source(path: Path) -> list[SourceCell]:
     """The cells of a source file.
 
     Raises:
-        CourseError: an unknown role, a role without its setting, a function cell without exactly one solution region.
+        CourseError: a cell that is no Python, an unknown role, a role without its setting, a function cell without exactly
+            one solution region, points that are none, two cells that nbgrader could not tell apart; with file and line.
     """
-    notebook = _jupytext().reads(path.read_text(encoding="utf-8"), fmt="py:percent")
-    cells = [SourceCell(cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
-    for number, cell in enumerate(cells, 1):
-        problem = _problem(cell)
-        if problem:
-            raise CourseError(f"{path.name}, cell {number} ({cell.text.strip().splitlines()[0][:60]!r}): {problem}")
-    exercises(cells)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{place(path)}: {error}: save it again as a text in UTF-8") from None
+    cells = [SourceCell(c.cell_type, c.source, dict(c.metadata), line) for line, c in _with_lines(text)]
+    for cell in cells:
+        _refuse_broken(path, cell)
+        if problem := _problem(cell):
+            raise CourseError(f"{place(path, cell.line)}: {problem}")
+    _refuse_twins(path, cells)
+    try:
+        exercises(cells)
+    except CourseError as error:
+        raise CourseError(f"{place(path, cells[-1].line)}: {error}") from None
     return cells
+
+
+def _with_lines(text: str) -> Iterator[tuple[int, Any]]:
+    """Each cell as jupytext reads it, with the line of its marker; 1 for what stands before the first marker."""
+    reads, lines = _jupytext().reads, text.splitlines()
+    markers = [number for number, line in enumerate(lines) if line.startswith("# %%")]
+    before = lines[: markers[0]] if markers else lines
+    unmarked = len(reads("\n".join([*before, ""]), fmt="py:percent").cells) if before else 0
+    end = 0
+    for index, cell in enumerate(reads(text, fmt="py:percent").cells):
+        start = next((m for m in markers if m >= end), end) if index >= unmarked else 0
+        if index >= unmarked:  # a string may hold what looks like a marker
+            end = start + 1 + len(cell.source.splitlines())
+        yield start + 1, cell
+
+
+def _refuse_broken(path: Path, cell: SourceCell) -> None:
+    """Refuses a code cell that is no Python, be it with its solution or as the stub that students get."""
+    for text, what in ((cell.text, ""), (cell.stub, "without its solution it ")) if cell.kind == "code" else ():
+        _, notes = parse([Cell(0, text)])
+        if notes.get(0, "").startswith("does not run"):
+            found = None if what else re.search(r", line (\d+)", notes[0])
+            note = notes[0].replace(found[0], "", 1) if found else notes[0]
+            where = place(path, cell.line + int(found[1]) if found else cell.line)
+            raise CourseError(f"{where}: {what or 'this code '}{note}: mend this line")
+
+
+def _refuse_twins(path: Path, cells: list[SourceCell]) -> None:
+    """Refuses two cells of one grade_id, and one that is none: nbgrader stops at either, when a class has worked on it."""
+    lines: dict[str, int] = {}
+    for cell in filter(lambda cell: cell.role, cells):
+        name = grade_id(cell)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            mend = "write its name with letters, digits, _ and - alone"
+            raise CourseError(f"{place(path, cell.line)}: nbgrader cannot call a cell {name!r}: {mend}")
+        if name in lines:
+            mend = "give each a name of its own" if "name" in cell.about else "remove one"
+            raise CourseError(
+                f"{place(path, cell.line)}: nbgrader would call this cell {name}, as the one in line {lines[name]}: {mend}"
+            )
+        lines[name] = cell.line
+
+
+def grade_id(cell: SourceCell) -> str:
+    """What nbgrader calls a cell, each once: an exercise may have its function's name."""
+    if cell.role == "exercise":
+        return str(cell.about["function"])
+    kind = "exercise" if cell.role == "grade" else cell.role
+    return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"
 
 
 def _jupytext() -> ModuleType:
@@ -105,6 +167,9 @@ def _jupytext() -> ModuleType:
 
 def _problem(cell: SourceCell) -> str:
     about = cell.about
+    unread = about.get("incorrectly_encoded_metadata", "")
+    if "role" in unread:
+        return f'its settings {unread} cannot be read: write texts in quotes, role="check" exercise="…"'
     if cell.role and cell.role not in ROLES:
         return f"unknown role {cell.role!r}; there are {', '.join(sorted(ROLES))}"
     needs = {
@@ -117,6 +182,8 @@ def _problem(cell: SourceCell) -> str:
     for setting in needs:
         if setting not in about:
             return f"role {cell.role!r} needs {setting}=…"
+    if cell.role in ("question", "plot") and (problem := points_problem(about["points"])):
+        return problem
     regions = len(REGION.findall(cell.text))
     if cell.role in ("exercise", "question") and regions != 1:
         return f"needs one ### BEGIN SOLUTION … ### END SOLUTION region, has {regions}"
@@ -132,7 +199,8 @@ def _problem(cell: SourceCell) -> str:
 
 
 def _defined(code: str) -> set[str]:
-    return {node.name for node in ast.parse(code).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    nodes = [statement.node for statement in parse([Cell(0, code)])[0]]
+    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
 
 
 def exercises(cells: list[SourceCell]) -> dict[str, list[str]]:

@@ -15,8 +15,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.course.notebooks import grade_id, make_notebook
-from autograder.course.source import SourceCell
+from autograder.course.notebooks import make_notebook
+from autograder.course.source import SourceCell, grade_id
 from autograder.grading.grader import Graded
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, check_table, without_folders

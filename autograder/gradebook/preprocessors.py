@@ -30,7 +30,6 @@ from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission, find_submissions
 from autograder.course import source
 from autograder.course.course import Course, Module
-from autograder.course.notebooks import grade_id
 from autograder.errors import CourseError, GraderFault
 from autograder.files import write_whole
 from autograder.gradebook.gradebook import ClassBook, autograded
@@ -218,7 +217,7 @@ class ShowRubrics(NbGraderPreprocessor):
         if "submission_id" not in resources:  # a feedback page, not formgrader
             return nb, resources
         module = Course.find(Path(resources["metadata"]["path"])).module(resources["assignment_id"])
-        rubrics = {grade_id(cell): cell.rubric for cell in source.read_source(module.source) if cell.rubric}
+        rubrics = {source.grade_id(cell): cell.rubric for cell in source.read_source(module.source) if cell.rubric}
         cells = []
         for cell in nb.cells:
             cells.append(cell)

@@ -6,9 +6,11 @@ another: a class is judged without a pytest start for each submission.
 
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any
 from autograder.course import source
 from autograder.course.catalogue import Entry, read_catalogue
 from autograder.course.checks import Check, Remark
-from autograder.course.course import Module
+from autograder.course.course import Module, nearest
+from autograder.course.imports import parsed, place
 from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Code, Released, Statement, choose, released_by
 
@@ -61,7 +64,7 @@ class Contents:
     @cached_property
     def checks(self) -> list[Check]:
         """All checks, in the order of the functions they are about."""
-        return _in_order(collect(self.module.tests), self.functions, self.module)
+        return _in_order(collect(self.module.tests), self.functions)
 
     @cached_property
     def remarks(self) -> list[Remark]:
@@ -101,7 +104,7 @@ class Contents:
         return digest.hexdigest()
 
 
-def _in_order(checks: list[Check], functions: list[str], module: Module) -> list[Check]:
+def _in_order(checks: list[Check], functions: list[str]) -> list[Check]:
     """Checks in the notebook's order of functions.
 
     Raises:
@@ -110,12 +113,19 @@ def _in_order(checks: list[Check], functions: list[str], module: Module) -> list
     names = [check.name for check in checks]
     for check in checks:
         if check.function not in functions:
+            mend = nearest(check.function, functions)
             raise CourseError(
-                f"{module.tests}: {check.name} is about {check.function!r}, which the notebook does not define"
+                f"{where(check)}: {check.name} is about {check.function!r}, which the notebook does not define: {mend}"
             )
         if names.count(check.name) > 1:
-            raise CourseError(f"{module.tests}: two checks are called {check.name}: give each its own name")
+            raise CourseError(f"{where(check)}: two checks are called {check.name}: give each its own name")
     return sorted(checks, key=lambda check: functions.index(check.function))
+
+
+def where(check: Check) -> str:
+    """The file and the line in which a check begins."""
+    code = inspect.unwrap(check.test).__code__
+    return place(Path(code.co_filename), code.co_firstlineno)
 
 
 # --- checks, collected by pytest ---------------------------------------------------------------------------------------
@@ -125,14 +135,16 @@ def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden
     """The checks in `folder`, collected by pytest, in the order of the files.
 
     Raises:
-        CourseError: a check file does not import, or holds no check; with pytest's own explanation.
+        CourseError: a check file does not import, holds a test that is no check, or none of them holds a check.
     """
     import pytest
 
     paths = [folder / name for name in files if (folder / name).is_file()]
     if not paths:
         raise CourseError(f"{folder} holds no checks ({' or '.join(files)})")
-    collector, output = _Collector(), io.StringIO()
+    for path in paths:
+        parsed(path)
+    collector, output = _Collector(folder), io.StringIO()
     arguments = [
         "--collect-only",
         "-q",
@@ -147,17 +159,45 @@ def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden
     ]
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _no_bytecode():
         status = pytest.main([*arguments, *map(str, paths)], plugins=[collector])
+    if collector.problems:
+        raise CourseError("\n".join(collector.problems))
+    if not collector.checks:
+        mend = 'write a function test_…(observed, expected) below @check("function", points=1)'
+        raise CourseError(f"{place(folder)}: checks could not be collected, there are none: {mend}")
     if status != pytest.ExitCode.OK:
         raise CourseError(f"the checks in {folder} could not be collected:\n{output.getvalue().strip()}")
     return collector.checks
 
 
 class _Collector:
-    def __init__(self) -> None:
+    """The checks that pytest finds in a folder, and what is wrong with others, one line each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.checks: list[Check] = []
+        self.problems: list[str] = []
+
+    def pytest_exception_interact(self, call: Any) -> None:
+        error = call.excinfo.value.__cause__ or call.excinfo.value
+        by_check = traceback.extract_tb(error.__traceback__)[-1].filename == inspect.getfile(Check)
+        told = "" if by_check and isinstance(error, ValueError) else f"could not be collected: {type(error).__name__}: "
+        self.problems.append(told_in(self.folder, error, told) + ("" if not told else ": mend this line"))
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        self.checks = [item.function.__check__ for item in items if hasattr(item.function, "__check__")]
+        for item in items:
+            if hasattr(item.function, "__check__"):
+                self.checks.append(item.function.__check__)
+            else:
+                _, line, name = item.location
+                mend = 'write @check("function", points=1) above it, or give a helper another name'
+                self.problems.append(f"{place(item.path, line + 1)}: {name} is no check and would never be asked: {mend}")
+
+
+def told_in(folder: Path, error: BaseException, what: str) -> str:
+    """What an exception says, in one line, with the last line of the folder's own files that it came through."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)]
+    at = place(Path(frames[-1].filename), frames[-1].lineno) if frames else place(folder)
+    return f"{at}: {what}{' '.join(str(error).split())}"
 
 
 def hidden_remarks(checks: Iterable[Check]) -> list[Remark]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
-from autograder.errors import CourseError
 from autograder.grading.contents import Contents
+from autograder.grading.gate import require_sound
 from autograder.grading.judge import PASSED, Judged, Verdict, clean, judge, remarks_on
 from autograder.grading.naming import Naming
 from autograder.grading.observer import PUBLIC_SEED, Observer
@@ -105,8 +105,7 @@ class Grader:
             try:
                 for observer, theirs in zip(self.observers.values(), sockets, strict=True):
                     observer.start(theirs)
-                self.contents.checks  # noqa: B018
-                self.contents.mistakes  # noqa: B018
+                require_sound(self.contents)
             except BaseException:
                 for sock in itertools.chain(*sockets):
                     sock.close()
@@ -131,17 +130,12 @@ class Grader:
         """The reference's recordings: submission zero.
 
         Raises:
-            CourseError: the reference does not answer a probe.
+            CourseError: the reference does not answer a probe, or its answers show a check to be broken.
         """
         with self._lock:
             if not self._expected:
                 recordings = self.observe(self.contents.reference, reference=True)
-                for recording in recordings.values():
-                    for name, observation in recording.observations.items():
-                        if observation.state != "returned":
-                            raise CourseError(
-                                f"{self.module.name}: the reference itself fails the probe {name}: {observation.error}"
-                            )
+                require_sound(self.contents, recordings)
                 self._expected = recordings
         return self._expected
 

@@ -87,6 +87,7 @@ def _judge_one(check: Check, observed: Recording | None, expected: Recording | N
     with measured_distances() as distances:
         try:
             check.test(seen, wanted)
+            verdict = _passed(verdict, seen.used, observed)
         except Unavailable as error:
             verdict = _unavailable(verdict, error, expected)
         except Mismatch as error:
@@ -94,10 +95,42 @@ def _judge_one(check: Check, observed: Recording | None, expected: Recording | N
         except AssertionError as error:
             verdict = _failed(verdict, str(error))
         except Exception as error:  # a recording of a form the check did not think of is wrong, not a grader's crash
-            verdict = _failed(
-                verdict, f"the answer has another form than the contract's ({type(error).__name__}: {error})"
-            )
+            verdict = _confused(verdict, check, error, expected)
     return Judged(verdict, tuple(seen.used), tuple(distances))
+
+
+def _passed(verdict: Verdict, used: list[str], observed: Recording) -> Verdict:
+    """The verdict, if the check has read an answer: nothing is right by not being looked at.
+
+    Raises:
+        Unavailable: all that it read is not there, and it went on nevertheless.
+    """
+    if not used:
+        return replace(verdict, state=NOT_GRADED, points=0, message="this check read no answer: tell your instructor")
+    if not any(observed.observations[probe].state == "returned" for probe in used):
+        raise Unavailable(used[0], observed.observations[used[0]])
+    return verdict
+
+
+def _confused(verdict: Verdict, check: Check, error: Exception, expected: Recording) -> Verdict:
+    """After an exception that is no finding of the check's: whose fault it is shows the reference's own recording."""
+    said = f"({type(error).__name__}: {error})"
+    if author_error(check, expected):
+        message = clean(f"this check is broken {said}: tell your instructor")
+        return replace(verdict, state=NOT_GRADED, points=0, message=message)
+    mend = "compare what your function returns with what its docstring says"
+    return _failed(verdict, f"the answer has another form than the contract's {said}: {mend}")
+
+
+def author_error(check: Check, expected: Recording) -> Exception | None:
+    """What the check raises on the reference's own recording, other than its own findings: no student's fault."""
+    try:
+        check.test(Observed(expected), Observed(expected))
+    except AssertionError:
+        return None
+    except Exception as error:
+        return error
+    return None
 
 
 def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> Verdict:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from autograder.course.imports import brought
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import GraderFault, Malformed, NotKept, Unreadable
 from autograder.files import write_whole
@@ -32,7 +33,7 @@ from autograder.sandboxed.worker import send_message
 Answer = TypeVar("Answer")
 SANDBOXED = Path(sandbox.__file__).parent
 READER_FILES = ("notebook.py", "worker.py")  # what the code that is read in a notebook depends on
-NOT_PROBES = ("test_", "mistakes", "alternatives")  # what a module's folder holds beside its probes and their networks
+NOT_PROBES = ("test_", "mistakes", "alternatives")  # what no recording depends on, unless the probes import it
 BUDGET = 6  # limits of one probe: the wall time for all probes of one submission in one set
 PUBLIC_SEED = 40  # public probes always ask the same, so that their expected values can go to students
 
@@ -299,7 +300,8 @@ def _load_code(path: Path) -> Code | str | None:
 
 def _fingerprint(folder: Path, file: str) -> str:
     """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
-    files = [path for path in sorted(folder.glob("[!_]*.py")) if not path.name.startswith(NOT_PROBES)]
+    beside = {path for path in folder.glob("[!_]*.py") if not path.name.startswith(NOT_PROBES)}
+    files = sorted(beside.union(brought(folder, [file])))
     versions = []
     for package in ("torch", "torchvision", "numpy", "matplotlib"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -16,7 +16,7 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -127,14 +127,20 @@ def _called_as(function: Any, stand_in: Callable[..., Any]) -> Callable[..., Any
     return called
 
 
-def attempt(action: Callable[[], Any]) -> Any:
-    """What `action()` returns, or the exception it raises as a plain `Error`. A missing function stays missing."""
+def attempt(
+    action: Callable[[], Any], raises: type[Exception] | tuple[type[Exception], ...] = ()
+) -> Any:
+    """What `action()` returns, or the exception it raises as a plain `Error`. A missing function stays missing.
+
+    Args:
+        raises: what the right answer raises; the reference may raise nothing else.
+    """
     try:
         return action()
     except Missing:
         raise
     except Exception as error:
-        return plain_error(error)
+        return replace(plain_error(error), declared=isinstance(error, raises))
 
 
 def timing(seconds: float) -> Timing:

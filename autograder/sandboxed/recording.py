@@ -51,11 +51,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Error:
-    """An exception, as text: its type's name, its message, and where in the student's cells it was raised."""
+    """An exception, as text: its type's name, its message, and where in the student's cells it was raised.
+
+    `declared` says that the probe reckons with it: the reference may answer so.
+    """
 
     type: str
     message: str
     where: str = ""
+    declared: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         return f"{self.type}: {self.message}" + (f" ({self.where})" if self.where else "")
@@ -107,7 +111,8 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
     if isinstance(value, str):
         return str.__str__(value)[:MAX_TEXT]
     if isinstance(value, Error):
-        return {"error": [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
+        kind = "declared error" if value.declared else "error"
+        return {kind: [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
     if isinstance(value, dict):
         return {
             "dict": [[_encode(k, arrays, depth - 1), _encode(v, arrays, depth - 1)] for k, v in _some(value.items())]
@@ -209,8 +214,9 @@ def _decode(node: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
         return Tensor(arrays.pop(body), str(node["dtype"]), kind="ndarray")
     if kind == "timing":
         return Timing(body)
-    if kind == "error":
-        return Error(*map(str, body))
+    if kind in ("error", "declared error"):
+        raised, message, where = map(str, body)
+        return Error(raised, message, where, declared=kind != "error")
     if kind == "other":
         return Other(*map(str, body))
     raise Malformed(f"unknown kind {kind!r}")

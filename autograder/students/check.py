@@ -217,5 +217,5 @@ def _where_cells_are(graded: Graded) -> str:
 
 def warm_up() -> None:
     """Starts the checking process in the background when a notebook imports `check`, so that the first one is quick."""
-    with contextlib.suppress(CheckError, GraderFault):  # `check` itself says what is wrong
+    with contextlib.suppress(CourseError, GraderFault):  # `check` itself says what is wrong
         _bundle(Path.cwd() / "checks").observer.start()

@@ -14,6 +14,7 @@ from autograder.classes import grade
 from autograder.course.course import Course, Module
 from autograder.grading import contents
 from autograder.grading.contents import collect
+from autograder.grading.gate import require_sound
 from autograder.grading.grader import FILES, Grader
 from autograder.grading.observer import Observer
 from autograder.sandboxed.sandbox import missing_walls
@@ -70,6 +71,7 @@ def shared_grader(observers) -> type[Grader]:
             self.observers = {public: _with_store(observer, store) for public, observer in observers.items()}
 
         def __enter__(self):
+            require_sound(self.contents)
             return self
 
         def __exit__(self, *_):

@@ -24,7 +24,7 @@ from test_handin import finish
 
 from autograder.authors.leaks import secret_lines, squeezed
 from autograder.authors.release import reference_module
-from autograder.course.course import KEPT_TO_THE_COURSE, Course, Module
+from autograder.course.course import Course, Module
 from autograder.grading.contents import Contents
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +52,7 @@ def wheel(tmp_path_factory) -> Path:
 def answers_in(folder: Path, module: Module) -> list[str]:
     """Where in a folder there is code of the reference, a hidden check or probe, a known mistake or an alternative."""
     contents = Contents(module)
-    kept = [path for name in KEPT_TO_THE_COURSE if (path := module.tests / f"{name}.py").is_file()]
-    texts = [reference_module(contents), *(path.read_text() for path in kept)]
+    texts = [reference_module(contents), *(path.read_text() for path in module.secret_files)]
     public_texts = [path.read_text() for path in module.public_files]
     secret_code = shapes_of(texts) - shapes_of(public_texts)
     hints = {squeezed(line) for text in texts for line in docstring_lines(text)}

@@ -41,7 +41,8 @@ def test_whole_quadruples(observed, expected):
 
 @check("mean", points=1)
 def test_nothing(observed, expected):
-    """Never looks at the answer."""
+    """Looks at the answer and asks nothing of it."""
+    assert observed.long_means is not None
 
 
 @check("mean", points=1)
@@ -108,7 +109,6 @@ def test_every_kind_of_fault_is_found(verified):
         "the mistake is_of_nothing is of 'median', which the notebook does not define",
         "the alternative is_wrong of mean fails test_means: mean([1.0, 2.0]): expected 1.5, found 1.",
         "the alternative is_no_alternative is of 'median', which the notebook does not define",
-        "the untouched stub is passed in test_nothing, not missing",
         "the check test_nothing is needed by no known mistake: add one, or remove the check",
         "the reference fails test_too_strict (seed 1, 1 threads): the mean: expected ",
         "the reference fails test_by_luck (seed 2, 1 threads): the mean: expected 0",

@@ -269,7 +269,10 @@ def snapshots_of_unknown_names(student, draw):
         "of another network": ["features.denseblock1.denselayer1.conv1.weight"],
         "a layer": ["features.conv0"],
     }
-    return {what: attempt(lambda names=names: student.snapshot_weights(net, names)) for what, names in asked.items()}
+    return {
+        what: attempt(lambda names=names: student.snapshot_weights(net, names), raises=KeyError)
+        for what, names in asked.items()
+    }
 
 
 @probe("snapshot_weights")

@@ -1,0 +1,83 @@
+"""Which files of a module's folder a probe or check file brings with it: what its import statements name, and what these
+import. Read from the text, so that nothing runs."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.errors import CourseError
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import statement in `file`, and the `target`, a file of the same folder, that it brings."""
+
+    file: Path
+    line: int
+    target: Path
+    relative: bool
+
+
+def parsed(path: Path) -> ast.Module:
+    """The file as Python's syntax tree.
+
+    Raises:
+        CourseError: it is no Python, in one line with the place.
+    """
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        shown = f": {error.text.strip()[:80]}" if error.text else ""
+        raise CourseError(f"{place(path, error.lineno)}: does not run: {error.msg}{shown}: mend this line") from None
+    except ValueError as error:  # a null byte, or bytes that are no UTF-8
+        raise CourseError(f"{place(path)}: {error}: save it again as a text in UTF-8") from None
+
+
+def place(path: Path, line: int | None = None) -> str:
+    """Where in the course: `tests/week08_densenet/probes_public.py, line 12`."""
+    return "/".join(path.parts[-3:]) + (f", line {line}" if line else "")
+
+
+def brought(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files `names` of the package `folder`, its `__init__.py`, and all files of it that these import, in order.
+
+    Raises:
+        CourseError: one of them is no Python.
+    """
+    waiting = [folder / "__init__.py", *(folder / f"{name}.py" for name in names)]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path.is_file():
+            found.add(path)
+            waiting += [each.target for each in imports_of(folder, path)]
+    return sorted(found)
+
+
+def imports_of(folder: Path, path: Path) -> Iterator[Import]:
+    """What the file `path` of the package `folder` imports from the same folder; a package brings its `__init__.py` too."""
+    statements = [node for node in ast.walk(parsed(path)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    for node in statements:
+        for relative, parts in _modules(node, folder.name, path.relative_to(folder).parts[:-1]):
+            for length in range(1, len(parts) + 1):
+                target = folder.joinpath(*parts[:length])
+                for file in (target.with_suffix(".py"), target / "__init__.py"):
+                    if file.is_file():
+                        yield Import(path, node.lineno, file, relative)
+
+
+def _modules(
+    node: ast.Import | ast.ImportFrom, package: str, inside: tuple[str, ...]
+) -> Iterator[tuple[bool, tuple[str, ...]]]:
+    """Whether by a dot, and the names below the folder, of each module (or name in one) that a statement may import."""
+    if isinstance(node, ast.Import):
+        names = [tuple(alias.name.split(".")) for alias in node.names]
+    else:
+        start = tuple(node.module.split(".")) if node.module else ()
+        names = [(*start, alias.name) for alias in node.names]
+        if node.level:
+            above = inside[: max(0, len(inside) - node.level + 1)]
+            yield from ((True, (*above, *parts)) for parts in names)
+            return
+    yield from ((False, parts[1:]) for parts in names if parts[0] == package)
