@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from autograder.grading.judge import NOT_GRADED, clean
 from autograder.grading.report import GRADED, REFUSED, SCHEMA, Result, feedback_page, grades_csv, number, result_json
 from autograder.grading.timings import Timings
 
+NO_ANSWER = ("crashed", "timed out", "out of memory", NOT_GRADED)
 SLOWEST = 5  # submissions and probes that --timings names
 
 
@@ -220,9 +222,9 @@ def print_outcome(outcome: ClassResult, out: Path, console: Console, with_timing
 
 
 def print_table(outcome: ClassResult, console: Console) -> None:
-    """One line a student: score, where the first error is, which mistakes were named."""
+    """One line a student: score, where the first error is, which mistakes were named, how many checks had no answer."""
     table = Table(box=None, pad_edge=False)
-    for name in ("student", "score", "first error", "mistakes named"):
+    for name in ("student", "score", "first error", "mistakes named", "no answer"):
         table.add_column(name, justify="right" if name == "score" else "left")
     for result in outcome.results:
         table.add_row(*map(Text, _row(result)))
@@ -261,9 +263,11 @@ def print_timings(outcome: ClassResult, console: Console) -> None:
     )
 
 
-def _row(result: Result) -> tuple[str, str, str, str]:
+def _row(result: Result) -> tuple[str, str, str, str, str]:
     if result.graded is None:
-        return clean(result.student), result.status, "", ""
+        return clean(result.student), result.status, "", "", ""
+    states = Counter(verdict.state for verdict in result.graded.verdicts if verdict.state in NO_ANSWER)
     named = dict.fromkeys(verdict.mistake for verdict in result.graded.verdicts if verdict.mistake)
     score = f"{number(result.graded.score)} / {number(result.maximum)}"
-    return clean(result.student), score, result.graded.first_error, ", ".join(named)
+    ended = ", ".join(f"{count} {state}" for state, count in states.items())
+    return clean(result.student), score, result.graded.first_error, ", ".join(named), ended

@@ -77,18 +77,22 @@ def _name(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Remark:
-    """A function `(observed, expected) -> str | None`: what it returns is told to the student and costs no points."""
+    """What a student is told, at no cost in points, when `holds(observed, expected)` is True.
+
+    The text is fixed: nothing that a submission's process has set can be part of it.
+    """
 
     function: str
-    say: Callable[[Any, Any], str | None]
+    says: str
+    holds: Callable[[Any, Any], bool]
 
 
-def remark(function: str) -> Callable[[Marked], Marked]:
-    """Marks a function of a check file as a remark on the contract's `function`."""
+def remark(function: str, says: str) -> Callable[[Marked], Marked]:
+    """Marks a function of a check file as a remark on the contract's `function`: it returns whether the text is said."""
 
-    def mark(say: Any) -> Any:
-        say.__remark__ = Remark(function, say)
-        return say
+    def mark(holds: Any) -> Any:
+        holds.__remark__ = Remark(function, says, holds)
+        return holds
 
     return mark
 
@@ -135,7 +139,8 @@ def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHIN
     elif isinstance(expected, (list, tuple)):
         kind = type(expected).__name__
         require(type(found) is type(expected), what, f"a {kind} of {len(expected)}", found, look)
-        require(len(found) == len(expected), what, f"{len(expected)} entries", f"{len(found)}: {show(found)}", look)
+        if len(found) != len(expected):
+            _fail(what, f"{len(expected)} entries", f"{len(found)}: {show(found)}", look)
         for index, item in enumerate(expected):
             same(found[index], item, f"{what}[{index}]", within=within, look=look)
     elif isinstance(expected, Tensor):

@@ -38,7 +38,7 @@ from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, not_graded, rebuild
 from autograder.grading.grader import Grader
-from autograder.grading.report import GRADED, Result
+from autograder.grading.report import GRADED, Result, told_reason
 
 warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
 LOCK_SECONDS = 5  # how long somebody else may be writing
@@ -182,7 +182,7 @@ def autograded(grader: Grader, submission: Submission, result: Result) -> Notebo
     """The notebook that formgrader shows for a submission: rebuilt, with the reports; or why there is no grade."""
     points = grader.contents.points
     if result.graded is None:
-        return not_graded(grader.contents.cells, points, result.reason)
+        return not_graded(grader.contents.cells, points, told_reason(result))
     try:
         notebook = rebuild(grader.contents.cells, points, grader.handed_in(submission.read()))
     except (Unreadable, OSError) as error:  # it was graded: what cannot be shown costs nothing

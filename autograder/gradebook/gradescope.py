@@ -23,7 +23,7 @@ from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course, Module
 from autograder.files import write_whole
 from autograder.grading.judge import NOT_GRADED, PASSED, clean
-from autograder.grading.report import Result, number, told
+from autograder.grading.report import FAULT, Result, number, told, told_reason
 from autograder.grading.workers import PACKAGES
 from autograder.installed import DISTRIBUTION
 from autograder.sandboxed.sandbox import missing_walls
@@ -49,7 +49,6 @@ exec "${{AUTOGRADER_PYTHON:-$root/venv/bin/python}}" -m autograder.gradebook.gra
 """
 
 OPEN = "--sandbox none: a submission can read the hidden checks, reach the network and write its own score"
-FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
 def build(module: Module, out: Path, sandbox: str = "full") -> None:
@@ -140,7 +139,7 @@ def results_json(result: Result) -> dict[str, Any]:
     They are not `hidden` in Gradescope's sense: that is meant for tests without points, and hides the total.
     """
     if result.graded is None:
-        return _not_graded(result.reason)
+        return _not_graded(told_reason(result))
     said = [f"{number(result.score or 0)} of {number(result.maximum)} points by the autograder."]
     if result.graded.first_error:
         said.append(f"Start with `{result.graded.first_error}`: the first function that loses points.")

@@ -35,6 +35,7 @@ from autograder.files import write_whole
 from autograder.gradebook.gradebook import ClassBook, autograded
 from autograder.grading.contents import Contents
 from autograder.grading.grader import Grader
+from autograder.grading.judge import clean
 from autograder.grading.report import GRADED
 from autograder.grading.workers import require_walls
 
@@ -77,7 +78,7 @@ def _one_line(log: logging.Logger) -> Iterator[None]:
     try:
         yield
     except (CourseError, GraderFault) as error:
-        log.error("%s", error)
+        log.error("%s", clean(str(error)))
         raise NbGraderException(str(error)) from None
 
 
@@ -140,14 +141,15 @@ class SubmissionExporter(NotebookExporter):
         log, out = self.parent.log, self.book.module.grades
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
         for student in self.book.strangers([submission.student for submission in submissions]):
-            log.warning("%s is not in the gradebook's list of students: is the name right?", student)
+            log.warning("%s is not in the gradebook's list of students: is the name right?", clean(student))
         results = list(grade_each(self.grader, submissions))
         for submission, result in zip(submissions, results, strict=True):
             if result.status != GRADED:
-                log.error("%s: %s: %s", submission.student, result.status, result.reason)
+                log.error("%s: %s: %s", clean(submission.student), result.status, clean(result.reason))
             if not self.book.suits_nbgrader(submission, self.parent.assignments):
                 log.warning(
-                    "%s: nbgrader itself passes over it (its name, its file's name or its time)", submission.path
+                    "%s: nbgrader itself passes over it (its name, its file's name or its time)",
+                    clean(str(submission.path)),
                 )
                 self.book.record(self.grader, submission, result, self.config)
                 self.parent.assignments.pop(str(submission.path.parent), None)

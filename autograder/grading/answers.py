@@ -6,17 +6,17 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from autograder.errors import GraderFault, Malformed, Unreadable
+from autograder.errors import Malformed, Unreadable
 from autograder.grading.recordings import Observation
 from autograder.sandboxed.notebook import SHOWN, Code, HandedIn
-from autograder.sandboxed.recording import Error, decode
+from autograder.sandboxed.recording import Bounds, Error, Tensor, decode
 from autograder.sandboxed.worker import MEMORY_BYTES
 
 MOST_SECONDS = 1e6  # that any probe can have taken
 
 
-def _frames(answer: bytes) -> Iterator[dict[str, Any]]:
-    """The values in a worker's answer; what is cut off or malformed ends the list."""
+def _frames(answer: bytes, bounds: Bounds) -> Iterator[dict[str, Any]]:
+    """The values in a worker's answer; what is cut off, malformed or past the bounds ends the list."""
     place = 0
     while place + 4 <= len(answer):
         size = struct.unpack_from("<I", answer, place)[0]
@@ -24,7 +24,7 @@ def _frames(answer: bytes) -> Iterator[dict[str, Any]]:
         if len(blob) < size:
             return
         try:
-            value = decode(blob)
+            value = decode(blob, bounds=bounds)
         except Malformed:
             return
         if not isinstance(value, dict):
@@ -33,26 +33,28 @@ def _frames(answer: bytes) -> Iterator[dict[str, Any]]:
         place += 4 + size
 
 
-def replies(answer: bytes) -> list[dict[str, Any]]:
-    """The values that follow the first, which says that the walls stand; nothing of the submission runs before it.
-
-    Raises:
-        GraderFault: the walls do not stand.
-    """
-    replies = list(_frames(answer))
-    if replies and "broken" in replies[0]:
-        raise GraderFault(f"the sandbox could not be built: {replies[0]['broken']}")
-    return replies[1:]
+def what_is_broken(state: str, answer: bytes) -> str:
+    """Why nothing is known of a submission, however its process ended; empty where the first value says that the walls
+    stand. Nothing of the submission runs before that."""
+    first = next(_frames(answer, Bounds()), {})
+    if "walls" in first:
+        return ""
+    return f"the sandbox could not be built: {first.get('broken', f'the process that was to build it {state}')}"
 
 
-def read_answer(answer: bytes, asked: list[str]) -> tuple[dict[str, Observation], tuple[Any, ...] | None]:
+def replies(answer: bytes, bounds: Bounds) -> list[dict[str, Any]]:
+    """The values that follow the first, which says that the walls stand."""
+    return list(_frames(answer, bounds))[1:]
+
+
+def read_answer(answer: bytes, asked: list[str], bounds: Bounds) -> tuple[dict[str, Observation], tuple[Any, ...] | None]:
     """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged.
 
-    The notes on the cells come first; None when they did not come.
+    The notes on the cells come first; None when they did not come. `bounds` is what the submission may still cost.
     """
     observations: dict[str, Observation] = {}
     notes: tuple[Any, ...] | None = None
-    for value in replies(answer):
+    for value in replies(answer, bounds):
         if value.get("probe") == "" and not observations:
             notes = _plain_notes(value.get("notes"))
             continue
@@ -78,7 +80,15 @@ def _forged() -> Observation:
     return Observation("crashed", None, Error("Forged", "the submission wrote into the grader's own answer"))
 
 
-def plain_code(value: dict[str, Any]) -> Code:
+def read_json(value: Any) -> Any:
+    """The JSON in a reader's answer, which carries texts of any length; None where there is none."""
+    try:
+        return json.loads(value.array.tobytes()) if isinstance(value, Tensor) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def plain_code(value: Any) -> Code:
     """The code in a reader's answer, taken to be no more than text."""
     try:
         pieces = tuple((int(cell), min(max(int(line), 1), 100_000), str(text)) for cell, line, text in value["pieces"])
@@ -92,7 +102,6 @@ def plain_code(value: dict[str, Any]) -> Code:
 def plain_contents(value: dict[str, Any]) -> list[HandedIn]:
     """The cells in a reader's answer, taken to be no more than text and pictures in base64."""
     try:
-        cells = json.loads(value["contents"].array.tobytes())
         return [
             HandedIn(
                 "code" if cell["kind"] == "code" else "markdown",
@@ -101,9 +110,9 @@ def plain_contents(value: dict[str, Any]) -> list[HandedIn]:
                 str(cell["id"]),
                 tuple((kind, content) for kind, content in cell["shown"] if _is_shown(kind, content)),
             )
-            for cell in cells
+            for cell in read_json(value["contents"])
         ]
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
 
 

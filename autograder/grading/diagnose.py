@@ -14,7 +14,7 @@ from typing import Any
 from autograder.course.checks import distance
 from autograder.errors import Malformed
 from autograder.files import write_whole
-from autograder.grading.recordings import MAX_KEPT_BYTES, Recording
+from autograder.grading.recordings import MAX_KEPT_BYTES, Recording, kept_bounds
 from autograder.sandboxed.recording import Error, Other, Tensor, Timing, decode, encode
 
 Place = tuple[bool, str, str]  # public, probe, path
@@ -196,7 +196,7 @@ def _digits(message: str) -> str:
 def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
     """Writes names, hints and what the mistakes change in the public answers, no code, as one compressed safetensors file."""
     content = [[m.name, m.of, m.hint, _public_leaves(m)] for m in known]
-    write_whole(path, gzip.compress(encode(content, max_bytes=MAX_KEPT_BYTES), mtime=0))
+    write_whole(path, gzip.compress(encode(content, MAX_KEPT_BYTES, bounds=kept_bounds()), mtime=0))
 
 
 def _public_leaves(mistake: KnownMistake) -> list[list[Any]]:
@@ -211,7 +211,7 @@ def load_known(path: Path) -> list[KnownMistake]:
         Malformed: the file is damaged.
     """
     try:
-        kept = decode(gzip.decompress(path.read_bytes()), max_bytes=MAX_KEPT_BYTES)
+        kept = decode(gzip.decompress(path.read_bytes()), MAX_KEPT_BYTES, bounds=kept_bounds())
         return [
             KnownMistake(name, of, hint, {(True, probe, text): leaf for probe, text, leaf in changed})
             for name, of, hint, changed in kept

@@ -14,8 +14,9 @@ from typing import Any
 from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.grading.contents import Contents
+from autograder.grading.court import Court
 from autograder.grading.gate import require_sound
-from autograder.grading.judge import PASSED, Judged, Verdict, clean, judge, remarks_on
+from autograder.grading.judge import PASSED, Judged, Verdict, clean, cut_paths
 from autograder.grading.naming import Naming
 from autograder.grading.observer import PUBLIC_SEED, Observer
 from autograder.grading.recordings import Recording
@@ -86,6 +87,7 @@ class Grader:
         self.timings = Timings()
         self._engine: dict[str, Any] = {"sandbox": sandbox, "limit": limit, "workers": workers}
         self._expected: dict[bool, Recording] = {}
+        self._court: Court | None = None
         self._lock = threading.RLock()
 
     @cached_property
@@ -109,7 +111,7 @@ class Grader:
             except BaseException:
                 for sock in itertools.chain(*sockets):
                     sock.close()
-                self._server.kill()  # it is still importing torch
+                self._server.terminate()  # it is still importing torch
                 self._server.wait()
                 raise
         return self
@@ -117,6 +119,8 @@ class Grader:
     def __exit__(self, *_: object) -> None:
         for observer in self.observers.values():
             observer.close()
+        if self._court:
+            self._court.close()
         if self.workers:
             self._server.wait()
 
@@ -137,7 +141,19 @@ class Grader:
                 recordings = self.observe(self.contents.reference, reference=True)
                 require_sound(self.contents, recordings)
                 self._expected = recordings
+                self._court = Court(self.contents.checks, self.contents.remarks, recordings)
         return self._expected
+
+    def judge(self, recordings: Mapping[bool, Recording], function: str | None = None) -> tuple[list[Judged], dict[str, str]]:
+        """The verdicts on recordings, of all checks or those of one function, and the remarks by function.
+
+        Raises:
+            GraderFault: judging them took too much memory or time.
+        """
+        self.expected  # noqa: B018  with it the court is made
+        assert self._court is not None
+        checks = [check for check in self.contents.checks if function in (None, check.function)]
+        return self._court.judge(checks, recordings)
 
     def read(self, data: bytes) -> Code:
         """The code of a notebook; raises `Unreadable`."""
@@ -169,19 +185,17 @@ class Grader:
         Raises:
             GraderFault: it could not be observed; that is "not graded", never a zero.
         """
-        expected = self.expected
+        self.expected  # noqa: B018  the reference first
         recordings = self.observe(code, function)
-        checks = [check for check in self.contents.checks if function in (None, check.function)]
         with self.timings.stage("judging"):
-            judged = judge(checks, recordings, expected)
-            remarks = remarks_on(self.contents.remarks, recordings[HIDDEN], expected[HIDDEN])
+            judged, remarks = self.judge(recordings, function)
         verdicts: list[Verdict] = [j.verdict for j in judged]
         unnamed: list[str] = []
         if hints:
             with self.timings.stage("naming mistakes"):
                 verdicts, unnamed = self.naming.name(judged, recordings)
         # of the public process alone: in the other one the submission could write hidden probes into them
-        notes = tuple((clean(cell), clean(note)) for cell, note in recordings[PUBLIC].notes)
+        notes = tuple((clean(cell), cut_paths(clean(note))) for cell, note in recordings[PUBLIC].notes)
         ran = [recording for recording in recordings.values() if not recording.cached]
         return Graded(
             tuple(verdicts),

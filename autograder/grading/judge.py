@@ -36,6 +36,11 @@ class Verdict:
     hint: str = ""
 
     @property
+    def told_state(self) -> str:
+        """The state as the student reads it: a hidden check has two, else its ending would tell more than whether it holds."""
+        return self.state if self.public or self.state in (PASSED, NOT_GRADED) else FAILED
+
+    @property
     def wrong(self) -> bool:
         """Whether there was an answer, or an attempt at one, that a known mistake may explain."""
         return self.state not in (PASSED, "missing")
@@ -70,17 +75,21 @@ def judge(
 
 def remarks_on(remarks: Iterable[Remark], observed: Recording, expected: Recording) -> dict[str, str]:
     """What there is to say on each function, by its name; a remark that has nothing to look at says nothing."""
-    said = {}
+    said: dict[str, str] = {}
     for remark in remarks:
         with contextlib.suppress(Exception):
-            text = remark.say(Observed(observed), Observed(expected))
-            if text:
-                said[remark.function] = text
+            if remark.holds(Observed(observed), Observed(expected)) is True:
+                said[remark.function] = f"{said.get(remark.function, '')} {remark.says}".strip()
     return said
 
 
+def full_marks(check: Check) -> Verdict:
+    """The verdict when the check holds."""
+    return Verdict(check.name, check.function, check.title, check.public, PASSED, check.points, check.points)
+
+
 def _judge_one(check: Check, observed: Recording | None, expected: Recording | None) -> Judged:
-    verdict = Verdict(check.name, check.function, check.title, check.public, PASSED, check.points, check.points)
+    verdict = full_marks(check)
     if observed is None or expected is None:
         return Judged(replace(verdict, state=NOT_GRADED, points=0, message="was not observed"), (), ())
     seen, wanted = Observed(observed), Observed(expected)
@@ -94,6 +103,8 @@ def _judge_one(check: Check, observed: Recording | None, expected: Recording | N
             verdict = _failed(verdict, str(error), expected=error.expected, found=error.found, look=error.look)
         except AssertionError as error:
             verdict = _failed(verdict, str(error))
+        except MemoryError:  # the judge's own limit: no verdict
+            raise
         except Exception as error:  # a recording of a form the check did not think of is wrong, not a grader's crash
             verdict = _confused(verdict, check, error, expected)
     return Judged(verdict, tuple(seen.used), tuple(distances))
@@ -139,16 +150,25 @@ def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> V
         return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")
     if observation.state == "raised":
         return replace(
-            verdict, state=FAILED, points=0, message=clean(f"`{verdict.function}` raised {observation.error}")
+            verdict, state=FAILED, points=0, message=_plain(f"`{verdict.function}` raised {observation.error}")
         )
     error_seen = observation.error or Error("", "")
     where = f" ({error_seen.where})" if error_seen.where else ""
-    return replace(verdict, state=observation.state, points=0, message=clean(error_seen.message + where))
+    return replace(verdict, state=observation.state, points=0, message=_plain(error_seen.message + where))
 
 
 def _failed(verdict: Verdict, message: str, **details: str) -> Verdict:
-    cleaned: dict[str, Any] = {name: clean(text) for name, text in details.items()}
-    return replace(verdict, state=FAILED, points=0, message=clean(message), **cleaned)
+    plain: dict[str, Any] = {name: _plain(text) for name, text in details.items()}
+    return replace(verdict, state=FAILED, points=0, message=_plain(message), **plain)
+
+
+def _plain(text: str) -> str:
+    return cut_paths(clean(text))
+
+
+def cut_paths(text: str) -> str:
+    """Absolute paths cut to the file's name: where the grader's Python and the course lie is no student's business."""
+    return re.sub(r"(?<![\w.~/:<])/(?:[^\s/:'\"`()\[\]{}<>,;]+/)+", "…/", text)
 
 
 def clean(text: str, limit: int = 1200) -> str:

@@ -22,12 +22,20 @@ from autograder.course.imports import brought
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import GraderFault, Malformed, NotKept, Unreadable
 from autograder.files import write_whole
-from autograder.grading.answers import ended, plain_code, plain_contents, read_answer, replies
+from autograder.grading.answers import (
+    ended,
+    plain_code,
+    plain_contents,
+    read_answer,
+    read_json,
+    replies,
+    what_is_broken,
+)
 from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
 from autograder.grading.workers import Worker, start_server
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, HandedIn, Released
-from autograder.sandboxed.recording import Error
+from autograder.sandboxed.recording import Bounds, Error
 from autograder.sandboxed.worker import send_message
 
 Answer = TypeVar("Answer")
@@ -134,7 +142,7 @@ class Observer:
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
         reply = self._behind_walls({"kind": "read", "functions": self.functions, "released": self.released.as_dict()}, data)
-        return str(reply["unreadable"])[:500] if "unreadable" in reply else plain_code(reply)
+        return str(reply["unreadable"])[:500] if "unreadable" in reply else plain_code(read_json(reply.get("code")))
 
     def handed_in(self, data: bytes) -> list[HandedIn]:
         """The cells of a notebook file as they are to be shown, read behind the walls; raises as `read`."""
@@ -147,7 +155,7 @@ class Observer:
         """What a fork that parses the file `data` answers."""
         self._need_workers("nothing is kept of this notebook as it is now")
         state, answer, _, _ = self._ask(job, data, BUDGET * self.limit)
-        said = replies(answer)
+        said = replies(answer, Bounds())
         if state != "finished" or len(said) != 1:
             raise Unreadable(f"could not be read: reading it {state}")  # not kept: another machine may manage
         return said[0]
@@ -199,17 +207,19 @@ class Observer:
         ]
         observations: dict[str, Observation] = {}
         notes: tuple[Any, ...] = ()
-        cpu, left = 0.0, BUDGET * self.limit
+        cpu, left, bounds = 0.0, BUDGET * self.limit, Bounds()
         body = json.dumps(_as_json(code)).encode()
         job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
         while waiting:
             state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
             cpu, left = cpu + cpu_now, left - wall
-            new, notes_now = read_answer(answer, waiting)
+            new, notes_now = read_answer(answer, waiting, bounds)
             observations |= new
             notes = notes_now or notes
             waiting = [name for name in waiting if name not in new]
             at_hand = wall - sum(o.seconds for o in new.values())
+            if bounds.exceeded:
+                state, bounds.exceeded = "answered too much", False
             if notes_now is None and left > 0:  # its code did not get to the first probe, and would not the next time
                 observations |= {name: ended(state, self.limit) for name in waiting}
                 waiting = []
@@ -247,8 +257,25 @@ class Observer:
             raise NotKept(why)
 
     def _ask(self, job: dict[str, Any], body: bytes, budget: float) -> tuple[str, bytes, float, float]:
-        """How the fork ended, what it answered, its CPU and its wall seconds."""
-        return self._with_worker(lambda worker: worker.ask(job, body, self.limit, budget))
+        """How the fork ended, what it answered, its CPU and its wall seconds.
+
+        What the machine's load may have ended, nobody's fault, is asked once more, alone, and only then counts: a fork
+        that came to no line of the submission, and one that waited for most of its time.
+
+        Raises:
+            GraderFault: the walls did not stand this time either; nothing is known of the submission.
+        """
+        for alone in (False, True):
+            state, answer, cpu, wall = self._ask_once(job, body, budget, alone)
+            broken = what_is_broken(state, answer)
+            if not broken and (state != "timed out" or cpu > wall / 2):
+                break
+        if broken:
+            raise GraderFault(broken)
+        return state, answer, cpu, wall
+
+    def _ask_once(self, job: dict[str, Any], body: bytes, budget: float, alone: bool) -> tuple[str, bytes, float, float]:
+        return self._with_worker(lambda worker: worker.ask(job, body, self.limit, budget, alone))
 
     def _with_worker(self, work: Callable[["Worker"], Answer]) -> Answer:
         """What `work` gives with an idle worker; one that is lost is replaced, and `work` tried once more."""

@@ -7,10 +7,15 @@ from typing import Any
 
 from autograder.errors import Malformed, Unavailable
 from autograder.files import write_whole
-from autograder.sandboxed.recording import MAX_DEPTH, Error, decode, encode
+from autograder.sandboxed.recording import MAX_DEPTH, Bounds, Error, decode, encode
 
 MAX_KEPT_BYTES = 256 * 2**20  # of a kept recording: all probes' values together
 KEPT_DEPTH = MAX_DEPTH + 4  # a recording on disk holds the values that were sent some levels deeper
+
+
+def kept_bounds() -> Bounds:
+    """What a file of ours may cost: it was written from what had been read within a submission's own bounds."""
+    return Bounds(MAX_KEPT_BYTES, MAX_KEPT_BYTES, MAX_KEPT_BYTES, MAX_KEPT_BYTES)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def save_recording(path: Path, recording: Recording) -> None:
     """Writes a recording as one safetensors file, whole or not at all."""
     observations = [[name, o.state, o.value, o.error, o.seconds] for name, o in recording.observations.items()]
     content = {"observations": observations, "notes": list(recording.notes), "cpu": recording.cpu}
-    write_whole(path, encode(content, MAX_KEPT_BYTES, KEPT_DEPTH))
+    write_whole(path, encode(content, MAX_KEPT_BYTES, KEPT_DEPTH, kept_bounds()))
 
 
 def load_recording(path: Path) -> Recording:
@@ -66,7 +71,7 @@ def load_recording(path: Path) -> Recording:
     Raises:
         Malformed: the file is damaged.
     """
-    kept = decode(path.read_bytes(), MAX_KEPT_BYTES, KEPT_DEPTH)
+    kept = decode(path.read_bytes(), MAX_KEPT_BYTES, KEPT_DEPTH, kept_bounds())
     try:
         observations = {name: Observation(*fields) for name, *fields in kept["observations"]}
         return Recording(observations, tuple(map(tuple, kept["notes"])), kept["cpu"], cached=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
+FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def told(verdict: Verdict) -> str:
     if verdict.state == PASSED:
         return ""
     # what a hidden probe says never reaches the student
-    said = verdict.message if verdict.public else f"A hidden check of `{verdict.function}`: {verdict.state}."
+    said = verdict.message if verdict.public else f"A hidden check of `{verdict.function}`: {verdict.told_state}."
     return f"{said}\n{verdict.hint}".strip()
 
 
@@ -143,10 +144,16 @@ def _add_suite(suites: ElementTree.Element, result: Result) -> None:
         )
         if verdict.state != PASSED:
             tag, text = "error" if verdict.state == NOT_GRADED else "failure", clean(told(verdict))
-            ElementTree.SubElement(case, tag, type=verdict.state, message=text.partition("\n")[0]).text = text
+            ElementTree.SubElement(case, tag, type=verdict.told_state, message=text.partition("\n")[0]).text = text
     if result.graded is None:
         case = ElementTree.SubElement(suite, "testcase", name=result.status, classname=result.module)
-        ElementTree.SubElement(case, "error", type=result.status, message=clean(result.reason))
+        ElementTree.SubElement(case, "error", type=result.status, message=clean(told_reason(result)))
+
+
+def told_reason(result: Result) -> str:
+    """Why there is no grade, as a student may read it: of the grader's own faults no detail, which may come from a hidden
+    probe or check."""
+    return FAULT if result.status == NOT_GRADED else without_folders(result.reason)
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
@@ -154,7 +161,8 @@ def _add_suite(suites: ElementTree.Element, result: Result) -> None:
 
 def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     """The student's page: self-contained HTML; of a hidden check it says the title, the points and a mistake's hint."""
-    return _template("feedback.html").render(result=result, exercises=_sections(result.graded, exercises))
+    sections = _sections(result.graded, exercises)
+    return _template("feedback.html").render(result=result, reason=told_reason(result), exercises=sections)
 
 
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:
@@ -175,8 +183,9 @@ def as_text(graded: Graded) -> str:
         lines += [f"  Where to look. {group['hint']}"] if group["hint"] else []
         lines += [f"  {group['missing']}"] if group["missing"] else []
         for verdict in group["verdicts"]:
-            ended = "" if verdict.state in ICONS else f" ({verdict.state})"
-            lines.append(f"  {ICONS.get(verdict.state, '✗')} {verdict.title}{ended}")
+            state = verdict.told_state
+            ended = "" if state in ICONS else f" ({state})"
+            lines.append(f"  {ICONS.get(state, '✗')} {verdict.title}{ended}")
             said = verdict.public and not group["missing"]
             lines += [f"      {line}" for line in _details(verdict)] if said else []
     return "\n".join(lines)
@@ -204,8 +213,7 @@ def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[di
 def function_group(function: str, graded: Graded) -> dict[str, Any]:
     """One function's verdicts with its points, its hint, its remark, and what to say once for the whole function."""
     mine = [verdict for verdict in graded.verdicts if verdict.function == function]
-    # what a hidden probe says never reaches the student, and this too a submission can say itself
-    missing = [v.message if v.public else f"`{function}` is missing." for v in mine if v.state == "missing"]
+    missing = [v.message for v in mine if v.told_state == "missing"]
     return {
         "name": function,
         "verdicts": mine,
@@ -226,7 +234,6 @@ def _template(name: str) -> "Template":
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["points"] = number
     environment.filters["code"] = _code
-    environment.filters["without_folders"] = without_folders
     environment.globals["icons"] = ICONS
     return environment.get_template(name)
 

@@ -1,11 +1,13 @@
 """Starting the worker processes, and asking them. What they answer is read in answers.py."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,32 @@ def require_walls() -> None:
         )
 
 
+class Turns:
+    """Lets submissions run side by side, or one of them alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running, self._alone = 0, False
+
+    @contextlib.contextmanager
+    def taken(self, alone: bool) -> Iterator[None]:
+        """Waits until nobody is alone; who is to be `alone` also until the others have ended, and lets no other begin."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._alone, self._running = alone, self._running + 1
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: not alone or self._running == 1)
+            yield
+        finally:
+            with self._changed:
+                self._alone, self._running = self._alone and not alone, self._running - 1
+                self._changed.notify_all()
+
+
+TURNS = Turns()  # of all workers of this process, whatever probes they hold
+
+
 class Worker:
     """One worker process, by its socket."""
 
@@ -45,11 +73,15 @@ class Worker:
             raise CourseError(f"a worker could not start: {self.ready['failed']}")
         return list(self.ready["probes"])
 
-    def ask(self, job: dict[str, Any], body: bytes, limit: float, budget: float) -> tuple[str, bytes, float, float]:
+    def ask(
+        self, job: dict[str, Any], body: bytes, limit: float, budget: float, alone: bool
+    ) -> tuple[str, bytes, float, float]:
+        """How the job ended, what was answered, its CPU and its wall seconds; `alone`, while no other worker works."""
         self.probes()
-        start = time.monotonic()
-        state, answer, cpu = ask(self._open(), job, body, limit, budget)
-        return state, answer, cpu, time.monotonic() - start
+        with TURNS.taken(alone):
+            start = time.monotonic()
+            state, answer, cpu = ask(self._open(), job, body, limit, budget)
+            return state, answer, cpu, time.monotonic() - start
 
     def _open(self) -> socket.socket:
         if self.sock is None:
@@ -63,6 +95,17 @@ class Worker:
         self.sock = self.ready = None
 
 
+def _fonts() -> dict[str, str]:
+    """Where matplotlib keeps its list of fonts, which takes it a while to make, from one start to the next; nowhere if it
+    cannot: it is then made anew in the server's own folder."""
+    with contextlib.suppress(OSError, RuntimeError):
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autograder" / "matplotlib"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return {"MPLCONFIGDIR": str(folder)}
+    return {}
+
+
 def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen[bytes], list[list[socket.socket]]]:
     """Starts the process that imports torch; nothing of ours reaches it but sockets, one for each worker of each set.
 
@@ -73,14 +116,13 @@ def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen[bytes], 
     environment = {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
-        "HOME": tempfile.gettempdir(),
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "MPLBACKEND": "Agg",
     }
     kept = {
         name: os.environ[name]
-        for name in ("MPLCONFIGDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+        for name in ("TMPDIR", "MPLCONFIGDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
         if name in os.environ
     }
     start = f"import sys; sys.path.append({str(PACKAGES)!r}); from autograder.sandboxed import worker; worker.main({theirs})"
@@ -88,7 +130,7 @@ def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen[bytes], 
         server = subprocess.Popen(
             [sys.executable, "-IB", "-c", start],
             pass_fds=[descriptor for group in theirs for descriptor in group],
-            env=environment | kept,
+            env=environment | _fonts() | kept,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the grader's to handle; the workers end when it closes their sockets
         )

@@ -4,13 +4,15 @@ A recording crosses from the process that ran a stranger's code to the one that 
 shapes, arrays and exceptions as text: no pickle, no objects, bounded in size. `encode` runs beside the student's code
 and is not trusted; `decode` trusts nothing but the bytes' form and never imports torch.
 
-An encoded value is one safetensors blob: the arrays, and in its metadata a JSON tree that refers to them.
+An encoded value is one safetensors blob: the arrays, and in its metadata a JSON tree that refers to them. What decoding
+it may cost, and whatever walks through it later, is bounded by `Bounds`.
 """
 
+import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +26,7 @@ MAX_ITEMS = 20_000
 MAX_TEXT = 20_000
 NUMBERS = {int, float, bool, type(None)}  # what JSON carries as it is
 MAX_VALUE_BYTES = 16 * 2**20  # of what one probe gave; a whole answer's and a kept recording's limits are larger
+PATH_LETTERS = 100  # of the keys above a value, which whoever names its place writes out, cost as much as one more value
 
 
 @dataclass(frozen=True)
@@ -80,26 +83,73 @@ class Timing(float):
     """What running costs: seconds of wall time, or how often an accelerator is waited for. No answer, so compared loosely."""
 
 
+@dataclass
+class Bounds:
+    """What recordings may cost together, far above what any module's reference needs.
+
+    `decode` takes off what a value costs; one that costs more than is left takes nothing, and `exceeded` says so.
+
+    Args:
+        bytes: arrays and all.
+        text: bytes of what is not arrays, which is parsed.
+        values: numbers, texts, arrays and containers; below long keys each counts as more.
+        keys: of dicts that are no text: those can be chosen so that finding one takes as long as looking at all.
+    """
+
+    bytes: int = 32 * 2**20
+    text: int = 4 * 2**20
+    values: int = 200_000
+    keys: int = 1_000
+    exceeded: bool = False
+
+    def spend(self, what: str, amount: int) -> None:
+        """Raises `Malformed` when there is less left of `what` than `amount`."""
+        left = getattr(self, what) - amount
+        if left < 0:
+            self.exceeded = True
+            raise Malformed(f"the result has {-left:,} more {_MEANT[what]} than are recorded")
+        setattr(self, what, left)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Gives back what the block has spent when it fails."""
+        before = self.bytes, self.text, self.values, self.keys
+        try:
+            yield
+        except Malformed:
+            self.bytes, self.text, self.values, self.keys = before
+            raise
+
+
+_MEANT = {"bytes": "bytes", "text": "bytes of text and structure", "values": "values", "keys": "keys that are no text"}
+
+
 # --- encoding, beside the student's code ------------------------------------------------------------------------------
 
 
-def encode(value: Any, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH) -> bytes:
+def encode(
+    value: Any, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH, bounds: Bounds | None = None
+) -> bytes:
     """`value` as bytes; what `decode` gave can be encoded again.
 
     Raises:
-        ValueError: deeper than 16 levels, more than 20,000 items in a container, or over `max_bytes`.
+        ValueError: deeper than 16 levels, more than 20,000 items in a container, over `max_bytes`, or past one of
+            `bounds`, which are those of one submission when none are given.
     """
     arrays: dict[str, np.ndarray] = {}
-    tree = json.dumps(_encode(value, arrays, max_depth))
+    bounds = bounds or Bounds()
+    tree = json.dumps(_encode(value, arrays, max_depth, bounds))
+    bounds.spend("text", len(tree))
     blob = save(arrays, metadata={"tree": tree})
     if len(blob) > max_bytes:
         raise ValueError(f"the result takes {len(blob):,} bytes; at most {max_bytes:,} are recorded")
     return blob
 
 
-def _encode(value: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
+def _encode(value: Any, arrays: dict[str, np.ndarray], depth: int, bounds: Bounds) -> Any:
     if depth == 0:
         raise ValueError(f"the result is nested deeper than {MAX_DEPTH} levels")
+    bounds.spend("values", 1)
     if value is None or type(value) is bool:
         return value
     if isinstance(value, Timing):
@@ -114,13 +164,16 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
         kind = "declared error" if value.declared else "error"
         return {kind: [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
     if isinstance(value, dict):
-        return {
-            "dict": [[_encode(k, arrays, depth - 1), _encode(v, arrays, depth - 1)] for k, v in _some(value.items())]
-        }
+        items = _some(value.items())
+        bounds.spend("keys", sum(not isinstance(key, str) for key, _ in items))
+        return {"dict": [[_encode(part, arrays, depth - 1, bounds) for part in item] for item in items]}
     if isinstance(value, (list, tuple)):
         name = "tuple" if isinstance(value, tuple) else "list"
         items = _some(value)
-        return {name: items if set(map(type, items)) <= NUMBERS else [_encode(item, arrays, depth - 1) for item in items]}
+        if set(map(type, items)) <= NUMBERS:
+            bounds.spend("values", len(items))
+            return {name: items}
+        return {name: [_encode(item, arrays, depth - 1, bounds) for item in items]}
     if isinstance(value, Other):
         return {"other": [value.type, value.text]}
     return _encode_array(value, arrays) or {"other": [_type_name(value), _short(value)]}
@@ -176,54 +229,84 @@ def _short(value: Any) -> str:
 # --- decoding, where the judging is done ------------------------------------------------------------------------------
 
 
-def decode(blob: bytes, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH) -> Any:
-    """The value in `blob`.
+def decode(
+    blob: bytes, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH, bounds: Bounds | None = None
+) -> Any:
+    """The value in `blob`; what that costs is taken off `bounds`.
 
     Raises:
-        Malformed: too large, not safetensors, no tree, or a tree that is not of `encode`'s form.
+        Malformed: too large, past a bound, not safetensors, no tree, or a tree that is not of `encode`'s form.
     """
     if len(blob) > max_bytes:
         raise Malformed(f"{len(blob):,} bytes, more than {max_bytes:,}")
+    bounds = bounds or Bounds()
+    with bounds.whole():
+        return _decode(blob, max_depth, bounds)
+
+
+def _decode(blob: bytes, max_depth: int, bounds: Bounds) -> Any:
+    bounds.spend("bytes", len(blob))
+    size = int.from_bytes(blob[:8], "little")
+    bounds.spend("text", size if size < len(blob) else 0)  # else it is malformed, and no parser gets far
     try:
         arrays = load(blob)
-        header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
-        return _decode(json.loads(header["__metadata__"]["tree"]), arrays, max_depth)
+        header = json.loads(blob[8 : 8 + size])
+        return _Tree(arrays, bounds).value(json.loads(header["__metadata__"]["tree"]), max_depth)
     except Malformed:
         raise
     except Exception as error:  # whatever a forged blob provokes in the parsers means the same
         raise Malformed(f"{type(error).__name__}: {error}") from None
 
 
-def _decode(node: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
-    if depth == 0:
-        raise Malformed("nested too deeply")
-    if node is None or isinstance(node, (bool, int, float, str)):
-        return node
-    kind, body = next(iter(node.items()))
-    if kind in ("list", "tuple", "dict") and len(body) > MAX_ITEMS:
-        raise Malformed(f"{len(body):,} items, more than {MAX_ITEMS:,}")
-    if kind in ("list", "tuple"):
-        items = [item if type(item) in NUMBERS else _decode(item, arrays, depth - 1) for item in body]
-        return items if kind == "list" else tuple(items)
-    if kind == "dict":
-        return {_decoded_key(k, arrays, depth - 1): _decode(v, arrays, depth - 1) for k, v in body}
-    if kind == "tensor":
-        # pop: an array that a forged tree refers to a thousand times would be copied as often
-        return Tensor(arrays.pop(body), str(node["dtype"]), str(node["device"]), bool(node["grad"]))
-    if kind == "ndarray":
-        return Tensor(arrays.pop(body), str(node["dtype"]), kind="ndarray")
-    if kind == "timing":
-        return Timing(body)
-    if kind in ("error", "declared error"):
-        raised, message, where = map(str, body)
-        return Error(raised, message, where, declared=kind != "error")
-    if kind == "other":
-        return Other(*map(str, body))
-    raise Malformed(f"unknown kind {kind!r}")
+@dataclass
+class _Tree:
+    """Makes the values of one blob. `path` is how many letters the keys above a value have."""
 
+    arrays: dict[str, np.ndarray]
+    bounds: Bounds
 
-def _decoded_key(node: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
-    if isinstance(node, str):  # nearly all are
-        return node
-    key = _decode(node, arrays, depth)
-    return key if isinstance(key, (str, int, float, bool, tuple, type(None))) else repr(key)
+    def value(self, node: Any, depth: int, path: int = 0) -> Any:
+        if depth == 0:
+            raise Malformed("nested too deeply")
+        self._spend(1, path)
+        if node is None or isinstance(node, (bool, int, float, str)):
+            return node
+        kind, body = next(iter(node.items()))
+        if kind in ("list", "tuple", "dict") and len(body) > MAX_ITEMS:
+            raise Malformed(f"{len(body):,} items, more than {MAX_ITEMS:,}")
+        if kind in ("list", "tuple"):
+            items = self._items(body, depth - 1, path)
+            return items if kind == "list" else tuple(items)
+        if kind == "dict":
+            return dict(self._pair(key, item, depth - 1, path) for key, item in body)
+        if kind == "tensor":
+            # pop: an array that a forged tree refers to a thousand times would be copied as often
+            return Tensor(self.arrays.pop(body), str(node["dtype"]), str(node["device"]), bool(node["grad"]))
+        if kind == "ndarray":
+            return Tensor(self.arrays.pop(body), str(node["dtype"]), kind="ndarray")
+        if kind == "timing":
+            return Timing(body)
+        if kind in ("error", "declared error"):
+            raised, message, where = map(str, body)
+            return Error(raised, message, where, declared=kind != "error")
+        if kind == "other":
+            return Other(*map(str, body))
+        raise Malformed(f"unknown kind {kind!r}")
+
+    def _spend(self, values: int, path: int) -> None:
+        self.bounds.spend("values", values * (1 + path // PATH_LETTERS))
+
+    def _items(self, body: list[Any], depth: int, path: int) -> list[Any]:
+        self._spend(sum(type(item) in NUMBERS for item in body), path)
+        return [item if type(item) in NUMBERS else self.value(item, depth, path) for item in body]
+
+    def _pair(self, node: Any, item: Any, depth: int, path: int) -> tuple[Any, Any]:
+        key = self._key(node, depth)
+        return key, self.value(item, depth, path + len(key if isinstance(key, str) else repr(key)))
+
+    def _key(self, node: Any, depth: int) -> Any:
+        if isinstance(node, str):  # nearly all are
+            return node
+        self.bounds.spend("keys", 1)
+        key = self.value(node, depth)
+        return key if isinstance(key, (str, int, float, bool, tuple, type(None))) else repr(key)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from autograder.sandboxed.probing import Probe
 
 ANSWERS = 3  # the descriptor on which a fork answers
-MAX_ANSWER_BYTES = 128 * 2**20
+MAX_ANSWER_BYTES = 32 * 2**20
+MAX_CODE_BYTES = 8 * 2**20
 MEMORY_BYTES = 3 * 2**30
 WATCH_SECONDS = 0.1
 MADV_COLLAPSE, HUGE_PAGE = 25, 2 * 2**20
@@ -66,6 +67,21 @@ def _receive(sock: socket.socket, size: int) -> bytes:
 
 
 def main(groups: list[list[int]]) -> None:
+    """Works in a temporary folder of its own, which is gone afterwards with all that libraries leave behind in theirs."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
+        os.environ["TMPDIR"] = os.environ["HOME"] = tempfile.tempdir = folder
+        server = os.fork()
+        if server == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            sandbox.die_with_parent()
+            start(groups)
+        for descriptor in (descriptor for group in groups for descriptor in group):
+            os.close(descriptor)
+        os.waitpid(server, 0)
+
+
+def start(groups: list[list[int]]) -> None:
     """Imports torch once, and forks a process for every group of sockets, whose workers hold one set of probes."""
     gc.disable()  # collections would walk, again and again, what stays to the end
     import matplotlib
@@ -195,7 +211,7 @@ def perform(probes: list["Probe"], job: dict[str, Any], body: bytes, emit: Calla
 
 
 def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
-    """The code that the job's functions need, or the cells as they are to be shown, as JSON."""
+    """The code that the job's functions need, or the cells as they are to be shown: JSON, which cuts no text."""
     import numpy as np
 
     from autograder.sandboxed.errors import Unreadable
@@ -211,7 +227,11 @@ def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
         return {"unreadable": str(error)}
     except UnicodeDecodeError:
         return {"unreadable": "is not UTF-8 text: save it again from Jupyter or Colab as .ipynb"}
-    return {**vars(code), "pieces": list(code.pieces)}
+    text = json.dumps(vars(code))
+    if len(text) > MAX_CODE_BYTES:
+        longest = max(code.pieces, key=lambda piece: len(piece[2]))[0]
+        return {"unreadable": f"holds {len(text):,} bytes of code: shorten cell {longest}, or read its data from a file"}
+    return {"code": np.frombuffer(text.encode(), np.uint8)}
 
 
 # --- one job ----------------------------------------------------------------------------------------------------------
@@ -264,7 +284,7 @@ def _collect(descriptor: int, limit: float, budget: float) -> tuple[str, bytes]:
         data += part
         last = time.monotonic()
         if len(data) > MAX_ANSWER_BYTES:
-            return "answered too much", b""
+            return "answered too much", bytes(data)
     return "timed out", bytes(data)
 
 

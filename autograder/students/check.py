@@ -110,7 +110,7 @@ def _in_one_line() -> Iterator[None]:
         raise CheckError("interrupted. Your notebook is as it was; the next check starts afresh.") from None
     except FileNotFoundError as error:
         raise CheckError(f"{error.filename} is missing: {AGAIN}.") from None
-    except (GraderFault, CourseError, Malformed, OSError) as error:
+    except (GraderFault, CourseError, Malformed, MemoryError, OSError) as error:
         raise CheckError(
             f"the checks do not work here ({_first_line(error)}): restart the kernel, or {AGAIN}."
         ) from None

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack. `spares`: it strikes inside `double` alone, so `total`, which is right, must keep its points."""
+    """One attack. `spares`: it strikes inside `double` alone, so `total`, which is right, must keep its points.
+
+    `status` is what becomes of its submission.
+    """
 
     name: str
     goal: str
     mechanism: str
     cell: str
     spares: bool = False
+    status: str = "graded"
 
 
 POINTS, HARM, PEEK, LEAK, POISON = (
@@ -384,6 +388,78 @@ def double(x):
     while data: data = data[os.write(3, data):]
     os._exit(0)
 """,
+    ),
+    Attack(
+        "small-integers",
+        HARM,
+        "four million small integers in lists of lists: two bytes each on the way, and hundreds for whoever names their places",
+        """
+def double(x):
+    from safetensors.numpy import save
+    tree = json.dumps({"dict": [["probe", asked()[0]], ["state", "returned"], ["value", {"list": ["@"] * 200}], ["seconds", 0.1]]})
+    blob = save({}, metadata={"tree": tree.replace('"@"', json.dumps({"list": [0] * 20_000}, separators=(",", ":")))})
+    data = memoryview(struct.pack("<I", len(blob)) + blob)
+    while data: data = data[os.write(3, data):]
+    os._exit(0)
+""",
+        spares=True,
+    ),
+    Attack(
+        "one-hash",
+        HARM,
+        "a dict of 20,000 keys that all have the same hash",
+        """
+def double(x):
+    from safetensors.numpy import save
+    keys = [[1 + n * (2**61 - 1), 0] for n in range(20_000)]
+    tree = {"dict": [["probe", asked()[0]], ["state", "returned"], ["value", {"dict": keys}], ["seconds", 0.1]]}
+    blob = save({}, metadata={"tree": json.dumps(tree)})
+    data = memoryview(struct.pack("<I", len(blob)) + blob)
+    while data: data = data[os.write(3, data):]
+    os._exit(0)
+""",
+        spares=True,
+    ),
+    Attack(
+        "long-paths",
+        HARM,
+        "values below a key of 20,000 letters, which is written out once for each",
+        """
+def double(x): return {"k" * 20_000: {"k" * 20_000: list(range(19_000))}}
+""",
+        spares=True,
+    ),
+    Attack(
+        "judge-bomb",
+        HARM,
+        "claims so many printed lines that a check which makes a list for each takes all memory",
+        """
+def double(x):
+    if "doubled" not in asked(): return 0
+    os.write(3, encode_frame({"probe": "doubled", "state": "returned", "value": {"value": 0, "lines": 10**10}, "seconds": 0.1}))
+    os._exit(0)
+""",
+        status="not graded",
+    ),
+    Attack(
+        "spoken-remark",
+        LEAK,
+        "sets the number that a remark on a hidden probe once printed",
+        """
+def double(x): return {"value": 0, "waits": "LEAKED PROBE-SECRET"} if "hidden_double" in asked() else 0
+""",
+        spares=True,
+    ),
+    Attack(
+        "spoken-state",
+        LEAK,
+        "chooses how its hidden process ends, of six ways, by what it saw there",
+        """
+def double(x):
+    if "hidden_double" in asked(): os.abort()
+    return 0
+""",
+        spares=True,
     ),
     Attack(
         "deep-value",

@@ -54,7 +54,7 @@ from autograder.sandboxed.probing import probe
 
 @probe("double")
 def doubled(student, draw):
-    return {"value": student.double(torch.arange(3.0))}
+    return {"value": student.double(torch.arange(3.0)), "lines": 3}
 
 @probe("total")
 def summed(student, draw):
@@ -84,6 +84,7 @@ from autograder.course.checks import check, same
 @check("double", points=1)
 def test_doubles(observed, expected):
     """Doubles."""
+    assert len([[] for _ in range(observed.doubled["lines"])]) == 3
     same(observed.doubled["value"], expected.doubled["value"], "double(x)", within=1e-6)
 
 @check("total", points=1)
@@ -92,7 +93,11 @@ def test_sums(observed, expected):
     same(observed.summed, expected.summed, "total(values)", within=1e-6)
 ''',
     "tests/toy/test_hidden.py": '''
-from autograder.course.checks import check, same
+from autograder.course.checks import check, remark, same
+
+@remark("double", says="It is no tensor.")
+def speaks(observed, expected):
+    return observed.hidden_double["value"]["waits"]
 
 @check("double", points=1)
 def test_doubles_other_numbers(observed, expected):

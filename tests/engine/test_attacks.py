@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS
+from attacks import ATTACKS, LEAK
 from corpus import strikes
 
 from autograder.classes.submissions import Submission, find_submissions
@@ -20,7 +20,7 @@ from autograder.sandboxed.notebook import MAX_NOTEBOOK_BYTES
 
 NOBODY = 65534
 USERS = ["root", "user"] if hasattr(os, "getuid") and os.getuid() == 0 else ["user"]
-SECONDS = 15  # an attack may take: a few probes, each up to the limit
+SECONDS = 30  # an attack may take: a few probes, each up to the limit; one that only waits is tried once more, alone
 
 needs_walls = pytest.mark.skipif(bool(sandbox.missing_walls()), reason="the sandbox cannot be built here")
 
@@ -57,7 +57,7 @@ STRIKES = [(user, attack) for user in USERS for attack in strikes(user != USERS[
 def test_attack_fails(attack, user, seen):
     outcome = seen[user][attack.name]
     assert "crash" not in outcome, "the grader itself fell"
-    assert outcome["status"] == "graded", outcome["reason"]
+    assert outcome["status"] == attack.status, outcome["reason"]
     assert outcome["points"]["double"] == 0, "points without an answer"
     assert outcome["points"]["label"] == 0, "the expected value was found"
     if attack.spares:
@@ -70,6 +70,7 @@ def test_attack_fails(attack, user, seen):
         assert "<script" not in shown and "onerror=alert(1)>" not in shown
         assert not any(ord(c) < 32 and c != "\n" or c in "\x7f\x9b\u202e\u2066" for c in shown)
         assert "LEAKED" not in shown and "PROBE-SECRET" not in shown, "a hidden probe was carried out"
+    assert attack.goal != LEAK or "crashed" not in outcome["page"], "how its hidden process ended was carried out"
     assert outcome["next"] == 4, "the next submission suffered"
     assert outcome["seconds"] < SECONDS, "it held the grader up"
 

@@ -180,7 +180,7 @@ def test_no_hidden_question_gets_onto_the_page_as_a_missing_function():
     """A submission can raise the grader's own `Missing` with whatever a hidden probe asked it."""
     missing = Verdict("test_it", "f", "Title.", False, "missing", 0, 1, message="the secret question 4711")
     text = feedback_page(Result("ada", "toy", "graded", 1.0, graded=Graded((missing,), ())), {"e": ["f"]})
-    assert "4711" not in text and "<code>f</code> is missing." in text
+    assert "4711" not in text and "is missing" not in text  # whether it is, the public process says
 
 
 def test_a_page_leads_with_the_hint(graded):

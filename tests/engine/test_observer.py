@@ -4,6 +4,8 @@ import os
 import queue
 import signal
 import socket
+import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +16,7 @@ from autograder.course.course import Course
 from autograder.errors import CourseError, GraderFault, Malformed, NotKept, Unavailable, Unreadable
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Observed, load_recording, save_recording
-from autograder.grading.workers import Worker
+from autograder.grading.workers import Turns, Worker
 from autograder.sandboxed.notebook import Cell, Code, parse, read_cells, released_by, select
 from autograder.sandboxed.recording import Error, encode
 
@@ -440,6 +442,83 @@ def test_without_workers_the_store_is_all_there_is(stored, toy):
                 ask()
 
 
+def test_a_long_statement_is_read_whole(observer):
+    long = f"WORDS = {list(range(20_000))}\nmean = lambda numbers: WORDS and 1.5"
+    assert observer.observe(observer.read(solved(mean=long))).observations["means"].value == 1.5
+    with pytest.raises(Unreadable, match="bytes of code: shorten cell 4"):
+        observer.read(solved(mean=f"WORDS = '{'x' * 9_000_000}'\nmean = lambda numbers: WORDS and 1.5"))
+
+
+def test_too_much_of_everything_is_the_submissions_own_ending(stored):
+    """What all its probes answered together is bounded, and what is over is not asked again."""
+    lists = "return [list(range(8_000)) for _ in range(10)]"
+    observed = stored.observe(code(double=f"def double(x):\n    {lists}", mean=mean(lists).pieces[-1][2])).observations
+    assert {name: o.state for name, o in observed.items()} == {
+        "doubles": "returned",
+        "quadruples": "returned",
+        "means": "crashed",
+    }
+    assert "answered too much" in observed["means"].error.message and len(stored.asked) == 1
+
+
+# --- load ---------------------------------------------------------------------------------------------------------------
+
+
+def twin_that_says(observer: Observer, store, *told: tuple) -> Observer:
+    """The observer with the answers of its forks given beforehand; `tries` collects whether each was asked alone."""
+    twin = object.__new__(Observer)
+    twin.__dict__ = {**observer.__dict__, "store": store, "tries": []}
+    answers = iter(told)
+
+    def ask_once(job, body, budget, alone):
+        twin.tries.append(alone)
+        given = next(answers)
+        return observer._ask_once(job, body, budget, alone) if given is None else given
+
+    twin._ask_once = ask_once
+    return twin
+
+
+HELD_UP = ("timed out", b"", 0.0, LIMIT)
+WALLS = struct.pack("<I", len(encode({"walls": True}))) + encode({"walls": True})
+
+
+def test_a_process_whose_walls_never_stood_says_nothing_of_the_submission(observer, tmp_path):
+    twin = twin_that_says(observer, tmp_path, HELD_UP, HELD_UP)
+    with pytest.raises(GraderFault, match="the process that was to build it timed out"):
+        twin.observe(code())
+    assert twin.tries == [False, True] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("first", [HELD_UP, ("timed out", WALLS, 0.1, LIMIT)], ids=["before the walls", "behind them"])
+def test_what_load_ended_is_tried_once_more_alone(observer, tmp_path, first):
+    twin = twin_that_says(observer, tmp_path, first, None)
+    assert twin.observe(code()).observations["means"].value == 1.5
+    assert twin.tries == [False, True] and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("cpu", "tries"), [(LIMIT, [False]), (0.1, [False, True])])
+def test_only_who_used_the_time_has_timed_out_at_once(observer, tmp_path, cpu, tries):
+    ending = ("timed out", WALLS, cpu, LIMIT)
+    twin = twin_that_says(observer, tmp_path, ending, ending)
+    assert twin.observe(code()).observations["means"].state == "timed out" and twin.tries == tries
+
+
+def test_who_is_alone_runs_beside_nobody():
+    turns, seen, running = Turns(), [], []
+
+    def run(alone: bool) -> None:
+        with turns.taken(alone):
+            running.append(alone)
+            time.sleep(0.001)
+            seen.append((alone, len(running)))
+            running.remove(alone)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, [number % 4 == 0 for number in range(80)]))
+    assert len(seen) == 80 and {beside for alone, beside in seen if alone} == {1}
+
+
 # --- lost workers -----------------------------------------------------------------------------------------------------
 
 
@@ -470,6 +549,16 @@ def test_a_worker_lost_twice_is_the_graders_fault_and_the_next_has_a_new_one(obs
             twin.observe(code())
         assert len(set(map(id, asked))) == times
     monkeypatch.setattr(Worker, "ask", ask)
+
+
+def test_no_temporary_file_is_left_behind(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # nowhere to keep fonts
+    with Observer(toy.tests, "probes_public", FUNCTIONS, limit=LIMIT, workers=1) as observer:
+        assert observer.observe(code()).observations["means"].value == 1.5
+        assert [path.name[:11] for path in tmp_path.iterdir()] == ["autograder-"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_probe_file_that_does_not_import_is_named_with_its_line(tmp_path):

@@ -13,7 +13,7 @@ from autograder.course.checks import distance
 from autograder.errors import Malformed
 from autograder.grading.diagnose import agree, leaves
 from autograder.sandboxed.probing import attempt
-from autograder.sandboxed.recording import MAX_DEPTH, MAX_ITEMS, Error, Other, Tensor, Timing, decode, encode
+from autograder.sandboxed.recording import MAX_DEPTH, MAX_ITEMS, Bounds, Error, Other, Tensor, Timing, decode, encode
 
 
 class Three(int):
@@ -148,6 +148,36 @@ def test_depth_items_and_bytes_are_bounded():
         encode(np.zeros(1000), max_bytes=4000)
     with pytest.raises(Malformed, match="more than"):
         decode(encode([1] * 100), max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ([list(range(10))] * 10, "values"),
+        ({"k" * 1000: list(range(20))}, "values"),
+        (dict.fromkeys(range(10)), "keys that are no text"),
+        (["x" * 100] * 20, "bytes of text"),
+        (np.zeros(1000), "bytes"),
+    ],
+    ids=["lists", "below long keys", "keys", "text", "arrays"],
+)
+def test_what_a_recording_costs_is_bounded_all_together(value, what):
+    bounds = Bounds(bytes=6000, text=1500, values=100, keys=5)
+    with pytest.raises(Malformed, match=f"more {what}"):
+        decode(encode(value), bounds=bounds)
+    assert bounds.exceeded
+
+
+def test_several_recordings_share_their_bounds():
+    bounds = Bounds(values=25)
+    for _ in range(2):
+        decode(encode(list(range(10))), bounds=bounds)
+    assert not bounds.exceeded
+    with pytest.raises(Malformed):
+        decode(encode(list(range(10))), bounds=bounds)
+    assert bounds.exceeded and decode(encode([1]), bounds=bounds) == [1]  # what is too much takes nothing from the others
+    with pytest.raises(ValueError, match="more values than are recorded"):
+        encode([list(range(19_000))] * 11)
 
 
 def test_an_endless_value_ends():

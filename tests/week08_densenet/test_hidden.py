@@ -962,22 +962,24 @@ def test_history_is_only_read(observed, expected):
 # --- remarks ----------------------------------------------------------------------------------------------------------
 
 
-@remark("train_one_epoch")
+OFTEN = (
+    "On a GPU this loop waits more often than once a batch: each `.item()`, `.cpu()`, `float()` or `print` of a tensor "
+    "stops Python until the GPU has caught up. Sums can stay tensors until the last batch."
+)
+
+
+@remark("train_one_epoch", says=OFTEN)
 def waits_in_training(observed, expected):
     """How often the training loop waits for the accelerator."""
     return _waits(observed.train_on_accelerator)
 
 
-@remark("evaluate")
+@remark("evaluate", says=OFTEN)
 def waits_in_testing(observed, expected):
     """How often the test loop waits for the accelerator."""
     return _waits(observed.evaluate_on_accelerator)
 
 
-def _waits(seen: dict) -> str | None:
-    """Something to say when the loop waits more often than once a batch and, for the sums, twice at the end."""
-    waits, batches = seen["synchronisations"], seen["batches"]
-    if isinstance(seen["figures"], Error) or waits <= batches + 2:
-        return None
-    return (f"On a GPU this loop waits {waits:g} times for {batches} batches: each `.item()`, `.cpu()`, `float()` or `print` "
-            "of a tensor stops Python until the GPU has caught up. Sums can stay tensors until the last batch.")  # fmt: skip
+def _waits(seen: dict) -> bool:
+    """Whether the loop waits more often than once a batch and, for the sums, twice at the end."""
+    return not isinstance(seen["figures"], Error) and seen["synchronisations"] > seen["batches"] + 2
