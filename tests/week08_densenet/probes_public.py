@@ -222,12 +222,16 @@ def machine_with(accelerator: str | None) -> Iterator[list[str]]:
 
         return answer
 
+    def told(about: str | None) -> str | None:
+        yes.extend([about] if about else [])
+        return about
+
     answers = {  # PyTorch's functions, by whatever name they were imported, ask these in the end
         torch._C: {
             "_cuda_getDeviceCount": asked("cuda"),
             "_mps_is_available": lambda: bool(asked("mps")()),
             "_has_mps": True,
-            "_accelerator_getAccelerator": lambda: torch.device(accelerator or "cuda"),
+            "_accelerator_getAccelerator": lambda: torch.device(told(accelerator) or "cuda"),
         },
         torch.cuda: {
             "_is_compiled": lambda: True,
