@@ -21,7 +21,7 @@ ENGINE = "autograder.sandboxed."
 NOT_OBSERVING = {ENGINE + name for name in ("worker", "sandbox", "notebook", "cifar10")}
 # The libraries' modules whose objects probes look at: what a probe names in them is noted.
 LOOKED_AT = {
-    *("torch._tensor", "torch.nn.modules.module", "torch.optim.optimizer", "torch.utils.data.dataloader", "PIL.Image"),
+    *("torch", "torch.nn.modules.module", "torch.optim.optimizer", "torch.utils.data.dataloader", "PIL.Image"),
     *("matplotlib.figure", "matplotlib.axes._base", "matplotlib.axes._axes", "matplotlib.lines", "matplotlib.legend"),
     *("matplotlib.collections", "matplotlib.text", "matplotlib.artist"),
 }
@@ -43,7 +43,7 @@ def guard(package: str) -> Callable[[], None]:
     names: dict[int, tuple[Owner, dict[str, None]]] = {}
     for owner, name in _places(modules, functions):
         names.setdefault(id(owner), (owner, {}))[1][name] = None
-    lookups = [(operator.itemgetter(*wanted, next(iter(wanted))), vars(owner)) for owner, wanted in names.values()]
+    lookups = [_lookup(owner, list(wanted)) for owner, wanted in names.values()]
     cells = [cell for function in functions for cell in function.__closure__ or ()]
     own = [vars(module) for module in modules]
 
@@ -56,7 +56,7 @@ def guard(package: str) -> Callable[[], None]:
     kept = list(noted())  # alive, so that nothing else comes to have its id
     first, sizes = list(map(id, kept)), list(map(len, own))
 
-    def look(kept=kept, list=list, map=map, id=id, len=len, errors=(KeyError, ValueError), end=os._exit) -> None:
+    def look(kept=kept, list=list, map=map, id=id, len=len, errors=(AttributeError, KeyError, ValueError), end=os._exit) -> None:
         try:
             intact = list(map(id, noted())) == first and list(map(len, own)) == sizes
         except errors:  # a name is gone
@@ -101,13 +101,20 @@ def _places(modules: list[types.ModuleType], functions: list[types.FunctionType]
     for module in modules:
         yield from ((module, name) for name in vars(module))
         kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
-        yield from ((kind, name) for kind in kinds for name in vars(kind))
+        yield from ((kind, name) for kind in kinds for name in vars(kind) if _is_kept(kind, name))
     attributes = set(BY_SYNTAX)
     for function in functions:
         for code in _codes(function.__code__):
             yield from _named(code, function.__globals__, attributes)
     for kind in _kinds():
-        yield from ((kind, name) for name in attributes & vars(kind).keys())
+        yield from ((kind, name) for name in attributes if _is_kept(kind, name))
+
+
+def _lookup(owner: Owner, names: list[str]) -> tuple[Callable[[Any], Any], Any]:
+    """What gives the values of at least two `names`, and what it is to be given: a class, which may inherit them, itself."""
+    if isinstance(owner, type):
+        return operator.attrgetter(*names, "__class__", "__class__"), owner
+    return operator.itemgetter(*names, "__name__"), vars(owner)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -129,12 +136,17 @@ def _named(code: types.CodeType, known: Mapping[str, Any], attributes: set[str])
         elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             is_place = isinstance(found, (types.ModuleType, type)) and name in vars(found)
             if is_place and found is not sys:  # a notebook may well exchange `sys.stdout`
-                yield found, name
+                yield from [(found, name)] if isinstance(found, types.ModuleType) or _is_kept(found, name) else []
             else:
                 attributes.add(name)
             found = vars(found)[name] if is_place else None
         else:
             found = None
+
+
+def _is_kept(kind: type, name: str) -> bool:
+    """Whether the class gives the same object each time it is asked for `name`: a class method is a new one each time."""
+    return hasattr(kind, name) and getattr(kind, name) is getattr(kind, name)
 
 
 def _kinds() -> Iterator[type]:

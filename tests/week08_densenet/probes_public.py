@@ -182,7 +182,7 @@ def snapshot_before_a_step(student, draw):
     snapshot = student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])
     made = copied(snapshot)
     step_by_hand(net, torch.optim.SGD(net.parameters(), lr=0.5))
-    return {"made": made, "after training": snapshot}
+    return {"made": made, "after training": snapshot, "network": state(net)}
 
 
 @probe("weight_difference")
@@ -284,7 +284,7 @@ def one_test_pass(student, draw):
     """Images of four classes, four to a batch, for a network that was just training."""
     net = favouring(seeded(draw, SmallNet, classes=4), label=2)
     net.features.norm0.running_mean += 0.3
-    labels = [2, 2, 0, 3, 2, 1, 1, 0, *(draw.randrange(4) for _ in range(4 * draw.randrange(8)))]
+    labels = [2, 2, 0, 3, 2, 1, 1, 0] + [2, 2, 1, draw.randrange(4)] * draw.randrange(8)
     images = seeded(draw, pictures, labels)
     before = state(net.train())
     with watched(net) as forwards:

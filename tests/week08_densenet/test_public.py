@@ -234,7 +234,10 @@ def test_snapshot_has_the_weights(observed, expected):
 @check("snapshot_weights", points=1)
 def test_snapshot_outlives_a_step(observed, expected):
     """A training step does not change a snapshot made before."""
-    is_snapshot(observed.snapshot_before_a_step["after training"], expected.snapshot_before_a_step["made"],
+    seen, right = observed.snapshot_before_a_step, expected.snapshot_before_a_step
+    same_weights(seen["network"], right["network"], "the network after one step of the optimizer",
+                 "A snapshot leaves the network as it is: it trains on.")  # fmt: skip
+    is_snapshot(seen["after training"], right["made"],
                 "the snapshot after one step of the optimizer",
                 "The optimizer changes weights in place: whatever shares their memory changes with them.")  # fmt: skip
 
