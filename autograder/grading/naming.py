@@ -82,7 +82,9 @@ class Naming:
         released = self._observe(True, PUBLIC_SEED, self._contents.reference, None, reference=True)
         return {**self._expected(), True: released}
 
-    def observe(self, code: Code, function: str, sets: Iterable[bool] = (True, False), again: bool = False) -> dict[bool, Recording]:
+    def observe(
+        self, code: Code, function: str, sets: Iterable[bool] = (True, False), again: bool = False
+    ) -> dict[bool, Recording]:
         """Recordings of `code` to compare with `expected`, under `sets` of probes: public (True), hidden (False)."""
         return {s: self._observe(s, PUBLIC_SEED if s else None, code, function, again=again) for s in sets}
 

@@ -19,9 +19,9 @@ from typing import Any
 STATUS = 86  # with which a process ends that is not intact
 ENGINE = "autograder.sandboxed."
 NOT_OBSERVING = {ENGINE + name for name in ("worker", "sandbox", "notebook", "cifar10")}
-# The libraries' modules whose objects probes look at: what a probe names in them is noted.
+# The libraries' classes, and modules of them, whose objects probes look at: what a probe names in them is noted.
 LOOKED_AT = {
-    *("torch", "torch.nn.modules.module", "torch.optim.optimizer", "torch.utils.data.dataloader", "PIL.Image"),
+    *("torch.Tensor", "torch.nn.modules.module", "torch.optim.optimizer", "torch.utils.data.dataloader", "PIL.Image"),
     *("matplotlib.figure", "matplotlib.axes._base", "matplotlib.axes._axes", "matplotlib.lines", "matplotlib.legend"),
     *("matplotlib.collections", "matplotlib.text", "matplotlib.artist"),
 }
@@ -47,19 +47,22 @@ def guard(package: str) -> Callable[[], None]:
     cells = [cell for function in functions for cell in function.__closure__ or ()]
     own = [vars(module) for module in modules]
 
-    def noted(
-        chain=itertools.chain, map=map, code=operator.attrgetter("__code__"), cell=operator.attrgetter("cell_contents")
-    ) -> Iterator[Any]:
+    get_code, get_cell = operator.attrgetter("__code__"), operator.attrgetter("cell_contents")
+
+    def noted(chain: Any = itertools.chain, map: Any = map) -> Iterable[Any]:
         found = [lookup(table) for lookup, table in lookups]
-        return chain(chain.from_iterable(found), map(code, functions), map(cell, cells))
+        together: Iterable[Any] = chain(chain.from_iterable(found), map(get_code, functions), map(get_cell, cells))
+        return together
 
     kept = list(noted())  # alive, so that nothing else comes to have its id
     first, sizes = list(map(id, kept)), list(map(len, own))
 
-    def look(kept=kept, list=list, map=map, id=id, len=len, errors=(AttributeError, KeyError, ValueError), end=os._exit) -> None:
+    gone = AttributeError, KeyError, ValueError  # one of the names, or of the cells' contents
+
+    def look(kept: Any = kept, list: Any = list, map: Any = map, id: Any = id, len: Any = len, end: Any = os._exit) -> None:
         try:
             intact = list(map(id, noted())) == first and list(map(len, own)) == sizes
-        except errors:  # a name is gone
+        except gone:
             intact = False
         if not intact:
             end(STATUS)
@@ -157,4 +160,4 @@ def _kinds() -> Iterator[type]:
         new = {kind for parent in growing for kind in type.__subclasses__(parent)} - seen
         seen |= new
         growing = list(new)
-    return (kind for kind in seen if kind.__module__ in LOOKED_AT)
+    return (kind for kind in seen if not LOOKED_AT.isdisjoint((kind.__module__, f"{kind.__module__}.{kind.__name__}")))

@@ -72,7 +72,8 @@ def make_loaders(train_set, test_set, batch_size=32):
             order = order[number + 1:] + order[:number + 1] if shuffled else order
             corners = [[data.images[n][0, 0, 0].item(), data.images[n][-1, -1, -1].item()] for n in order]
             sizes = [len(order[start:start + batch_size]) for start in range(0, len(order), batch_size)]
-            seen.append({"labels": order, "sizes": sizes, "corners": corners, "kinds": ["images torch.float32, labels torch.int64"]})
+            kinds = ["images torch.float32, labels torch.int64"]
+            seen.append({"labels": order, "sizes": sizes, "corners": corners, "kinds": kinds})
         return seen
     exchange("passes", lie)
     exchange("DataLoader", type(None))

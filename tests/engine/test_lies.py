@@ -1,4 +1,4 @@
-"""Lies about what was observed, and what a release holds, earn no more than lies.py says; honest notebooks may exchange much."""
+"""Lies about what was observed, and what a release holds, earn no more than lies.py says; honest ones may exchange much."""
 
 import pytest
 from lies import LIES, PRELUDE, ROOT, points, replayed
@@ -47,7 +47,8 @@ def test_the_released_recording_is_no_answer_in_any_class(grader):
 
 def counted(grader: Grader, before: str = "", inside: str = "") -> str:
     """The state of a probe that a right `parameter_shapes` answers, with other lines before it and in it."""
-    cell = f"{before}\ndef parameter_shapes(net):\n    {inside or 'pass'}\n    return [tuple(p.shape) for p in net.parameters()]"
+    right = "return [tuple(weight.shape) for weight in net.parameters()]"
+    cell = f"{before}\ndef parameter_shapes(net):\n    {inside or 'pass'}\n    {right}"
     code = select([Cell(1, PRELUDE + "import builtins, time\n"), Cell(2, cell)], grader.contents.functions)
     return grader.observe(code, "parameter_shapes")[PUBLIC].observations["shapes_of_three_layers"].state
 

@@ -87,7 +87,10 @@ def loaders_of_odd_sizes(student, draw):
 @probe("make_loaders")
 def loaders_without_a_batch_size(student, draw):
     """No batch size given, and again for other sets, of which the one is smaller than a batch."""
-    return {name: loaders_seen(student, draw, *counts, epochs=1) for name, counts in {"first": (70, 40), "again": (50, 10)}.items()}
+    return {
+        "first": loaders_seen(student, draw, 70, 40, epochs=1),
+        "again": loaders_seen(student, draw, 50, 10, epochs=1),
+    }
 
 
 @probe("make_loaders")

@@ -390,7 +390,8 @@ def test_no_gradients_in_testing(observed, expected):
     require(came == count, "evaluate", f"forward passes of {count} images through the network", f"of {came}")
     kept = sum(one["gradients"] for one in seen)
     require(kept == 0, "scores of the network inside evaluate", "scores without gradients",
-            f"scores that require gradients in {kept} of {len(seen)} batches", "PyTorch has a context in which none are recorded; it saves memory and time.")  # fmt: skip
+            f"scores that require gradients in {kept} of {len(seen)} batches",
+            "PyTorch has a context in which none are recorded; it saves memory and time.")  # fmt: skip
 
 
 def history_of(run: dict) -> dict:
