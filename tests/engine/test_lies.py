@@ -33,7 +33,7 @@ def test_the_released_recording_sent_before_any_function_is_defined(grader):
 
 
 def test_the_released_recording_is_no_answer_in_any_class(grader):
-    """By chance a form drawn anew is the released one: under 1 of the 31.5 points on the average of some classes."""
+    """By chance a form drawn anew is the released one: under 1.5 of the 31.5 points on the average of some classes."""
     released, checks = grader.naming.expected[PUBLIC], [check for check in grader.contents.checks if check.public]
     by_chance = []
     for seed in range(1, 9):
