@@ -15,9 +15,8 @@ from typing import Any
 
 from autograder.course.course import Course
 from autograder.grading.contents import collect
-from autograder.grading.grader import FILES
+from autograder.grading.grader import FILES, seeds
 from autograder.grading.judge import judge
-from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Observation, Recording, load_recording
 from autograder.sandboxed.notebook import read_cells, select
 from autograder.sandboxed.observe import fresh_state, observe
@@ -53,10 +52,10 @@ def verdicts(variables: dict[str, Any], exercise: str, folder: str) -> dict[str,
         functions = about["exercises"][exercise]
         absent = {name: f"`{name}` is not defined" for name in functions if name not in variables}
         student = Student(variables, absent)
-        seeds = {True: PUBLIC_SEED, False: about["seed"]}
+        drawn = seeds(about["seed"])
         observed = {
             public: Recording(
-                {p.name: _ask(p, student, seeds[public]) for p in asked if p.function in functions and not p.beside}
+                {p.name: _ask(p, student, drawn[public]) for p in asked if p.function in functions and not p.beside}
             )
             for public, asked in probes.items()
         }
@@ -82,8 +81,7 @@ def bare(about: dict[str, Any], notebooks: list[str]) -> None:
         code = select(read_cells(Path(path).read_bytes()), functions)
         for public, asked in probes.items():
             names = [probe.name for probe in asked if not probe.beside]
-            seed = PUBLIC_SEED if public else about["seed"]
-            job = {"functions": functions, "probes": names, "seed": seed, "threads": 1}
+            job = {"functions": functions, "probes": names, "seed": seeds(about["seed"])[public], "threads": 1}
             observe(job, code, asked, lambda _: None)
 
 

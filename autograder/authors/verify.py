@@ -146,9 +146,9 @@ def _verify_hints(grader: Grader, known: list[KnownMistake], finding: Finding) -
     for entry in grader.contents.mistakes:
         rivals = [mistake for mistake in known if mistake.of == entry.of]
         checks = [check for check in grader.contents.checks if check.function == entry.of]
-        recordings = grader.observe(grader.contents.code(entry), entry.of)
-        failing = [j for j in judge(checks, recordings, grader.expected) if j.verdict.state != PASSED]
-        named = diagnose(recordings, grader.expected, probes_of(failing), rivals)
+        recordings, expected = grader.naming.observe(grader.contents.code(entry), entry.of), grader.naming.expected
+        failing = [j for j in judge(checks, recordings, expected) if j.verdict.state != PASSED]
+        named = diagnose(recordings, expected, probes_of(failing), rivals)
         if failing and named is None:
             finding.problems.append(f"the mistake {entry.name} of {entry.of} gets no hint")
         elif failing and named and named.name != entry.name:

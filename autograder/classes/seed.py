@@ -1,4 +1,4 @@
-"""A class's seed: the hidden probes' inputs are drawn from it. Drawn once, and kept with the class's grades."""
+"""A class's seed: the inputs of all probes are drawn from it. Drawn once, and kept with the class's grades."""
 
 import secrets
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 from autograder.errors import CourseError
 from autograder.files import write_whole
 
+SEEDS = 2**62  # too many to try each: what the public probes draw is seen, and comes from the same seed
+
 
 def class_seed(out: Path, given: int | None = None) -> int:
-    """The seed of a class's hidden probes: `given` or drawn once, then kept with its grades."""
+    """A class's seed: `given` or drawn once, then kept with its grades."""
     kept = kept_seed(out) if given is None else given
-    seed = secrets.randbelow(2**31) if kept is None else kept
+    seed = secrets.randbelow(SEEDS) if kept is None else kept
     if not (out / "seed").is_file():
         write_whole(out / "seed", f"{seed}\n")
     return seed

@@ -8,6 +8,7 @@ from typing import Any
 
 from autograder.errors import Malformed, Unreadable
 from autograder.grading.recordings import Observation
+from autograder.sandboxed import intact
 from autograder.sandboxed.notebook import SHOWN, Code, HandedIn
 from autograder.sandboxed.recording import Bounds, Error, Tensor, decode
 from autograder.sandboxed.worker import MEMORY_BYTES
@@ -136,6 +137,10 @@ def ended(state: str, limit: float, seconds: float = 0.0) -> Observation:
         "crashed: SIGKILL": (
             "out of memory",
             Error("OutOfMemory", "the system stopped it, most often for its memory"),
+        ),
+        f"crashed: exit status {intact.STATUS}": (
+            "crashed",
+            Error("Tampered", "the submission exchanged functions of the libraries, or of the grader, by which it is observed"),
         ),
         "finished": ("crashed", Error("Ended", "the process ended by itself before the answer was complete")),
     }.get(state, ("crashed", Error("Crash", f"the process that ran it {state}")))

@@ -3,6 +3,7 @@
 `Grader` holds the workers and the reference's recordings; `grade` takes code and gives verdicts.
 """
 
+import hashlib
 import itertools
 import threading
 import time
@@ -18,7 +19,7 @@ from autograder.grading.court import Court
 from autograder.grading.gate import require_sound
 from autograder.grading.judge import PASSED, Judged, Verdict, clean, cut_paths
 from autograder.grading.naming import Naming
-from autograder.grading.observer import PUBLIC_SEED, Observer
+from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording
 from autograder.grading.timings import Timings
 from autograder.grading.workers import start_server
@@ -27,6 +28,13 @@ from autograder.sandboxed.notebook import Code, HandedIn
 PUBLIC, HIDDEN = True, False
 KINDS = {PUBLIC: "public", HIDDEN: "hidden"}
 FILES = {public: f"probes_{kind}" for public, kind in KINDS.items()}
+
+
+def seeds(seed: int) -> dict[bool, int]:
+    """What each set of probes draws from in a class of this seed: the public one, which any submission sees, tells
+    nothing of the hidden one."""
+    digest = hashlib.sha256(f"the public probes of {seed}".encode()).digest()
+    return {PUBLIC: int.from_bytes(digest[:8], "big"), HIDDEN: seed}
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,10 @@ class Graded:
 
 
 class Grader:
-    """Grades submissions of one module under one seed of the hidden probes.
+    """Grades submissions of one module under one class's seed.
 
     Args:
-        seed: the hidden probes' inputs are drawn from it.
+        seed: the inputs of all probes are drawn from it; those that a release holds are for the student's own checks.
         sandbox: "full", or "none" for limits alone.
         workers: processes for each set of probes; with 0 nothing runs, and what is not kept is `NotKept`.
         limit: seconds a probe may take.
@@ -82,8 +90,7 @@ class Grader:
         self.module, self.seed = module, seed
         self.workers = workers
         self.contents = Contents(module)
-        self.seeds = {PUBLIC: PUBLIC_SEED, HIDDEN: seed}
-        self.naming = Naming(self.contents, self._observe_mistake, lambda: self.expected, workers)
+        self.naming = Naming(self.contents, self._observe_one, lambda: self.expected, workers)
         self.timings = Timings()
         self._engine: dict[str, Any] = {"sandbox": sandbox, "limit": limit, "workers": workers}
         self._expected: dict[bool, Recording] = {}
@@ -168,16 +175,15 @@ class Grader:
         self, code: Code, function: str | None = None, seed: int | None = None, **how: Any
     ) -> dict[bool, Recording]:
         """The recordings of `code` under all probes, or those about one function; `how` as in `Observer.observe`."""
-        seeds = self.seeds if seed is None else self.seeds | {HIDDEN: seed}
-        recordings = {}
+        drawn, recordings = seeds(self.seed if seed is None else seed), {}
         for public, observer in self.observers.items():
             start = time.perf_counter()
-            recordings[public] = observer.observe(code, seeds[public], function, **how)
+            recordings[public] = observer.observe(code, drawn[public], function, **how)
             self.timings.observed(KINDS[public], recordings[public], time.perf_counter() - start)
         return recordings
 
-    def _observe_mistake(self, code: Code, function: str, sets: Iterable[bool], again: bool) -> dict[bool, Recording]:
-        return {s: self.observers[s].observe(code, self.seeds[s], function, again=again) for s in sets}
+    def _observe_one(self, public: bool, seed: int | None, code: Code, function: str | None, **how: Any) -> Recording:
+        return self.observers[public].observe(code, seeds(self.seed)[public] if seed is None else seed, function, **how)
 
     def grade(self, code: Code, function: str | None = None, hints: bool = True) -> Graded:
         """Grades `code`: all of it, or only the checks of one function; with `hints`, names the mistakes.
@@ -193,7 +199,7 @@ class Grader:
         unnamed: list[str] = []
         if hints:
             with self.timings.stage("naming mistakes"):
-                verdicts, unnamed = self.naming.name(judged, recordings)
+                verdicts, unnamed = self.naming.name(code, judged, recordings)
         # of the public process alone: in the other one the submission could write hidden probes into them
         notes = tuple((clean(cell), cut_paths(clean(note))) for cell, note in recordings[PUBLIC].notes)
         ran = [recording for recording in recordings.values() if not recording.cached]

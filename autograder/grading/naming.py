@@ -1,7 +1,7 @@
 """Naming a submission's mistakes: which known ones can have been made, and which one explains most.
 
-What the mistakes change under the public probes lies in the release; under the hidden ones it is observed once for a
-class's seed, when a submission needs it.
+What the mistakes change under the public probes on the released inputs lies in the release; so a function that failed is
+asked those once more. Under the hidden ones they are observed once for a class's seed, when a submission needs it.
 """
 
 import json
@@ -10,25 +10,33 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Protocol
 
 from autograder.course.catalogue import Entry
 from autograder.errors import NotKept
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
 from autograder.grading.judge import Judged, Verdict
+from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Recording
 from autograder.sandboxed.notebook import Code
 
-Observe = Callable[[Code, str, Iterable[bool], bool], dict[bool, Recording]]
+ANSWERED = ("returned", "raised")  # states of a probe that may as well be asked again; the others took all their time
+
+
+class Observe(Protocol):
+    """Gives the recording of code under one set of probes, those of one function or of all; `how` as in `Observer`."""
+
+    def __call__(self, public: bool, seed: int | None, code: Code, function: str | None, **how: bool) -> Recording: ...
 
 
 class Naming:
     """The known mistakes of a module as they answer under one class's seed.
 
     Args:
-        observe: gives the recordings of code under the probes of a function, in some sets; with True, those of a second run.
-        expected: gives the reference's recordings.
+        observe: gives recordings, under a seed, or with None under the class's own.
+        expected: gives the reference's recordings under the class's seed.
         at_once: how many mistakes are observed side by side.
     """
 
@@ -40,29 +48,45 @@ class Naming:
         self._lock = threading.RLock()
         self._observing: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def name(self, judged: list[Judged], recordings: Mapping[bool, Recording]) -> tuple[list[Verdict], list[str]]:
-        """The verdicts with hints, and the functions for which a mistake's recording is not kept."""
+    def name(
+        self, code: Code, judged: list[Judged], recordings: Mapping[bool, Recording]
+    ) -> tuple[list[Verdict], list[str]]:
+        """The verdicts with hints, and the functions for which a recording that is needed is not kept."""
         found, unnamed = {}, []
         for function in self._contents.functions:
+            mine = [j for j in judged if j.verdict.function == function]
             try:
-                found[function] = self._diagnose(function, judged, recordings)
+                if any(j.verdict.wrong for j in mine):
+                    found[function] = self._diagnose(code, function, mine, recordings)
             except NotKept:
                 unnamed.append(function)
         return with_hints([j.verdict for j in judged], found), unnamed
 
     def _diagnose(
-        self, function: str, judged: list[Judged], recordings: Mapping[bool, Recording]
+        self, code: Code, function: str, judged: list[Judged], recordings: Mapping[bool, Recording]
     ) -> KnownMistake | None:
-        mine = [j for j in judged if j.verdict.function == function]
-        failing = [j for j in mine if j.verdict.wrong]
-        if not failing:
+        public = [(public, probe) for public, probe in probes_of(judged) if public]
+        if any(recordings[True].observations[probe].state not in ANSWERED for _, probe in public):
             return None
-        public = [(public, probe) for public, probe in probes_of(mine) if public]
-        candidates: Iterable[KnownMistake] = consistent(recordings, public, self.known(function))
+        seen = {**recordings, **self.observe(code, function, [True])}
+        candidates: Iterable[KnownMistake] = consistent(seen, public, self.known(function))
+        failing = [j for j in judged if j.verdict.wrong]
         probes = probes_of(failing)
         if any(not public for public, _ in probes):
             candidates = self._under_hidden(candidates, {j.verdict.check for j in failing})
-        return diagnose(recordings, self._expected(), probes, candidates)
+        return diagnose(seen, self.expected, probes, candidates)
+
+    @cached_property
+    def expected(self) -> dict[bool, Recording]:
+        """The reference's recordings that the mistakes are compared with: the public one on the released inputs."""
+        released = self._observe(True, PUBLIC_SEED, self._contents.reference, None, reference=True)
+        return {**self._expected(), True: released}
+
+    def observe(
+        self, code: Code, function: str, sets: Iterable[bool] = (True, False), again: bool = False
+    ) -> dict[bool, Recording]:
+        """Recordings of `code` to compare with `expected`, under `sets` of probes: public (True), hidden (False)."""
+        return {s: self._observe(s, PUBLIC_SEED if s else None, code, function, again=again) for s in sets}
 
     def _under_hidden(self, candidates: Iterable[KnownMistake], failed: set[str]) -> Iterator[KnownMistake]:
         """Those of `candidates` that can have been made, under the hidden probes too.
@@ -111,12 +135,8 @@ class Naming:
 
     def as_known(self, entry: Entry, sets: Iterable[bool] = (True, False)) -> KnownMistake:
         """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False)."""
-        code = self._contents.code(entry)
-
-        def observe(again: bool) -> dict[bool, Recording]:
-            return self._observe(code, entry.of, sets, again)
-
-        return known_mistake(entry.name, entry.of, entry.hint, observe, self._expected())
+        ask = partial(self.observe, self._contents.code(entry), entry.of, sets)
+        return known_mistake(entry.name, entry.of, entry.hint, ask, self.expected)
 
 
 def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:

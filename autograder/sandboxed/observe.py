@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from autograder.sandboxed import intact
 from autograder.sandboxed.cifar10 import TinyCIFAR10
 from autograder.sandboxed.errors import Missing
 from autograder.sandboxed.notebook import Code, bound_by
@@ -38,11 +39,20 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
         job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's).
     """
     torch.set_num_threads(job["threads"])
-    student, notes = run(code, job["functions"])
+    asked = [probe for probe in probes if probe.name in job["probes"]]
+    look = guard(probes)
+    student, notes = run(code, job["functions"], look)
+    look()
     send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(notes.items())]}))
-    for probe in probes:
-        if probe.name in job["probes"]:
-            send(_answer(probe, student, job["seed"]))
+    for probe in asked:
+        answer = _answer(probe, student, job["seed"])
+        look()
+        send(answer)
+
+
+def guard(probes: list[Probe]) -> Callable[[], None]:
+    """Ends this process unless all by which `probes` observe is as it was at the first call."""
+    return intact.guard(probes[0].ask.__module__.rpartition(".")[0])
 
 
 def frame(blob: bytes) -> bytes:
@@ -53,10 +63,12 @@ def frame(blob: bytes) -> bytes:
 # --- the student's code -----------------------------------------------------------------------------------------------
 
 
-def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
+def run(
+    code: Code, functions: list[str], look: Callable[[], None] = lambda: None
+) -> tuple[Student, dict[int, str]]:
     """Runs the statements one by one in a module of their own, and gives the functions and what happened to the cells.
 
-    A statement that raises does not stop the next one.
+    A statement that raises does not stop the next one. Each call of a function, by a probe, is followed by a `look`.
     """
     module = ModuleType("__main__")
     namespace = module.__dict__
@@ -82,7 +94,7 @@ def run(code: Code, functions: list[str]) -> tuple[Student, dict[int, str]]:
         found.update(now)
     namespace.update(found)
     missing = _why_missing([name for name in functions if name in code.stubs or name not in found], code, notes)
-    return Student(namespace, missing, run_again=lambda: run(code, functions)[0]), notes
+    return Student(namespace, missing, lambda: run(code, functions, look)[0], look), notes
 
 
 def _why_it_failed(

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from autograder.sandboxed.errors import Missing
+from autograder.sandboxed.intact import followed
 from autograder.sandboxed.recording import Error, Timing
 
 Ask = TypeVar("Ask", bound=Callable[..., Any])
@@ -80,13 +81,15 @@ class Student:
         namespace: dict[str, Any],
         missing: dict[str, str] | None = None,
         run_again: Callable[[], "Student"] | None = None,
+        look: Callable[[], None] = lambda: None,
     ):
         self._namespace, self._missing, self._run_again = namespace, missing or {}, run_again
+        self._look = look
 
     def __getattr__(self, name: str) -> Any:
         if name in self._missing:
             raise Missing(self._missing[name])
-        return self._namespace[name]
+        return followed(self._namespace[name], self._look)
 
     def afresh(self) -> "Student":
         """The functions after all the cells ran once more, for what they looked at as they ran."""

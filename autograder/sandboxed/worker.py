@@ -128,12 +128,14 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
 
     The first message on each socket names the probes; the same on all of them.
     """
+    from autograder.sandboxed.observe import guard
     from autograder.sandboxed.probing import import_from, probes_in
 
     with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
         setting = [receive_message(sock)[0] for sock in sockets][0]
         try:
             probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
+            guard(probes)  # for all forks
         except Exception as error:
             for sock in sockets:
                 _say_failed(sock, error)

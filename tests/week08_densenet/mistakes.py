@@ -2084,7 +2084,7 @@ def asks_the_network_twice(net, loader, criterion, optimizer, device):
     return _figures(seen)
 
 
-@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+@mistake(of="train_one_epoch", caught_by=("test_figures_of_an_epoch", "test_second_epoch_begins_anew"))
 def finds_the_image_instead_of_the_class(net, loader, criterion, optimizer, device):
     """The largest score was looked for along axis 0: that names an image for each class, not a class for each image."""
     net.train()

@@ -118,12 +118,12 @@ class Pictures(Dataset):
         return self.images[index], self.labels[index]
 
 
-def numbered(count: int) -> Pictures:
+def numbered(count: int, last: float = 0.5) -> Pictures:
     """`count` tiny images whose label is their own number, so that their order can be read off the labels.
 
-    An image's first pixel is its number, its last one half more: turned over or changed, it shows.
+    An image's first pixel is its number, its last one `last` more: turned over or changed, it shows.
     """
-    pixels = torch.linspace(0, 0.5, 12).view(1, 3, 2, 2)
+    pixels = torch.linspace(0, last, 12).view(1, 3, 2, 2)
     return Pictures(torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1) + pixels, list(range(count)))
 
 

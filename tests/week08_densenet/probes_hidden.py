@@ -80,14 +80,17 @@ def loaders_of_odd_sizes(student, draw):
     """Sets whose last batch is smaller, three epochs of each loader."""
     batch_size = draw.choice([5, 6, 7])
     train_count, test_count = 4 * batch_size + 1, 2 * batch_size + draw.randint(1, 3)
-    seen = loaders_seen(student, train_count, test_count, batch_size, epochs=3)
+    seen = loaders_seen(student, draw, train_count, test_count, batch_size, epochs=3)
     return seen | {"batch size": batch_size, "train count": train_count, "test count": test_count}
 
 
 @probe("make_loaders")
 def loaders_without_a_batch_size(student, draw):
     """No batch size given, and again for other sets, of which the one is smaller than a batch."""
-    return {"first": loaders_seen(student, 70, 40, epochs=1), "again": loaders_seen(student, 50, 10, epochs=1)}
+    return {
+        "first": loaders_seen(student, draw, 70, 40, epochs=1),
+        "again": loaders_seen(student, draw, 50, 10, epochs=1),
+    }
 
 
 @probe("make_loaders")

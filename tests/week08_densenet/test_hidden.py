@@ -518,6 +518,8 @@ def test_accelerator_where_there_is_one(observed, expected):
         require(not (seen[name]["name"] in CPU and seen[name]["was told yes"]), f"pick_device() beside {what}",
                 "that GPU, since it asked and was told that there is one", "cpu",
                 "What was answered is not what is chosen: look at the conditions, and at what each writes over.")  # fmt: skip
+        require(seen[name]["name"] in CPU or seen[name]["was told yes"], f"pick_device() beside {what}",
+                "a GPU of which PyTorch was asked", f"{seen[name]['name']}, and nothing was asked", look)  # fmt: skip
     found = [seen[name]["name"] for name in ("cuda", "mps")]
     require(not set(found) <= set(CPU), "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
             "the GPU, at least of the one kind", " and ".join(found), look)  # fmt: skip
