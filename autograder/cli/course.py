@@ -21,26 +21,43 @@ def add_commands(commands: "Commands") -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     from autograder.installed import not_installed
+    from autograder.sandboxed import groups
     from autograder.sandboxed.sandbox import missing_walls
 
-    packages = _packages()
+    course = _course()
+    packages = course.settings.packages if course else []
     if options.packages:
         print("\n".join(packages))
         return 0
-    lacks = missing_walls()
+    lacks = [*missing_walls(), *_exposed(course)]
     if missing := not_installed(packages):
         lacks.append(f"of course.toml's packages are not installed: run `pip install {' '.join(missing)}`")
-    print(
-        "\n".join(lacks) or "the sandbox can be built here: user, process, network, mount and IPC namespaces, Landlock"
-    )
+    walls = "user, process, network, mount and IPC namespaces, Landlock, seccomp, no capabilities"
+    print("\n".join(lacks) or f"the sandbox can be built here: {walls}")
+    if groups.usable():
+        print("memory is counted by the kernel: a control group for every worker")
+    else:
+        print(
+            "memory is counted by the worker, ten times a second (no control group of version 2 can be made here: "
+            "start the grader with `systemd-run --user --scope` to have one)"
+        )
     return 1 if lacks else 0
 
 
-def _packages() -> list[str]:
-    """The further packages of the course that this folder lies in; none outside of a course."""
+def _course() -> Course | None:
+    """The course that this folder lies in, if it does."""
     try:
-        return Course.find().settings.packages
+        return Course.find()
+    except CourseError:
+        return None
+
+
+def _exposed(course: Course | None) -> list[str]:
+    """What is wrong with the place of the course."""
+    from autograder.grading.workers import hidden_folders
+
+    try:
+        hidden_folders(course.root) if course else []
     except CourseError as error:
-        if "is not inside a course" in str(error):
-            return []
-        raise
+        return [str(error)]
+    return []

@@ -11,7 +11,8 @@ from autograder.grading.recordings import Observation
 from autograder.sandboxed import intact
 from autograder.sandboxed.notebook import SHOWN, Code, HandedIn
 from autograder.sandboxed.recording import Bounds, Error, Tensor, decode
-from autograder.sandboxed.worker import MEMORY_BYTES
+from autograder.sandboxed.sandbox import MEMORY_BYTES
+from autograder.sandboxed.worker import TOO_MUCH_MEMORY
 
 MOST_SECONDS = 1e6  # that any probe can have taken
 
@@ -133,7 +134,7 @@ def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:
 def ended(state: str, limit: float, seconds: float = 0.0) -> Observation:
     name, error = {
         "timed out": ("timed out", Error("Timeout", f"it ran longer than {limit:g} s and was stopped")),
-        "used too much memory": ("out of memory", Error("OutOfMemory", f"it used more than {MEMORY_BYTES:,} bytes")),
+        TOO_MUCH_MEMORY: ("out of memory", Error("OutOfMemory", f"it used more than {MEMORY_BYTES:,} bytes")),
         "crashed: SIGKILL": (
             "out of memory",
             Error("OutOfMemory", "the system stopped it, most often for its memory"),

@@ -32,7 +32,7 @@ from autograder.grading.answers import (
     what_is_broken,
 )
 from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
-from autograder.grading.workers import Worker, start_server
+from autograder.grading.workers import Worker, hidden_folders, start_server
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, HandedIn, Released
 from autograder.sandboxed.recording import Bounds, Error
@@ -104,11 +104,17 @@ class Observer:
         return self._tell(sockets)
 
     def _tell(self, sockets: Iterable[socket.socket]) -> Iterable[socket.socket]:
-        """Tells new workers which probes they hold."""
+        """Tells new workers which probes they hold, and what they hide."""
+        setting = {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox, "hidden": self._hidden()}
         for sock in sockets:
             with contextlib.suppress(OSError):  # it has ended: whoever asks it is told
-                send_message(sock, {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox})
+                send_message(sock, setting)
         return sockets
+
+    def _hidden(self) -> list[str]:
+        """The folders that no submission may see; without walls all can be seen."""
+        course = self.folder.parents[1]  # of tests/<module>/
+        return [str(folder) for folder in hidden_folders(course)] if self.sandbox == "full" else []
 
     def wait(self) -> None:
         """Waits until a worker has started."""

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from autograder.errors import CourseError, GraderFault
-from autograder.sandboxed.sandbox import missing_walls
+from autograder.sandboxed.sandbox import default_readable, missing_walls
 from autograder.sandboxed.worker import ask, receive_message
 
+MAY_LIE_ELSEWHERE = ("source", "tests", "solutions", "submitted", "autograded", "feedback", "grades")  # as links
 PACKAGES = Path(__file__).resolve().parents[2]  # the folder that `autograder` is imported from
 
 
@@ -56,6 +58,23 @@ class Turns:
 
 
 TURNS = Turns()  # of all workers of this process, whatever probes they hold
+
+
+def hidden_folders(course: Path) -> list[Path]:
+    """Folders to keep from every submission, should they lie where Python or the system's libraries do.
+
+    Raises:
+        CourseError: the course is such a place itself, so that it cannot be hidden.
+    """
+    places = {place.resolve() for place in default_readable()}
+    if course.resolve() in places:
+        raise CourseError(
+            f"{course} holds Python's own files, which every submission reads, so the course cannot be hidden there: "
+            "move it to a folder of its own, or use --sandbox none for code you trust"
+        )
+    own = [course / name for name in MAY_LIE_ELSEWHERE]
+    folders = [course, *own, Path.cwd(), Path(os.path.expanduser("~")), Path(tempfile.gettempdir())]
+    return [folder for folder in dict.fromkeys(folder.resolve() for folder in folders) if folder.is_dir()]
 
 
 class Worker:

@@ -2,53 +2,50 @@
 
 A worker forks for every submission in a `Nursery`, where each fork is process 1 of a process namespace of its own. The
 fork calls its `enter`: a file tree without the machine's files, a further user namespace, empty network and IPC
-namespaces, a private scratch folder in memory, Landlock so that only the Python installation can be read, and resource
-limits. The calls are the kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7),
-landlock(7).
+namespaces, a private scratch folder in memory, Landlock so that only the Python installation can be read, resource
+limits, no capability even in its own namespaces, and a filter on the kernel's calls (seccomp.py). The calls are the
+kernel's own (through ctypes, since Python 3.11 wraps none of them); see namespaces(7), landlock(7), capabilities(7).
 """
 
 import ctypes
-import errno
+import functools
 import os
 import resource
 import signal
 import socket
 import struct
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from autograder.sandboxed import groups, seccomp
 from autograder.sandboxed.errors import SandboxUnavailable
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 16384, 1 << 18, 2, 4
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, CAPABILITY_VERSION = 24, 47, 4, 0x20080522
 MS_BIND, MNT_DETACH = 4096, 2
 MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, 0x8000, 1
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SECCOMP_ALLOW, SECCOMP_ERRNO = 22, 2, 0x7FFF0000, 0x00050000
-AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-X32_CALLS = 0x40000000  # from here on x86-64 has its calls a second time
-# memfd_create, shmget, semget, msgget; ptrace, process_vm_readv, process_vm_writev; unshare, setns, mount, umount2,
-# pivot_root, chroot; bpf, userfaultfd, perf_event_open, add_key, request_key, keyctl, open_by_handle_at; and with one
-# number everywhere io_uring_setup, open_tree, move_mount, fsopen, fsconfig, fsmount, mount_setattr, memfd_secret
-_EVERYWHERE = [425, 428, 429, 430, 431, 432, 442, 447]
-FORBIDDEN = {
-    "x86_64": [319, 29, 64, 68, 101, 310, 311, 272, 308, 165, 166, 155, 161, 321, 323, 298, 248, 249, 250, 304],
-    "aarch64": [279, 194, 190, 186, 117, 270, 271, 97, 268, 40, 39, 41, 51, 280, 282, 241, 217, 218, 219, 265],
-}
-FORBIDDEN = {machine: numbers + _EVERYWHERE for machine, numbers in FORBIDDEN.items()}
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_EXECUTE, LANDLOCK_READ_FILE, LANDLOCK_READ_DIR = 1 << 0, 1 << 2, 1 << 3
 LANDLOCK_WRITE_FILE, LANDLOCK_IOCTL_DEV = 1 << 1, 1 << 15
+LANDLOCK_SCOPE_ABSTRACT_SOCKETS, LANDLOCK_SCOPE_SIGNALS = 1 << 0, 1 << 1
 O_PATH = 0o10000000
 
 SCRATCH = Path("/scratch")  # the submission's own folder
 WRITABLE = [SCRATCH, Path("/dev/shm")]  # DataLoader's worker processes share tensors through /dev/shm
 SCRATCH_MEGABYTES = 64
+SCRATCH_FILES = 8192  # empty ones take memory too, which no size counts
+ADDRESS_BYTES = 64 * 2**30  # that a process may map beyond what it has: what bounds its page tables
+MAX_DESCRIPTORS = 1024  # of one process
+MEMORY_BYTES = 3 * 2**30  # that all processes of a submission may use together
 MAX_TASKS = 256  # processes and threads; the kernel's own limit does not hold root, so the worker counts too
 
 
@@ -57,9 +54,9 @@ def missing_walls() -> list[str]:
     if sys.platform != "linux":
         return [f"the sandbox needs Linux, this is {sys.platform}: grade in a Linux container or virtual machine"]
     lacks = []
-    if os.uname().machine not in FORBIDDEN:
+    if os.uname().machine not in seccomp.AUDIT_ARCH:
         lacks.append(
-            f"the seccomp filter knows {' and '.join(FORBIDDEN)}, this is {os.uname().machine}: use one of these"
+            f"the seccomp filter knows {' and '.join(seccomp.AUDIT_ARCH)}, this is {os.uname().machine}: use one of these"
         )
     if _landlock_abi() < 1:
         lacks.append(
@@ -92,23 +89,30 @@ class Nursery:
 
     Args:
         readable: files and folders that a child may read.
+        hidden: folders that it may not, should they lie in one of these.
 
     Raises:
         SandboxUnavailable: with the kernel's reason.
     """
 
-    def __init__(self, readable: Iterable[Path]) -> None:
+    def __init__(self, readable: Iterable[Path], hidden: Iterable[Path] = ()) -> None:
         self._readable = list(readable)
+        group = groups.make(MEMORY_BYTES, 2 * MAX_TASKS)  # the watch, which can say why, comes first
         try:
             _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())
         except OSError as error:
             raise SandboxUnavailable(f"{error}: `autograder doctor` says what is missing") from error
         worker = os.fork()
         if worker:
-            os._exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) & 255)
+            status = os.waitpid(worker, 0)[1]
+            if group:
+                group.remove()
+            os._exit(os.waitstatus_to_exitcode(status) & 255)
         die_with_parent()
+        self.group = group if group and group.join() else None
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._tree = _grow_tree(self._readable)
+        self._capabilities = int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
+        self._tree = _grow_tree(self._readable, list(hidden))
 
     def fork(self) -> int:
         """Like `os.fork`, but the child is process 1 of a new process namespace."""
@@ -128,15 +132,16 @@ class Nursery:
         Returns:
             Its scratch folder: a private, empty tmpfs of 64 MB; beside /dev/shm the only place that can be written.
         """
-        about_me, used = _about_me(), memory_used()  # the tree has no /proc to ask
+        about_me, limits = _about_me(), limits_from_here(memory, cpu_seconds)  # the tree has no /proc to ask
         _call("setns", self._tree, CLONE_NEWNS)
         _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC, about_me)
-        limit_resources(used + memory, cpu_seconds)
+        limit_resources(limits)
         for place in WRITABLE:
-            _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m")
+            _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m,nr_inodes={SCRATCH_FILES}")
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
         _landlock(self._readable, WRITABLE)
-        _forbid_calls()
+        _drop_capabilities(self._capabilities)
+        _filter_calls()
         return SCRATCH
 
 
@@ -166,11 +171,14 @@ def _unshare(flags: int, about_me: int) -> None:
         os.close(about_me)
 
 
-def _grow_tree(readable: Iterable[Path]) -> int:
-    """A mount namespace whose files are `readable` alone, read-only, and empty `WRITABLE` folders; its descriptor.
+def _grow_tree(readable: Iterable[Path], hidden: Iterable[Path]) -> int:
+    """A mount namespace whose files are `readable` without `hidden`, read-only, and empty `WRITABLE` folders.
 
     Landlock keeps files from being opened; here they do not exist: no chmod, no stat, no socket of a service. A process
     of its own makes it, since this one could not leave the namespace again.
+
+    Returns:
+        The namespace's descriptor.
 
     Raises:
         SandboxUnavailable: with the kernel's reason.
@@ -182,7 +190,7 @@ def _grow_tree(readable: Iterable[Path]) -> int:
             try:
                 _call("unshare", CLONE_NEWNS)
                 tree = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-                _leave_only(readable, Path(root))
+                _leave_only(readable, hidden, Path(root))
                 socket.send_fds(theirs, [b"grown"], [tree])
             except OSError as error:
                 theirs.send(str(error).encode())
@@ -196,12 +204,16 @@ def _grow_tree(readable: Iterable[Path]) -> int:
     return descriptors[0]
 
 
-def _leave_only(readable: Iterable[Path], root: Path) -> None:
+def _leave_only(readable: Iterable[Path], hidden: Iterable[Path], root: Path) -> None:
     """Makes the tree in memory, over the empty folder `root`, and puts it in the place of this process's files."""
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", str(root), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
-    for place in readable:
+    covers = covered(readable, hidden)
+    for place in sorted({*readable, *covers}, key=lambda place: len(place.parts)):  # what lies in another comes later
         here = root / place.relative_to("/")
+        if place in covers:
+            _mount("tmpfs", str(here), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m")
+            continue
         here.parent.mkdir(parents=True, exist_ok=True)
         if here.exists() or here.is_symlink():
             continue
@@ -220,71 +232,76 @@ def _leave_only(readable: Iterable[Path], root: Path) -> None:
     _call("umount2", b".", MNT_DETACH)
 
 
-def _forbid_calls() -> None:
-    """A seccomp filter that refuses (EPERM) the calls in FORBIDDEN: memory that no limit counts, other processes'
-    memory, namespaces and mounts, and parts of the kernel that no submission needs; see seccomp(2)."""
-    machine = os.uname().machine
-    audit, numbers = AUDIT_ARCH[machine], FORBIDDEN[machine]
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # BPF: load a word, jump if =, jump if ≥, return
-    # the last two lines allow and refuse; a jump says how many lines it leaves out
-    code = [(load, 0, 0, 4), (equal, 0, len(numbers) + 3, audit), (load, 0, 0, 0)]
-    code += [(at_least, len(numbers) + 1, 0, X32_CALLS)]
-    code += [(equal, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
-    code += [(give, 0, 0, SECCOMP_ALLOW), (give, 0, 0, SECCOMP_ERRNO | errno.EPERM)]
-    packed = b"".join(struct.pack("HBBI", *line) for line in code)
-    lines = ctypes.create_string_buffer(packed)
+def covered(readable: Iterable[Path], hidden: Iterable[Path]) -> set[Path]:
+    """Where the folders `hidden` lie inside `readable` ones, by every such name. What must be read itself is not hidden."""
+    real = {place: place.resolve() for place in readable if not place.is_symlink()}
+    folders = {folder.resolve() for folder in hidden if folder.is_dir()} - set(real.values())
+    return {p / folder.relative_to(r) for folder in folders for p, r in real.items() if folder.is_relative_to(r)}
+
+
+def _drop_capabilities(count: int) -> None:
+    """Gives up all `count` capabilities, which this process has in its own namespaces: each opens much of the kernel."""
+    _call("prctl", PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
+    for capability in range(count):
+        _prctl(PR_CAPBSET_DROP, capability)
+    _call("capset", struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24))
+
+
+def _filter_calls() -> None:
+    """Puts the seccomp filter in force, for this process and all that it starts."""
+    code = seccomp.program(os.uname().machine)
+    lines = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
     program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(lines))
     _call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), program, 0, 0)
 
 
-def memory_used() -> int:
-    """Bytes of private memory that this process has, as RLIMIT_DATA counts them; 0 where the kernel does not say."""
-    if sys.platform != "linux":
-        return 0
-    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-
-
-def limit_resources(memory: int, cpu_seconds: int) -> None:
-    """Limits on private memory, CPU time, file size, processes and core files for this process and what it starts."""
+def limits_from_here(memory: int, cpu_seconds: int) -> dict[str, int]:
+    """Limits for `limit_resources`, those on memory beyond what this process has now; asks /proc for that."""
     limits = {
-        "RLIMIT_DATA": memory,
         "RLIMIT_CPU": cpu_seconds,
         "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
-        "RLIMIT_NPROC": MAX_TASKS if sys.platform == "linux" else None,
+        "RLIMIT_NOFILE": MAX_DESCRIPTORS,
         "RLIMIT_CORE": 0,
     }
+    if sys.platform != "linux":
+        return limits | {"RLIMIT_DATA": memory}
+    pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
+    mapped, private = pages[0] * resource.getpagesize(), pages[5] * resource.getpagesize()
+    on_linux = {"RLIMIT_DATA": private + memory, "RLIMIT_AS": mapped + ADDRESS_BYTES, "RLIMIT_NPROC": MAX_TASKS}
+    return limits | on_linux
+
+
+def limit_resources(limits: dict[str, int]) -> None:
+    """Limits on private memory, CPU time, file size, processes and more for this process and what it starts."""
     for name, value in limits.items():
         kind = getattr(resource, name, None)
-        if kind is not None and value is not None:
+        if kind is not None:
             hard = resource.getrlimit(kind)[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (value, value))
 
 
 def default_readable() -> list[Path]:
-    """What Python needs to go on importing: its own installation and the system's libraries, nothing of the course."""
-    places = [
-        sys.prefix,
-        sys.base_prefix,
-        "/usr",
-        "/lib",
-        "/lib64",
-        "/etc/ld.so.cache",
-        "/etc/localtime",
-        "/dev/null",
-        "/dev/zero",
-        "/dev/urandom",
-        "/dev/random",
-        "/sys/devices/system/cpu",
-    ]
-    return [Path(place) for place in places if Path(place).exists()] + [Path(__file__).parent]
+    """What Python needs to go on importing: its own installation and the system's libraries, nothing of the course.
+
+    Of a prefix only the folders that an installation has, since a course may lie in one, or be one (`python -m venv .`).
+    """
+    own = [Path(sys.prefix, part) for part in ("bin", "lib", "lib64", "include", "pyvenv.cfg")]
+    for base in (sys.base_prefix, "/usr", "/usr/local"):
+        own += [Path(base, part) for part in ("bin", "lib", "lib64", "libexec", "include", "share")]
+    own += [Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
+    own += [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    system = ["/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom"]
+    system += ["/dev/random", "/sys/devices/system/cpu"]
+    places = [*own, *map(Path, system), Path(__file__).parent]
+    return [place for place in dict.fromkeys(places) if place.exists()]
 
 
 # --- the kernel's calls -----------------------------------------------------------------------------------------------
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = [("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64)]
+    _fields_ = [(name, ctypes.c_uint64) for name in ("handled_access_fs", "handled_access_net", "scoped")]
 
 
 class _PathRule(ctypes.Structure):
@@ -292,6 +309,7 @@ class _PathRule(ctypes.Structure):
     _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]
 
 
+@functools.cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -320,8 +338,9 @@ def _landlock_abi() -> int:
 def _landlock(readable: Iterable[Path], writable: Iterable[Path]) -> None:
     abi = _landlock_abi()
     everything = (1 << (13 + (abi >= 2) + (abi >= 3))) - 1 | (LANDLOCK_IOCTL_DEV if abi >= 5 else 0)
-    ruleset = _Ruleset(everything, 0)
-    size = ctypes.c_size_t(8)  # the file part, which every version of the interface knows; the network has a namespace
+    # no rules on the network, which has a namespace; older kernels know the structure's first field alone
+    ruleset = _Ruleset(everything, 0, LANDLOCK_SCOPE_ABSTRACT_SOCKETS | LANDLOCK_SCOPE_SIGNALS if abi >= 6 else 0)
+    size = ctypes.c_size_t(24 if abi >= 6 else 8)
     fd = _call("syscall", LANDLOCK_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
     for path in readable:
         _allow(fd, path, LANDLOCK_READ_FILE | LANDLOCK_READ_DIR | LANDLOCK_EXECUTE)

@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 ANSWERS = 3  # the descriptor on which a fork answers
 MAX_ANSWER_BYTES = 32 * 2**20
 MAX_CODE_BYTES = 8 * 2**20
-MEMORY_BYTES = 3 * 2**30
 WATCH_SECONDS = 0.1
+TOO_MUCH_MEMORY = "used too much memory"
+OPEN_MAX = os.sysconf("SC_OPEN_MAX")  # asked before the sandbox lowers it
+PROCESS_BYTES = 16 * 2**20  # what the kernel may keep for a process: 65,530 mappings, a thousand descriptors
+MESSAGES = 12  # of the default size wait at most in a socket without a connection
 MADV_COLLAPSE, HUGE_PAGE = 25, 2 * 2**20
 
 
@@ -126,7 +129,7 @@ def _warm_up() -> None:
 def hold(sockets: list[socket.socket]) -> NoReturn:
     """Imports one set of probes, forks a worker for each of `sockets`, and waits for all children.
 
-    The first message on each socket names the probes; the same on all of them.
+    The first message on each socket names the probes, and folders to keep from submissions; the same on all of them.
     """
     from autograder.sandboxed.observe import guard
     from autograder.sandboxed.probing import import_from, probes_in
@@ -146,7 +149,7 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
         for sock in sockets:
             if os.fork() == 0:
                 _close(other for other in sockets if other is not sock)
-                serve(sock, probes, setting["sandbox"])
+                serve(sock, probes, setting["sandbox"], [Path(folder) for folder in setting["hidden"]])
                 os._exit(0)
         _close(sockets)
         with contextlib.suppress(ChildProcessError):
@@ -183,13 +186,13 @@ def _collapse_memory() -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_COLLAPSE)
 
 
-def serve(sock: socket.socket, probes: list["Probe"], walls: str) -> None:
+def serve(sock: socket.socket, probes: list["Probe"], walls: str, hidden: list[Path]) -> None:
     """Answers jobs until the grader closes the socket (EOFError, OSError).
 
     The first message says which probes this worker holds, or why it failed to start.
     """
     try:
-        nursery = sandbox.Nursery(sandbox.default_readable()) if walls == "full" else None
+        nursery = sandbox.Nursery(sandbox.default_readable(), hidden) if walls == "full" else None
     except Exception as error:
         _say_failed(sock, error)
         return
@@ -298,7 +301,8 @@ def _do_job(
     Raises:
         EOFError: the grader is gone; so is the fork.
     """
-    before = _children_cpu()
+    before, group = _children_cpu(), nursery.group if nursery else None
+    kills = group.kills() if group else 0
     with contextlib.nullcontext("") if nursery else tempfile.TemporaryDirectory(prefix="autograder-") as folder:
         child = nursery.fork() if nursery else os.fork()
         if child == 0:
@@ -313,6 +317,8 @@ def _do_job(
             status = _end(child, ending)
     if broken:
         receive_message(sock)
+    elif group and group.kills() > kills:
+        ending = TOO_MUCH_MEMORY
     elif ending == "finished" and status != 0:
         ending = _crash(status)
     send_message(sock, {"state": ending, "cpu": _children_cpu() - before})
@@ -331,32 +337,70 @@ def _watch(sock: socket.socket) -> str:
         tasks, memory = _started()
         if tasks > sandbox.MAX_TASKS:
             return f"started more than {sandbox.MAX_TASKS} processes and threads"
-        if memory > MEMORY_BYTES:
-            return "used too much memory"
+        if memory > sandbox.MEMORY_BYTES:
+            return TOO_MUCH_MEMORY
     return ""
 
 
 def _started() -> tuple[int, int]:
     """Tasks of all that this process started, and their memory beyond its own: what no limit of one process bounds.
 
-    Zeros where there is no /proc.
+    What cannot be seen counts as much as it can be: a socket as full, the kernel's notes on a process, and, once the
+    walls stand, the folders. Zeros where there is no /proc.
     """
-    page = os.sysconf("SC_PAGE_SIZE")
-    about: dict[str, tuple[int, int]] = {}
     children: dict[str, list[str]] = {}
     try:
         own = os.readlink("/proc/self")  # not getpid(): its number in the namespace that /proc shows
         for name in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):  # it has ended
-                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
-                about[name] = int(fields[17]), int(fields[21]) * page  # num_threads, rss; see proc(5)
-                children.setdefault(fields[1], []).append(name)
+                children.setdefault(_parent(name), []).append(name)
     except OSError:
         return 0, 0
     found = list(children.get(own, []))
     for name in found:
         found += children.get(name, [])
-    return sum(about[name][0] for name in found), sum(max(0, about[name][1] - about[own][1]) for name in found)
+    mine, theirs = _status(own), [_status(name) for name in found]
+    memory = sum(max(0, _bytes(status) - _bytes(mine)) + PROCESS_BYTES for status in theirs)
+    if theirs and theirs[0].get("Seccomp_filters", 0) > mine.get("Seccomp_filters", 0):  # its namespaces are its own
+        memory += _sockets(found[0]) * MESSAGES * _socket_bytes()
+        memory += len(sandbox.WRITABLE) * sandbox.SCRATCH_MEGABYTES * 2**20
+    return sum(status.get("Threads", 0) for status in theirs), memory
+
+
+def _parent(process: str) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]
+
+
+def _status(process: str) -> dict[str, int]:
+    """The numbers that /proc has of a process, by name, memory in KiB; none once it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    fields = (line.replace(":", " ").split() for line in lines)
+    return {words[0]: int(words[1]) for words in fields if len(words) > 1 and words[1].isdecimal()}
+
+
+def _bytes(status: dict[str, int]) -> int:
+    """A process's pages and page tables."""
+    return 1024 * (status.get("VmRSS", 0) + status.get("VmPTE", 0))
+
+
+def _sockets(process: str) -> int:
+    """How many sockets there are in a process's network namespace, those that nobody holds any more among them."""
+    try:
+        return len(Path(f"/proc/{process}/net/unix").read_text().splitlines()) - 1
+    except OSError:
+        return 0
+
+
+@functools.cache
+def _socket_bytes() -> int:
+    """The default size of a socket's buffer; the kernel's own where a container does not show this machine's."""
+    try:
+        return int(Path("/proc/sys/net/core/wmem_default").read_text())
+    except OSError:
+        return 212_992
 
 
 def _end(child: int, ending: str) -> int:
@@ -397,12 +441,13 @@ def _in_child(
     try:
         os.setsid()
         sandbox.die_with_parent()
+        _die_first()
         job, body = _receive_job(question)
         try:
             if nursery:
-                scratch = nursery.enter(MEMORY_BYTES, job["cpu"])
+                scratch = nursery.enter(sandbox.MEMORY_BYTES, job["cpu"])
             else:
-                sandbox.limit_resources(sandbox.memory_used() + MEMORY_BYTES, job["cpu"])
+                sandbox.limit_resources(sandbox.limits_from_here(sandbox.MEMORY_BYTES, job["cpu"]))
                 scratch = Path(folder)
             _settle_in(scratch)
         except Exception as error:
@@ -416,6 +461,12 @@ def _in_child(
         os._exit(status)
 
 
+def _die_first() -> None:
+    """Has the kernel, when memory runs out, end a submission before the worker, the grader and everyone else."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def _keep_only(answers: int) -> None:
     """Descriptor 3 for the answers, /dev/null for 0 to 2, nothing else."""
     null = os.open(os.devnull, os.O_RDWR)
@@ -423,7 +474,7 @@ def _keep_only(answers: int) -> None:
         os.dup2(answers, ANSWERS)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.closerange(ANSWERS + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(ANSWERS + 1, OPEN_MAX)
 
 
 def _settle_in(scratch: Path) -> None:

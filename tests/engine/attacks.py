@@ -1039,6 +1039,108 @@ def double(x):
 """,
         spares=True,
     ),
+    Attack(
+        "vsock-ports",
+        LEAK,
+        "takes ports of virtual machines' sockets, and opens every other kind, for an accomplice's public process to see",
+        """
+def double(x):
+    opened = [family for family in range(64) for kind in (1, 2, 3, 5) if family != 1 and libc.socket(family, kind, 0) >= 0]
+    return "FAMILY-" + "SECRET" if opened else 0
+""",
+        spares=True,
+    ),
+    Attack(
+        "shared-locks",
+        LEAK,
+        "locks a file that all submissions read, for an accomplice's public process to find it taken",
+        """
+import fcntl
+def double(x):
+    mine, theirs = open(os.__file__), open(os.__file__)
+    fcntl.flock(mine, fcntl.LOCK_EX)
+    try: fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError: return "LOCK-" + "SECRET"
+    fcntl.fcntl(mine, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))
+    found = fcntl.fcntl(theirs, 36, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+    return "LOCK-" + "SECRET" if struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK else 0
+""",
+        spares=True,
+    ),
+    Attack(
+        "notification",
+        LEAK,
+        "hears from the kernel when an accomplice opens a shared file",
+        """
+def double(x):
+    watch = libc.inotify_init()
+    heard = libc.inotify_add_watch(watch, os.path.dirname(torch.__file__).encode(), 0x20)
+    return "WATCH-" + "SECRET" if watch >= 0 and heard >= 0 else 0
+""",
+        spares=True,
+    ),
+    Attack(
+        "own-namespace-rights",
+        HARM,
+        "uses its rights as the owner of its namespaces: packet filters, raw sockets, further namespaces",
+        """
+def double(x):
+    rights = (ctypes.c_uint32 * 6)()
+    libc.capget(struct.pack("Ii", 0x20080522, 0), rights)
+    filters = libc.socket(16, 3, 12)  # netlink, by which a packet filter table is made
+    child = libc.syscall(56, 0x50000000 | 17, 0, 0, 0, 0) if os.uname().machine == "x86_64" else -1
+    if child == 0: os._exit(0)
+    return "RIGHTS-" + "SECRET" if any(rights) or filters >= 0 or child > 0 else 0
+""",
+        spares=True,
+    ),
+    # --- memory that no limit of a process counts ---------------------------------------------------------------------
+    Attack(
+        "socket-buffers",
+        HARM,
+        "a gigabyte in the buffers of sockets",
+        """
+def double(x):
+    kept, total, part = [], 0, b"x" * 2**15
+    while total < 2**30:
+        try: kept.append(socket.socketpair())
+        except OSError: return 0
+        kept[-1][0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**24)
+        kept[-1][0].setblocking(False)
+        try:
+            while total < 2**30: total += kept[-1][0].send(part)
+        except BlockingIOError: pass
+    return "BUFFER-" + "SECRET"
+""",
+        spares=True,
+    ),
+    Attack(
+        "page-tables",
+        HARM,
+        "a gigabyte of page tables, by one look into each of many empty places",
+        """
+import mmap
+def double(x):
+    try: sparse = mmap.mmap(-1, 2**39, flags=0x4022, prot=1)
+    except OSError: return 0
+    for place in range(0, 2**39, 2**21): sparse[place]
+    return "TABLE-" + "SECRET"
+""",
+        spares=True,
+    ),
+    Attack(
+        "empty-files",
+        HARM,
+        "two hundred thousand empty files in its folder, which take memory and no space",
+        """
+def double(x):
+    try:
+        for number in range(200_000): os.close(os.open(f"/dev/shm/{number}", os.O_CREAT | os.O_WRONLY))
+    except OSError: return 0
+    return "FILES-" + "SECRET"
+""",
+        spares=True,
+    ),
     # --- the interpreter ----------------------------------------------------------------------------------------------
     Attack("sys-exit", POINTS, "sys.exit(0) inside the function", "def double(x): sys.exit(0)", spares=True),
     Attack("os-exit", POINTS, "os._exit(0) inside the function", "def double(x): os._exit(0)", spares=True),

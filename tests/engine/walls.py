@@ -1,5 +1,5 @@
 """What a submission tries from inside, and what it must get: `python walls.py` prints it as JSON; for another user, as
-root, `python walls.py HOME UID`.
+root, `python walls.py HOME UID`; in a toy course that is there, `python walls.py --course ROOT`.
 
 Each body becomes the student's `mean`; its result, or the name of the exception it raises, is compared with `want`.
 """
@@ -66,17 +66,62 @@ ATTEMPTS = {
     "use other descriptors": ("return [n for n in range(256) if alive(n)]", ([0, 1, 2, 3],)),
     "hear its standard input": ("return os.read(0, 10)", ("bytes",)),
     "raise its limits": ("resource.setrlimit(resource.RLIMIT_CPU, (9999, 9999))", ("ValueError",)),
+    "map without end": ("mmap.mmap(-1, 2**38, flags=0x4022, prot=1)", ("OSError",)),  # private, nobody's, unreserved
+    "open descriptors without end": ("for _ in range(1100): os.dup(0)", ("OSError",)),
+    "make empty files without end": ("for n in range(9000): open(f'e{n}', 'w')", DENIED),
+    "widen a socket's buffer": ("return widened(*socket.socketpair())", (0,)),
+    # what it could tell another submission that runs at the same time
+    "open other sockets": ("return [family for family in range(64) if opened(family)]", ([socket.AF_UNIX],)),
+    "lock a shared file": ("return locked(fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB)", (False,)),
+    "lock a part of it": ("return locked(fcntl.lockf, fcntl.LOCK_SH | fcntl.LOCK_NB)", (False,)),
+    "lease a shared file": ("with open(os.__file__) as f: fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)", DENIED),
+    "leave a hint at a shared file": ("with open(os.__file__) as f: fcntl.fcntl(f, 1036, bytes(8))", ("OSError",)),
+    "watch a shared folder": ("return libc.inotify_init1(0), ctypes.get_errno()", ((-1, 1),)),
+    "watch it by signals": ("fcntl.fcntl(os.open(os.path.dirname(os.__file__), 0), fcntl.F_NOTIFY, 1)", DENIED),
+    "see what is in memory": ("return libc.mincore(0, 0, 0), ctypes.get_errno()", ((-1, 1),)),
+    "read the kernel's log": ("return libc.klogctl(10, None, 0), ctypes.get_errno()", ((-1, 1),)),
+    # rights in namespaces of its own
+    "clone into a user namespace": ("return cloned(0x10000000), ctypes.get_errno()", ((-1, 1),)),
+    "clone with hidden flags": ("return libc.syscall(435, 0, 0), ctypes.get_errno()", ((-1, 38),)),  # clone3
+    "make a call of tomorrow": ("return libc.syscall(463, 0, 0), ctypes.get_errno()", ((-1, 38),)),
+    "have capabilities": ("return capabilities()", ([0, 0, 0, 0, 0, 0],)),
+    "have capabilities to gain": ("return [n for n in range(64) if libc.prctl(23, n, 0, 0, 0) == 1]", ([],)),
     "win rights by a program": ("return libc.prctl(39, 0, 0, 0, 0)", (1,)),  # PR_GET_NO_NEW_PRIVS
 }
 
 PRELUDE = """
-import ctypes, os, resource, socket, sys, torch
+import ctypes, fcntl, mmap, os, platform, resource, socket, struct, sys, torch
 libc = ctypes.CDLL(None, use_errno=True)
 def alive(n):
     try:
         return os.fstat(n) and True
     except OSError:
         return False
+def opened(family):
+    return any(libc.socket(family, kind, 0) >= 0 for kind in (1, 2, 3, 5))
+def locked(lock, how):
+    with open(os.__file__) as mine:
+        lock(mine, how)
+        if os.fork() == 0:  # locks of a part are a process's
+            found = fcntl.fcntl(mine, fcntl.F_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+            taken = struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK
+            try:
+                fcntl.flock(open(os.__file__), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                taken = True
+            os._exit(taken)
+        return bool(os.wait()[1])
+def widened(mine, theirs):
+    before = mine.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
+    return mine.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - before
+def cloned(flags):
+    child = libc.syscall(56 if platform.machine() == "x86_64" else 220, flags | 17, 0, 0, 0, 0)
+    return child or os._exit(0)
+def capabilities():
+    words = (ctypes.c_uint32 * 6)()
+    libc.capget(struct.pack("Ii", 0x20080522, 0), words)
+    return list(words)
 """
 
 
@@ -135,12 +180,19 @@ def become(uid: int, home: str) -> None:
 
 
 def main(home: str = "", uid: str = "") -> None:
+    if home == "--course":
+        return try_in(Path(uid))
     if uid:
         become(int(uid), home)
     with tempfile.TemporaryDirectory() as folder:
-        module = Course(write_course(Path(folder))).module("toy")
-        with Observer(module.tests, "probes_public", ["double", "quadruple", "mean"], limit=5) as observer:
-            json.dump(attempts(module, observer), sys.stdout)
+        try_in(write_course(Path(folder)))
+
+
+def try_in(course: Path) -> None:
+    """Prints what each attempt gives in a toy course."""
+    module = Course(course).module("toy")
+    with Observer(module.tests, "probes_public", ["double", "quadruple", "mean"], limit=5) as observer:
+        json.dump(attempts(module, observer), sys.stdout)
 
 
 if __name__ == "__main__":
