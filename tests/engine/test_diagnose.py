@@ -130,6 +130,14 @@ def hints(grader, **changed: str) -> dict[str, str]:
             {"double": "squares", "mean": "forgets_to_divide"},
         ),
         ({"double": "def double(x): return x * x", "mean": "mean = max"}, {"double": "squares", "mean": ""}),
+        (  # called as it wants to be called: one mistake, one function
+            {
+                "double": "def double(x, times): return times * x",
+                "quadruple": "def quadruple(x): return double(double(x, 2), 2)",
+            },
+            {"double": ""},
+        ),
+        ({"double": "def double(x, times): return times * x"}, {"double": ""}),  # and called as it should want to be
         ({"double": "def double(x):\n    pass"}, {"double": ""}),  # the stub is missing, not mistaken
     ],
 )
