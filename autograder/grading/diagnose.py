@@ -114,6 +114,31 @@ def consistent(
     return [mistake for mistake in known if _agrees(mistake.under(probes), ours)]
 
 
+def ruled_out(
+    mistake: KnownMistake,
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    probes: Iterable[tuple[bool, str]],
+) -> bool:
+    """Whether an answer to `probes` is right where the mistake's is wrong."""
+    probes = set(probes)
+    changed, ours, right = mistake.under(probes), all_leaves(observed, probes), all_leaves(expected, probes)
+    return any(agree(ours.get(place, ABSENT), right.get(place, ABSENT)) for place in changed)
+
+
+def explains_all(
+    mistake: KnownMistake,
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    probes: Iterable[tuple[bool, str]],
+) -> bool:
+    """Whether the mistake changes every place where `observed` differs from `expected` under `probes`, wall times aside."""
+    probes = set(probes)
+    ours = all_leaves(observed, probes)
+    differing = _differing(ours, all_leaves(expected, probes))
+    return {place for place in differing if not isinstance(ours.get(place), Timing)} <= mistake.changed.keys()
+
+
 def _agrees(changed: Mapping[Place, Any], ours: Mapping[Place, Any]) -> bool:
     return all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items())
 
@@ -181,13 +206,14 @@ def agree(left: Any, right: Any, within: float = HINT_TOLERANCE) -> bool:
             return False
         return distance(left.array, right.array) <= within
     if isinstance(left, Error):
-        return (left.type, _digits(left.message)) == (right.type, _digits(right.message))
+        return (left.type, _without_names(left.message)) == (right.type, _without_names(right.message))
     return bool(left == right)
 
 
-def _digits(message: str) -> str:
-    """A message without addresses, so that two runs of one mistake compare equal."""
-    return re.sub(r"0x[0-9a-fA-F]+", "0x", message)
+def _without_names(message: str) -> str:
+    """A message without addresses, so that two runs of one mistake compare equal, and without the name of a function that
+    was called wrongly: a mistake has one of its own."""
+    return re.sub(r"0x[0-9a-fA-F]+", "0x", re.sub(r"[\w.<>]+\(\) (?=takes |missing |got )", "", message))
 
 
 # --- in a release -----------------------------------------------------------------------------------------------------

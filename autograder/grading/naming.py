@@ -16,7 +16,16 @@ from typing import Protocol
 from autograder.course.catalogue import Entry
 from autograder.errors import NotKept
 from autograder.grading.contents import Contents
-from autograder.grading.diagnose import KNOWN, KnownMistake, consistent, diagnose, known_mistake, load_known
+from autograder.grading.diagnose import (
+    KNOWN,
+    KnownMistake,
+    consistent,
+    diagnose,
+    explains_all,
+    known_mistake,
+    load_known,
+    ruled_out,
+)
 from autograder.grading.judge import Judged, Verdict
 from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Recording
@@ -69,12 +78,14 @@ class Naming:
         if any(recordings[True].observations[probe].state not in ANSWERED for _, probe in public):
             return None
         seen = {**recordings, **self.observe(code, function, [True])}
-        candidates: Iterable[KnownMistake] = consistent(seen, public, self.known(function))
+        candidates = consistent(seen, public, self.known(function))
         failing = [j for j in judged if j.verdict.wrong]
         probes = probes_of(failing)
-        if any(not public for public, _ in probes):
-            candidates = self._under_hidden(candidates, {j.verdict.check for j in failing})
-        return diagnose(seen, self.expected, probes, candidates)
+        if all(public for public, _ in probes):
+            return diagnose(seen, self.expected, probes, candidates)
+        candidates = self._named(candidates, {j.verdict.check for j in failing})
+        found = diagnose(seen, self.expected, probes, self._under_hidden(candidates))
+        return found or self._by_public_answers(judged, seen, candidates)
 
     @cached_property
     def expected(self) -> dict[bool, Recording]:
@@ -88,15 +99,30 @@ class Naming:
         """Recordings of `code` to compare with `expected`, under `sets` of probes: public (True), hidden (False)."""
         return {s: self._observe(s, PUBLIC_SEED if s else None, code, function, again=again) for s in sets}
 
-    def _under_hidden(self, candidates: Iterable[KnownMistake], failed: set[str]) -> Iterator[KnownMistake]:
-        """Those of `candidates` that can have been made, under the hidden probes too.
+    def _by_public_answers(
+        self, judged: list[Judged], seen: Mapping[bool, Recording], candidates: Iterable[KnownMistake]
+    ) -> KnownMistake | None:
+        """The one that explains all that is wrong under the public probes of failing checks, when none agrees with what
+        the hidden ones saw: a second slip may have changed the answers there. A right answer where the mistake's is
+        wrong still rules it out."""
+        failed = [(public, probe) for public, probe in probes_of(j for j in judged if j.verdict.wrong) if public]
+        beside = [(public, probe) for public, probe in probes_of(judged) if not public]
+        made = map(self.with_hidden, candidates)
+        likely = [mistake for mistake in made if not ruled_out(mistake, seen, self.expected, beside)]
+        found = diagnose(seen, self.expected, failed, likely)
+        return found if found and explains_all(found, seen, self.expected, failed) else None
 
-        A mistake fails a check that it names (`verify` sees to it). First, and by itself, comes the one that explains
-        most of the public answers: it is likely the one, and each of the others costs a run.
+    def _named(self, candidates: Iterable[KnownMistake], failed: set[str]) -> list[KnownMistake]:
+        """Those of `candidates` that can have been made: a mistake fails a check that it names (`verify` sees to it).
+
+        First comes the one that explains most of the public answers.
         """
         named = {entry.name for entry in self._contents.mistakes if failed.intersection(entry.caught_by)}
         made = [mistake for mistake in candidates if mistake.name in named]
-        made.sort(key=lambda mistake: len(mistake.changed), reverse=True)
+        return sorted(made, key=lambda mistake: len(mistake.changed), reverse=True)
+
+    def _under_hidden(self, made: list[KnownMistake]) -> Iterator[KnownMistake]:
+        """The mistakes under the hidden probes too. The first by itself: it is likely the one, and each costs a run."""
         yield from map(self.with_hidden, made[:1])
         with ThreadPoolExecutor(self._at_once) as pool:
             yield from pool.map(self.with_hidden, made[1:])

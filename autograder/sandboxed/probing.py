@@ -99,7 +99,9 @@ class Student:
     def replaced(self, **stand_ins: Callable[..., Any]) -> Iterator[None]:
         """Puts `stand_ins` in place of the student's functions of these names while the block runs.
 
-        So a function can be graded by itself: a right `fit` that calls a wrong `train_one_epoch` keeps its points.
+        So a function can be graded by itself: a right `fit` that calls a wrong `train_one_epoch` keeps its points, also
+        when what is wrong there are the parameters. A default of a stand-in's parameter stands for what the student's
+        function has no parameter for; see `_called_as`.
         """
         before = {name: self._namespace[name] for name in stand_ins if name in self._namespace}
         self._namespace.update({name: _called_as(before.get(name), stand_in) for name, stand_in in stand_ins.items()})
@@ -112,22 +114,83 @@ class Student:
 
 
 def _called_as(function: Any, stand_in: Callable[..., Any]) -> Callable[..., Any]:
-    """`stand_in` with the name of the student's `function`, called as that is: by whatever names it gave its arguments."""
-    try:
-        theirs, parameters = inspect.signature(function), inspect.signature(stand_in).parameters.values()
-    except (TypeError, ValueError):  # not there, or nothing that can be called
-        return stand_in
+    """`stand_in` with the name of the student's `function`, called as that is, or as the contract has it.
 
-    ours = {parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
+    Whoever calls it cannot be charged for the parameters of `function`: arguments are taken by the contract's names,
+    those of other names for the contract's parameters that are still without one, in order, and what is left goes behind
+    them. A call that does not fit `function` may fit the contract; there every parameter is to be given.
+    """
+    contract = inspect.signature(stand_in)
+    strict = contract.replace(parameters=[p.replace(default=p.empty) for p in contract.parameters.values()])
+    try:
+        theirs = inspect.signature(function)
+    except (TypeError, ValueError):  # not there, or nothing that can be called
+        function, theirs = stand_in, strict
+    takes_anything = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in theirs.parameters.values())
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        given = theirs.bind(*args, **kwargs)
-        if given.arguments.keys() <= ours:
-            return stand_in(**given.arguments)
-        return stand_in(*given.args, **given.kwargs)
+        try:
+            given = theirs.bind(*args, **kwargs)
+        except TypeError as error:
+            given = _bound(strict, args, kwargs, error)
+        args, kwargs = _in_the_contracts_order(given, contract)
+        if takes_anything:  # it has a place for every parameter of the contract
+            strict.bind(*args, **kwargs)
+        return stand_in(*args, **kwargs)
 
     return called
+
+
+def _bound(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any], otherwise: TypeError
+) -> inspect.BoundArguments:
+    """The arguments as `signature` takes them; raises `otherwise` where it does not."""
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError:
+        raise otherwise from None
+
+
+def _in_the_contracts_order(
+    given: inspect.BoundArguments, contract: inspect.Signature
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call to a student's function as positional and keyword arguments of the contract's."""
+    said = set(given.arguments)
+    given.apply_defaults()
+    parameters = contract.parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    kinds = {parameter.kind for parameter in parameters}
+    values, others, more = _told_apart(given, names)
+    without = [name for name in names if name not in values]
+    values |= {name: value for name, (_, value) in zip(without, others, strict=False)}
+    rest = [value for name, value in others[len(without) :] if name in said]  # then every name has its value
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        more = {}
+    if rest and inspect.Parameter.VAR_POSITIONAL in kinds:
+        return (*(values[name] for name in names), *rest), more
+    return (), values | more
+
+
+def _told_apart(
+    given: inspect.BoundArguments, names: list[str]
+) -> tuple[dict[str, Any], list[tuple[str, Any]], dict[str, Any]]:
+    """Arguments of the contract's `names`; those of other parameters, in order; and what came by no parameter's name."""
+    values: dict[str, Any] = {}
+    others: list[tuple[str, Any]] = []
+    more: dict[str, Any] = {}
+    for name, value in given.arguments.items():
+        kind = given.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            more = {key: one for key, one in value.items() if key not in names}
+            values |= {key: one for key, one in value.items() if key in names}
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            others += [(name, one) for one in value]
+        elif name in names:
+            values[name] = value
+        else:
+            others.append((name, value))
+    return values, others, more
 
 
 def attempt(

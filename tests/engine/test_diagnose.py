@@ -71,6 +71,13 @@ def test_the_mistake_that_explains_most_is_named(answers, name):
     assert named(KNOWN[::-1], **answers) == name
 
 
+def test_what_a_wrongly_called_function_is_called_tells_nothing():
+    known = [mistake("takes_one", totals=Error("TypeError", "takes_one() takes 1 positional argument but 2 were given"))]
+    assert named(known, totals=Error("TypeError", "f() takes 1 positional argument but 2 were given")) == "takes_one"
+    assert named(known, totals=Error("TypeError", "f() takes 2 positional arguments but 3 were given")) == ""
+    assert named(known, totals=Error("TypeError", "f() takes keyword arguments only")) == ""
+
+
 def test_only_the_probes_that_failing_checks_looked_at_count():
     answers = {"totals": {"plain": 10, "frozen": 99}, "sizes": [1.0, 3.0]}
     assert named(KNOWN, ("sizes",), **answers) == "sizes"
@@ -106,8 +113,14 @@ def hints(grader, **changed: str) -> dict[str, str]:
     ("changed", "named"),
     [
         ({}, {}),
-        ({"double": "def double(x):\n    return x ** 2"}, {"double": ""}),  # raises another error for a text
-        ({"double": "def double(x):\n    return x.__mul__(x)"}, {"double": ""}),
+        ({"double": "def double(x):\n    return x ** 2"}, {"double": "squares"}),  # another error for a text: a second slip
+        ({"double": "def double(x):\n    return x.__mul__(x)"}, {"double": "squares"}),
+        ({"double": "def double(x): return x * x if x < 1000 else -1"}, {"double": "squares"}),
+        ({"double": "def double(x): return int(x + x) if x < 1000 else -1"}, {"double": "forgets_fractions"}),
+        # it squares small numbers alone, and is wrong about a text: a right answer rules out what is wrong there
+        ({"double": "def double(x): return x * x if x != 'ab' and x < 9 else x if x == 'ab' else x + x"}, {"double": ""}),
+        # the public answers are only partly those of `forgets_fractions`
+        ({"double": "def double(x): return 7 if x == 3 else int(x + x) if x < 9 else -1"}, {"double": ""}),
         ({"double": "import operator\ndef double(x): return operator.mul(x, x)"}, {"double": "squares"}),
         ({"double": "def double(n): return int(2 * n)"}, {"double": "forgets_fractions"}),
         ({"double": "double = lambda x: x + 2"}, {"double": ""}),
@@ -117,6 +130,14 @@ def hints(grader, **changed: str) -> dict[str, str]:
             {"double": "squares", "mean": "forgets_to_divide"},
         ),
         ({"double": "def double(x): return x * x", "mean": "mean = max"}, {"double": "squares", "mean": ""}),
+        (  # called as it wants to be called: one mistake, one function
+            {
+                "double": "def double(x, times): return times * x",
+                "quadruple": "def quadruple(x): return double(double(x, 2), 2)",
+            },
+            {"double": ""},
+        ),
+        ({"double": "def double(x, times): return times * x"}, {"double": ""}),  # and called as it should want to be
         ({"double": "def double(x):\n    pass"}, {"double": ""}),  # the stub is missing, not mistaken
     ],
 )

@@ -49,6 +49,63 @@ def test_a_stand_in_takes_what_else_is_given():
             namespace["g"](1)
 
 
+@pytest.mark.parametrize(
+    ("own", "call", "taken"),
+    [
+        ("def g(net, loader): pass", "g(1, 2)", (1, 2, "own", ())),  # has no device: what the stand-in has by default
+        ("def g(model, loader): pass", "g(1, loader=2)", (1, 2, "own", ())),
+        ("def g(model, batches): pass", "g(1, 2)", (1, 2, "own", ())),
+        ("def g(net, loader): pass", "g(1, 2, 3)", (1, 2, 3, ())),  # called as the contract has it
+        ("def g(net, loader): pass", "g(1, 2, device=3)", (1, 2, 3, ())),
+        ("def g(net, loader, optimizer, device): pass", "g(1, 2, 9, 3)", (1, 2, 3, (9,))),
+        ("def g(model, batches, optimizer, device): pass", "g(1, 2, 9, 3)", (1, 2, 3, (9,))),
+        ("def g(optimizer, net, loader, device): pass", "g(9, 1, 2, 3)", (1, 2, 3, (9,))),
+        ("def g(net, loader, device, note): pass", "g(1, 2, 3)", (1, 2, 3, ())),
+        ("def g(net, loader, device, note='x'): pass", "g(1, 2, 3)", (1, 2, 3, ())),
+        ("def g(net, loader, device='cpu'): pass", "g(1, 2)", (1, 2, "cpu", ())),  # its own default, as when it ran
+        ("def g(net, loader, where='cpu'): pass", "g(1, 2)", (1, 2, "cpu", ())),
+        ("def g(net, loader, *more): pass", "g(1, 2, 3)", (1, 2, 3, ())),
+    ],
+)
+def test_a_caller_is_not_charged_for_the_parameters_of_the_function_it_calls(own, call, taken):
+    def stand_in(net, loader, device="own", *rest, **more):
+        return net, loader, device, rest
+
+    namespace = {}
+    exec(own, namespace)
+    with Student(namespace).replaced(g=stand_in):
+        assert eval(call, namespace) == taken
+
+
+@pytest.mark.parametrize(
+    ("own", "call"),
+    [
+        ("def g(net, loader, device): pass", "g(1, 2)"),  # a device was to be given, and is not
+        ("def g(net, loader): pass", "g(1)"),
+        ("def g(net, loader): pass", "g(1, 2, 3, 4)"),
+        ("def g(net, loader): pass", "g(1, 2, lr=3)"),
+        ("def g(*anything): pass", "g(1, 2)"),
+        ("def g(net, **anything): pass", "g(1, loader=2)"),
+        ("", "g(1, 2)"),
+    ],
+)
+def test_a_call_that_fits_neither_the_function_nor_the_contract_fails(own, call):
+    def stand_in(net, loader, device="own"):
+        return net, loader, device
+
+    namespace = {}
+    exec(own, namespace)
+    with Student(namespace).replaced(g=stand_in), pytest.raises(TypeError):
+        eval(call, namespace)
+
+
+def test_a_stand_in_is_spared_what_it_does_not_take():
+    namespace = {}
+    exec("def g(x, times, **more): pass", namespace)
+    with Student(namespace).replaced(g=lambda x: [x]):
+        assert namespace["g"](1, 2, note=3) == [1]
+
+
 def test_everything_printed_is_seen_also_on_streams_that_were_kept():
     out, err = sys.stdout, sys.stderr
     logger = logging.Logger("kept")

@@ -191,6 +191,15 @@ def divides_by_256(image_size: int = 224):
     )
 
 
+@mistake(of="make_transform", caught_by="test_values_are_the_photos")
+def takes_every_pixel_two_steps_darker(image_size: int = 224):
+    """Every value is two steps of 1/255 too small, so black is cut off. The values should be the bytes divided by 255
+    and nothing more."""
+    return transforms.Compose(
+        [_square(image_size), transforms.ToTensor(), lambda image: (image - 2 / 255).clamp(min=0)]
+    )
+
+
 @mistake(of="make_transform", caught_by="test_photo_becomes_a_tensor")
 def leaves_channels_last(image_size: int = 224):
     """The shape is (height, width, 3), as numpy and PIL have it. PyTorch's convolutions want the channels first."""
@@ -1621,8 +1630,21 @@ def _on(device: torch.device, loader: Batches) -> Iterator[tuple[torch.Tensor, t
         yield images.to(device), labels.to(device)
 
 
+def _likeliest(scores: torch.Tensor, labels: torch.Tensor) -> int:
+    return (scores.argmax(dim=1) == labels).sum().item()
+
+
+def _likelier_than_not(scores: torch.Tensor, labels: torch.Tensor) -> int:
+    return (F.softmax(scores, dim=1).gather(1, labels.unsqueeze(1)) > 0.5).sum().item()
+
+
 def _run(
-    net, batches: Batches, criterion, step: Callable | None = None, scoring: Callable = _log_probabilities
+    net,
+    batches: Batches,
+    criterion,
+    step: Callable | None = None,
+    scoring: Callable = _log_probabilities,
+    counting: Callable = _likeliest,
 ) -> Seen:
     """Sends the batches through the network; `step(loss)` trains on each."""
     seen = []
@@ -1631,7 +1653,7 @@ def _run(
         loss = criterion(scoring(scores), labels)
         if step is not None:
             step(loss)
-        seen.append((loss.item(), (scores.argmax(dim=1) == labels).sum().item(), len(labels)))
+        seen.append((loss.item(), counting(scores, labels), len(labels)))
     return seen
 
 
@@ -2294,6 +2316,35 @@ def takes_the_logarithm_of_a_sum_in_training(net, loader, criterion, optimizer, 
     return _figures(seen)
 
 
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
+def counts_only_likely_answers_in_training(net, loader, criterion, optimizer, device):
+    """An image counts as right when its class has a probability above one half. With many classes the right one can be
+    the likeliest with less: compare the likeliest class with the label."""
+    return _figures(_trained(net, loader, criterion, optimizer, device, counting=_likelier_than_not))
+
+
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
+def stops_after_a_hundred_batches(net, loader, criterion, optimizer, device):
+    """The loop ends after a hundred batches, and CIFAR-10 has more than a thousand: a `break` was left from trying
+    things out."""
+    return _figures(_trained(net, itertools.islice(loader, 100), criterion, optimizer, device))
+
+
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
+def begins_its_loss_anew_every_two_hundred_batches(net, loader, criterion, optimizer, device):
+    """The loss is printed after every two hundred batches and then set back to zero, so that what is returned in the
+    end is the loss of the last few alone. What is printed in between needs a sum of its own."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return _total_loss(seen[len(seen) // 200 * 200 :]) / _images(seen), _figures(seen)[1]
+
+
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def trains_without_a_parameter_for_the_device(net, loader, criterion, optimizer):
+    """The function takes one argument less than it is given. Compare its first line with the one that was there, name by
+    name."""
+    return _figures(_trained(net, loader, criterion, optimizer, next(net.parameters()).device))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # evaluate
 
@@ -2678,6 +2729,34 @@ def takes_the_logarithm_of_a_sum_in_testing(net, loader, criterion, device):
     return _figures(seen)
 
 
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
+def counts_only_likely_answers_in_testing(net, loader, criterion, device):
+    """An image counts as right when its class has a probability above one half. With many classes the right one can be
+    the likeliest with less: compare the likeliest class with the label."""
+    return _figures(_tested(net, loader, criterion, device, counting=_likelier_than_not))
+
+
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
+def stops_after_a_hundred_test_batches(net, loader, criterion, device):
+    """The loop ends after a hundred batches, and CIFAR-10's test images make more than three hundred: a `break` was left
+    from trying things out."""
+    return _figures(_tested(net, itertools.islice(loader, 100), criterion, device))
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def tests_without_a_parameter_for_the_device(net, loader, criterion):
+    """The function takes one argument less than it is given. Compare its first line with the one that was there, name by
+    name."""
+    return _figures(_tested(net, loader, criterion, next(net.parameters()).device))
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def wants_an_optimizer_for_testing(net, loader, criterion, optimizer, device):
+    """The function wants an optimizer, as the training does, and is given none: testing takes no steps. Compare its first
+    line with the one that was there, name by name."""
+    return _figures(_tested(net, loader, criterion, device))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # fit
 
@@ -2762,6 +2841,18 @@ def keeps_the_batches_of_the_first_epoch(net, train_loader, test_loader, criteri
     for _ in range(epochs):
         start = time.time()
         train = _figures(_trained(net, batches, criterion, optimizer, device))
+        _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
+    return history
+
+
+@mistake(of="fit", caught_by="test_history_of_three_epochs")
+def trains_on_a_hundred_batches(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The loop over the batches ends after a hundred of them, and CIFAR-10 has more than a thousand: a `break` was left
+    from trying things out."""
+    history = _empty_history()
+    for _ in range(epochs):
+        start = time.time()
+        train = _figures(_trained(net, itertools.islice(train_loader, 100), criterion, optimizer, device))
         _keep(history, train, evaluate(net, test_loader, criterion, device), time.time() - start)
     return history
 

@@ -133,6 +133,22 @@ def pictures(labels: list[int], height: int = 6, width: int = 8, on_pass: Callab
     return Pictures((torch.rand(len(labels), 3, height, width) + shades) / 2, labels, on_pass)
 
 
+def unsure(draw: random.Random, count: int) -> tuple[nn.Module, Pictures]:
+    """A network of four classes that gives no class a probability of a half, and `count` pictures, most of which it knows.
+
+    Which class is the likeliest is clear at each picture: the scores lie a third apart or more.
+    """
+    net = nn.Sequential(OrderedDict(flat=nn.Flatten(), classifier=nn.Linear(12, 4)))
+    with torch.no_grad():
+        net.classifier.weight.copy_(0.3 * torch.eye(4).repeat_interleave(3, dim=1))
+        net.classifier.bias.zero_()
+    answers = [draw.randrange(4) for _ in range(count)]
+    labels = [answer if draw.random() < 0.7 else draw.randrange(4) for answer in answers]
+    images = 0.3 * torch.rand(count, 4, 3)
+    images[torch.arange(count), answers] += 0.7
+    return net, Pictures(images.view(count, 3, 2, 2), labels)
+
+
 def in_order(data: Dataset, batch_size: int) -> DataLoader:
     """A loader of `data` from first to last, the same at every pass."""
     return DataLoader(data, batch_size=batch_size)

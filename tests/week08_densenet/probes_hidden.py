@@ -3,6 +3,8 @@
 import copy
 
 import torch
+import torchvision.transforms.functional as TF
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -25,6 +27,7 @@ from .networks import (
     state,
     steps_counted,
     tiny_densenet,
+    unsure,
     watched,
 )
 from .probes_public import (
@@ -44,21 +47,49 @@ ACCELERATOR = register()  # before any backward pass of this process
 # --- transforms -------------------------------------------------------------------------------------------------------
 
 
+def many_photos(draw) -> tuple[int, dict[str, Image.Image]]:
+    """The size of the squares that are made of them, and small and large, wide and tall photos."""
+    size = draw.randint(33, 47)
+    return size, {
+        "small": photo(draw, 20, 20),
+        "wide": photo(draw, size + 31, size - 8),
+        "tall": photo(draw, size - 9, size + 27),
+        "large": photo(draw, 3 * size + 1, 2 * size + 3),
+    }
+
+
 @probe("make_transform")
 def photos_of_many_sizes(student, draw):
     """Small and large, wide and tall photos, made into squares of several sizes."""
-    size = draw.randint(33, 47)
-    small, wide, tall = photo(draw, 20, 20), photo(draw, size + 31, size - 8), photo(draw, size - 9, size + 27)
-    large = photo(draw, 3 * size + 1, 2 * size + 3)
+    size, photos = many_photos(draw)
+    small = photos["small"]
     return {
         "size": size,
-        "small": attempt(lambda: student.make_transform(size)(small.copy())),
-        "wide": attempt(lambda: student.make_transform(size)(wide.copy())),
-        "tall": attempt(lambda: student.make_transform(size)(tall.copy())),
-        "large": attempt(lambda: student.make_transform(size)(large.copy())),
+        **{name: attempt(lambda one=one: student.make_transform(size)(one.copy())) for name, one in photos.items()},
         "default": attempt(lambda: student.make_transform()(small.copy())[:, ::9, ::9]),
         "default shape": attempt(lambda: list(student.make_transform()(small.copy()).shape)),
     }
+
+
+@probe("make_transform", beside="photos_of_many_sizes")
+def photos_resized_by_torchvision(student, draw):
+    """The same photos as torchvision resizes their bytes: two steps away from PIL at rare pixels."""
+    size, photos = many_photos(draw)
+    return {name: resized_by_torchvision(one, size) for name, one in photos.items()}
+
+
+def resized_by_torchvision(image: Image.Image, size: int) -> torch.Tensor:
+    return TF.resize(TF.pil_to_tensor(image), [size, size], antialias=True).float() / 255
+
+
+def two_photos(draw) -> list[Image.Image]:
+    return [photo(draw, 30, 22) for _ in range(2)]
+
+
+@probe("make_transform", beside="one_photo_again_and_again")
+def two_photos_resized_by_torchvision(student, draw):
+    """The two photos as torchvision resizes their bytes."""
+    return [resized_by_torchvision(image, 24) for image in two_photos(draw)]
 
 
 @probe("make_transform")
@@ -66,7 +97,7 @@ def one_photo_again_and_again(student, draw):
     """The same photo six times through one transform, and two photos in turn."""
     transform = student.make_transform(24)
     student.make_transform(40)
-    image, other = photo(draw, 30, 22), photo(draw, 30, 22)
+    image, other = two_photos(draw)
     return {
         "again": [attempt(lambda: transform(image.copy())) for _ in range(6)],
         "other": attempt(lambda: transform(other.copy())),
@@ -133,12 +164,18 @@ class BackwardsNet(nn.Module):
         self.first = nn.Conv2d(3, width, 3)
 
 
+def long_net(draw) -> nn.Module:
+    """More than a hundred parameters."""
+    return nn.Sequential(*(nn.Linear(draw.randint(1, 3), draw.randint(1, 3)) for _ in range(60)))
+
+
 NETWORKS = {
     "plain": plain_net,
     "batch norm": lambda draw: SmallNet(classes=draw.randint(3, 9), width=draw.randint(5, 9)),
     "frozen": lambda draw: frozen_net(draw.randint(5, 9)),
     "shared": lambda draw: TiedNet(draw.randint(3, 9)),
     "backwards": lambda draw: BackwardsNet(draw.randint(3, 9)),
+    "long": long_net,
     "densenet": lambda draw: tiny_densenet(classes=7, growth=draw.choice([2, 6]), start=draw.choice([4, 6, 10])),
 }
 
@@ -254,12 +291,14 @@ def snapshots_of_any_names(student, draw):
     names = ["features.norm5.bias", "classifier.weight", "features.denseblock2.denselayer2.conv2.weight"]
     draw.shuffle(names)
     frozen, tied = seeded(draw, frozen_net, 6), seeded(draw, TiedNet, 5)
+    long = seeded(draw, long_net, draw)
     return {
         "several": attempt(lambda: student.snapshot_weights(net, names)),
         "one": attempt(lambda: student.snapshot_weights(net, ["features.norm0.weight"])),
         "none": attempt(lambda: student.snapshot_weights(net, [])),
         "frozen": attempt(lambda: student.snapshot_weights(frozen, ["features.conv0.weight"])),
         "shared": attempt(lambda: student.snapshot_weights(tied, ["encoder.weight", "decoder.bias"])),
+        "all": attempt(lambda: student.snapshot_weights(long, [name for name, _ in long.named_parameters()])),
     }
 
 
@@ -297,8 +336,10 @@ def differences_of_any_names(student, draw):
     after = {name: before[name] + torch.randn(before[name].shape) for name in sorted(before)}
     after["still"] = before["still"].clone()
     given = copy.deepcopy(before), copy.deepcopy(after)
+    many = [{f"{number}.weight": torch.rand(2) for number in range(120)} for _ in range(2)]
     return {
         "given": given,
+        "many": attempt(lambda: student.weight_difference(*many)),
         "difference": attempt(lambda: student.weight_difference(before, after)),
         "same order": attempt(lambda: student.weight_difference(*map(_sorted, given))),
         "other names": attempt(lambda: student.weight_difference({"d.bias": torch.ones(3)}, {"d.bias": torch.zeros(3)})),
@@ -465,6 +506,25 @@ def train_on_accelerator(student, draw):
     }
 
 
+MANY = 205  # batches: more than the 100 or 200 after which a loop may report, or stop
+
+
+@probe("train_one_epoch")
+def training_by_many_batches(student, draw):
+    """Many batches of a single image, for a network whose likeliest class has a probability below a half."""
+    net, data = seeded(draw, unsure, draw, MANY)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+    figures = attempt(lambda: student.train_one_epoch(net, in_order(data, 1), nn.NLLLoss(), optimizer, CPU))
+    return {"figures": figures, "after": state(net)}
+
+
+@probe("evaluate")
+def testing_by_many_batches(student, draw):
+    """The same in testing."""
+    net, data = seeded(draw, unsure, draw, MANY)
+    return attempt(lambda: student.evaluate(net, in_order(data, 1), nn.NLLLoss(), CPU))
+
+
 @probe("evaluate")
 def two_test_passes(student, draw):
     """Two sets of images for one network in training mode, with dropout and running statistics; what has changed."""
@@ -533,6 +593,26 @@ def three_epochs_for_real(student, draw):
 def epochs_not_given(student, draw):
     """The number of epochs is left to its default."""
     return Rehearsal(draw, classes=3, batch_size=3).run(student)
+
+
+def rehearsal_of_many_batches(draw) -> Rehearsal:
+    """One with a network that is never sure of its answers, and many batches of a single image."""
+    rehearsal = Rehearsal(draw, classes=4, batch_size=1)
+    rehearsal.net, rehearsal.train_pictures = seeded(draw, unsure, draw, MANY)
+    _, rehearsal.test_pictures = seeded(draw, unsure, draw, MANY)
+    return rehearsal
+
+
+@probe("fit")
+def epoch_of_many_batches(student, draw):
+    """An epoch of many batches: a `fit` that does the work itself goes through all of them."""
+    return rehearsal_of_many_batches(draw).run(student, 1)
+
+
+@probe("fit", beside="epoch_of_many_batches")
+def epoch_of_many_batches_for_real(student, draw):
+    """The same, without one or both of the stand-ins."""
+    return with_fewer_stand_ins(rehearsal_of_many_batches(draw), student, 1)
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------

@@ -329,17 +329,18 @@ class Rehearsal:
         optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
         step_by_hand(net, optimizer)  # so that it has a momentum to keep
         seen = {"train_one_epoch": [], "evaluate": [], "passes": []}
-        stand_ins = {
-            "train_one_epoch": self._training(seen["train_one_epoch"], optimizer),
-            "evaluate": self._testing(seen["evaluate"]),
-        }
-        with student.replaced(**{name: stand_ins[name] for name in replace}), printed() as text:
-            loaders = [
-                self._loader(self.train_pictures, self._on_pass("training", seen["passes"], text)),
-                self._loader(self.test_pictures, self._on_pass("test", seen["passes"], text)),
-            ]
-            self.start = time.perf_counter()
-            history = attempt(lambda: student.fit(net, *loaders, nn.NLLLoss(), optimizer, device, *epochs))
+        with printed() as text:
+            training = self._loader(self.train_pictures, self._on_pass("training", seen["passes"], text))
+            test = self._loader(self.test_pictures, self._on_pass("test", seen["passes"], text))
+            criterion = nn.NLLLoss()
+            stand_ins = {
+                "train_one_epoch": self._training(seen["train_one_epoch"], net, training, criterion, optimizer, device),
+                "evaluate": self._testing(seen["evaluate"], net, test, criterion, device),
+            }
+            with student.replaced(**{name: stand_ins[name] for name in replace}):
+                self.start = time.perf_counter()
+                given = net, training, test, criterion, optimizer, device, *epochs
+                history = attempt(lambda: student.fit(*given))
             elapsed = time.perf_counter() - self.start
         return seen | {
             "history": plain_history(history),
@@ -370,8 +371,12 @@ class Rehearsal:
 
         return on_pass
 
-    def _training(self, calls: list[dict], its_optimizer: torch.optim.Optimizer):
-        def train_one_epoch(net, loader, criterion, optimizer, device, *rest, **more):
+    # The stand-ins' defaults are what is right: a `fit` cannot pass on what your own function has no parameter for.
+
+    def _training(self, calls: list[dict], net, loader, criterion, its_optimizer, device):
+        def train_one_epoch(
+            net=net, loader=loader, criterion=criterion, optimizer=its_optimizer, device=device, *rest, **more
+        ):
             net.train()
             figures = self.training_figures[len(calls) % len(self.training_figures)]
             call = _call(net, loader, criterion, device)
@@ -381,8 +386,8 @@ class Rehearsal:
 
         return train_one_epoch
 
-    def _testing(self, calls: list[dict]):
-        def evaluate(net, loader, criterion, device, *rest, **more):
+    def _testing(self, calls: list[dict], net, loader, criterion, device):
+        def evaluate(net=net, loader=loader, criterion=criterion, device=device, *rest, **more):
             net.eval()
             figures = self.test_figures[len(calls) % len(self.test_figures)]
             calls.append(_call(net, loader, criterion, device))

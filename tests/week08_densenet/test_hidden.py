@@ -62,7 +62,8 @@ def test_small_photos_are_enlarged_smoothly(observed, expected):
     """A small photo is enlarged with bilinear interpolation."""
     seen, right = observed.photos_of_many_sizes, expected.photos_of_many_sizes
     look = "Neither nearest nor bicubic; the whole photo fills the square."
-    is_resized(seen["small"], right["small"], f"make_transform({right['size']}) of a 20 × 20 photo", look)
+    what = f"make_transform({right['size']}) of a 20 × 20 photo"
+    is_resized(seen["small"], right["small"], what, look, expected.photos_resized_by_torchvision["small"])
 
 
 @check("make_transform", points=0.5)
@@ -71,7 +72,8 @@ def test_wide_and_tall_photos_fill_the_square(observed, expected):
     seen, right = observed.photos_of_many_sizes, expected.photos_of_many_sizes
     look = "Both sides are given to the resizing; a single number sets the shorter side only."
     for name in ("wide", "tall"):
-        is_resized(seen[name], right[name], f"make_transform({right['size']}) of a {name} photo", look)
+        what = f"make_transform({right['size']}) of a {name} photo"
+        is_resized(seen[name], right[name], what, look, expected.photos_resized_by_torchvision[name])
 
 
 @check("make_transform", points=0.5)
@@ -79,7 +81,8 @@ def test_large_photos_are_averaged(observed, expected):
     """A large photo is shrunk as an image, every pixel counting."""
     seen, right = observed.photos_of_many_sizes, expected.photos_of_many_sizes
     look = "PIL averages over all pixels as it shrinks; tensors need `antialias=True` for the same."
-    is_resized(seen["large"], right["large"], f"make_transform({right['size']}) of a photo of twice its size", look)
+    what = f"make_transform({right['size']}) of a photo of twice its size"
+    is_resized(seen["large"], right["large"], what, look, expected.photos_resized_by_torchvision["large"])
 
 
 @check("make_transform", points=0.5)
@@ -99,11 +102,12 @@ def test_values_are_whole_steps(observed, expected):
 def test_transform_is_not_random(observed, expected):
     """The same photo always gives the same tensor."""
     seen, right = observed.one_photo_again_and_again, expected.one_photo_again_and_again
+    image, other = expected.two_photos_resized_by_torchvision
     for number, found in enumerate(seen["again"], 1):
         is_resized(found, right["again"][0], f"one photo through one transform, time {number}",
-                   "The transform serves test images too: nothing in it is random.")  # fmt: skip
+                   "The transform serves test images too: nothing in it is random.", image)  # fmt: skip
     is_resized(seen["other"], right["other"], "another photo through the same transform",
-               "A transform keeps nothing of the photo before.")  # fmt: skip
+               "A transform keeps nothing of the photo before.", other)  # fmt: skip
     same(seen["random state"], right["random state without"], "the next random numbers after make_transform(24)(photo)",
          within=0, look="Nothing in the transform is random, not even seldom.")  # fmt: skip
 
@@ -204,6 +208,7 @@ def test_shapes_of_any_network(observed, expected):
     look = "Read the shapes from the network given."
     shapes_of(observed, expected, "plain", "four layers of drawn widths", look)
     shapes_of(observed, expected, "densenet", "a small DenseNet", look)
+    shapes_of(observed, expected, "long", "sixty small layers", look)
 
 
 def count_of(observed, expected, network: str, what: str, look: str) -> None:
@@ -240,6 +245,7 @@ def test_count_of_any_network(observed, expected):
     look = "Also parameters that belong to no layer."
     count_of(observed, expected, "backwards", "a network with a single number as a parameter", look)
     count_of(observed, expected, "densenet", "a small DenseNet", "Layers inside layers count too.")
+    count_of(observed, expected, "long", "sixty small layers", "Every layer counts.")
 
 
 # --- classifier -------------------------------------------------------------------------------------------------------
@@ -381,6 +387,7 @@ def test_snapshots_of_the_names_given(observed, expected):
         "none": "an empty list",
         "frozen": "a frozen weight",
         "shared": "a shared weight",
+        "all": "all names of sixty small layers",
     }
     for name, what in asked.items():
         seen, right = observed.snapshots_of_any_names[name], expected.snapshots_of_any_names[name]
@@ -420,6 +427,8 @@ def test_difference_of_any_names(observed, expected):
     """The same names and shapes, whatever they are."""
     found, right = observed.differences_of_any_names["same order"], expected.differences_of_any_names["same order"]
     same(found, right, "weight_difference of two snapshots of six weights, one of them unchanged", within=1e-6)
+    found, right = observed.differences_of_any_names["many"], expected.differences_of_any_names["many"]
+    same(found, right, "weight_difference of two snapshots of 120 weights", within=1e-6)
     found, right = observed.differences_of_any_names["other names"], expected.differences_of_any_names["other names"]
     same(found, right, "weight_difference called again with another name", within=1e-6,
          look="Each call makes a dictionary of its own.")  # fmt: skip
@@ -533,12 +542,19 @@ def trained(seen: dict, expected: dict, name: str, what: str) -> None:
             "the weights of before")  # fmt: skip
 
 
+ALL_AND_LIKELIEST = "All batches are gone through; and the answer is the likeliest class, however unlikely it is."
+
+
 @check("train_one_epoch", points=1)
 def test_smaller_last_batch_weighs_less_in_training(observed, expected):
-    """The last, smaller batch weighs less in the epoch's figures."""
+    """The last, smaller batch weighs less in the epoch's figures, and all batches are in them."""
     seen, right = observed.two_epochs_of_training, expected.two_epochs_of_training
     look = "The last batch is one image of all; neither the number of batches nor the batch size divides the sum rightly."
     same_figures(seen["first"], right["first"], "train_one_epoch with a single image in its last batch", look)
+    seen, right = observed.training_by_many_batches, expected.training_by_many_batches
+    what = "train_one_epoch with 205 batches of one image, and a network that is never sure"
+    same_figures(seen["figures"], right["figures"], what, ALL_AND_LIKELIEST)
+    same_weights(seen["after"], right["after"], f"{what}: weights afterwards", ALL_AND_LIKELIEST)
 
 
 @check("train_one_epoch", points=0.5)
@@ -627,10 +643,12 @@ def test_training_leaves_the_random_state(observed, expected):
 
 @check("evaluate", points=1)
 def test_smaller_last_batch_weighs_less_in_testing(observed, expected):
-    """The last, smaller batch weighs less in the test figures."""
+    """The last, smaller batch weighs less in the test figures, and all batches are in them."""
     look = "The last batch is one image of all; neither the number of batches nor the batch size divides the sum rightly."
     same_figures(observed.two_test_passes["first"], expected.two_test_passes["first"],
                  "evaluate with a single image in its last batch", look)  # fmt: skip
+    same_figures(observed.testing_by_many_batches, expected.testing_by_many_batches,
+                 "evaluate with 205 batches of one image, and a network that is never sure", ALL_AND_LIKELIEST)  # fmt: skip
 
 
 @check("evaluate", points=1)
@@ -717,6 +735,9 @@ def test_history_of_three_epochs(observed, expected):
     run, right = three_epochs_on(observed, expected)
     is_history(history_of(run), 3, "fit(…, epochs=3)")
     same_columns(run, right, FIGURES, "fit(…, epochs=3)")
+    run = observed.epoch_of_many_batches
+    right = reference_run(run, expected.epoch_of_many_batches, expected.epoch_of_many_batches_for_real)
+    same_columns(run, right, FIGURES, "fit(…, epochs=1) with 205 batches of one image, and a network that is never sure")
 
 
 @check("fit", points=0.5)
