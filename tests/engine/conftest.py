@@ -17,6 +17,7 @@ from autograder.grading.contents import collect
 from autograder.grading.gate import require_sound
 from autograder.grading.grader import FILES, Grader
 from autograder.grading.observer import Observer
+from autograder.sandboxed.notebook import Released
 from autograder.sandboxed.sandbox import missing_walls
 
 FUNCTIONS = ["double", "quadruple", "mean"]
@@ -68,7 +69,7 @@ def shared_grader(observers) -> type[Grader]:
         def __init__(self, module, seed, **_):
             super().__init__(module, seed)
             store = Course(module.root).store
-            self.observers = {public: _with_store(observer, store) for public, observer in observers.items()}
+            self.observers = {public: _with_store(o, store, self.contents.released) for public, o in observers.items()}
 
         def __enter__(self):
             require_sound(self.contents)
@@ -80,10 +81,10 @@ def shared_grader(observers) -> type[Grader]:
     return SharedGrader
 
 
-def _with_store(observer: Observer, store: Path) -> Observer:
-    """The same workers with another store."""
+def _with_store(observer: Observer, store: Path, released: Released) -> Observer:
+    """The same workers with another store, for notebooks of another release."""
     twin = object.__new__(Observer)
-    twin.__dict__ = {**observer.__dict__, "store": store}
+    twin.__dict__ = {**observer.__dict__, "store": store, "released": released}
     return twin
 
 

@@ -118,12 +118,12 @@ class Pictures(Dataset):
         return self.images[index], self.labels[index]
 
 
-def numbered(count: int) -> Pictures:
+def numbered(count: int, last: float = 0.5) -> Pictures:
     """`count` tiny images whose label is their own number, so that their order can be read off the labels.
 
-    An image's first pixel is its number, its last one half more: turned over or changed, it shows.
+    An image's first pixel is its number, its last one `last` more: turned over or changed, it shows.
     """
-    pixels = torch.linspace(0, 0.5, 12).view(1, 3, 2, 2)
+    pixels = torch.linspace(0, last, 12).view(1, 3, 2, 2)
     return Pictures(torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1) + pixels, list(range(count)))
 
 
@@ -131,6 +131,22 @@ def pictures(labels: list[int], height: int = 6, width: int = 8, on_pass: Callab
     """Random images, brighter or darker with their label."""
     shades = torch.tensor(labels, dtype=torch.float32).view(-1, 1, 1, 1) / (1 + max(labels))
     return Pictures((torch.rand(len(labels), 3, height, width) + shades) / 2, labels, on_pass)
+
+
+def unsure(draw: random.Random, count: int) -> tuple[nn.Module, Pictures]:
+    """A network of four classes that gives no class a probability of a half, and `count` pictures, most of which it knows.
+
+    Which class is the likeliest is clear at each picture: the scores lie a third apart or more.
+    """
+    net = nn.Sequential(OrderedDict(flat=nn.Flatten(), classifier=nn.Linear(12, 4)))
+    with torch.no_grad():
+        net.classifier.weight.copy_(0.3 * torch.eye(4).repeat_interleave(3, dim=1))
+        net.classifier.bias.zero_()
+    answers = [draw.randrange(4) for _ in range(count)]
+    labels = [answer if draw.random() < 0.7 else draw.randrange(4) for answer in answers]
+    images = 0.3 * torch.rand(count, 4, 3)
+    images[torch.arange(count), answers] += 0.7
+    return net, Pictures(images.view(count, 3, 2, 2), labels)
 
 
 def in_order(data: Dataset, batch_size: int) -> DataLoader:

@@ -41,12 +41,13 @@ from .networks import (
     state,
     steps_counted,
     tiny_densenet,
+    watched,
 )
 
 CPU = torch.device("cpu")
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 DENSENET121 = densenet121(1000)
-DENSENET121_TEN_CLASSES = densenet121(10)
+OTHER_DENSENET121 = densenet121(10)
 
 # --- transforms -------------------------------------------------------------------------------------------------------
 
@@ -59,10 +60,11 @@ def photo(draw, width: int, height: int) -> Image.Image:
 
 @probe("make_transform")
 def one_small_photo(student, draw):
-    """A 32 × 32 photo made into 48 × 48, and one that has the size asked for already."""
-    image = photo(draw, 32, 32)
+    """A 32 × 32 photo made larger, and one that has the size asked for already."""
+    image, size = photo(draw, 32, 32), draw.randint(40, 60)
     return {
-        "enlarged": attempt(lambda: student.make_transform(48)(image.copy())),
+        "size": size,
+        "enlarged": attempt(lambda: student.make_transform(size)(image.copy())),
         "same size": attempt(lambda: student.make_transform(image_size=32)(image.copy())),
     }
 
@@ -81,14 +83,16 @@ def passes(loader, count: int) -> list[dict[str, list]]:
     return result
 
 
-def loaders_seen(student, train_count: int, test_count: int, *batch_size: int, epochs: int = 2) -> dict:
+def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: int, epochs: int = 2) -> dict:
     """What `make_loaders` makes of two numbered data sets: kinds, and two passes over each loader."""
-    train_set, test_set = numbered(train_count), numbered(test_count)
+    shifts = {name: draw.randint(8, 56) / 64 for name in ("training", "test")}
+    train_set, test_set = numbered(train_count, shifts["training"]), numbered(test_count, shifts["test"])
     loaders = student.make_loaders(train_set, test_set, *batch_size)
     seen = {
         "attributes of the sets": [sorted(vars(train_set)), sorted(vars(test_set))],
         "type": type(loaders).__name__ if not isinstance(loaders, tuple) else "tuple",
         "kinds": [isinstance(loader, DataLoader) for loader in loaders],
+        "last pixels": shifts,
     }
     for name, loader in zip(("training", "test"), loaders, strict=False):
         seen[name] = attempt(lambda loader=loader: passes(loader, epochs))
@@ -97,8 +101,11 @@ def loaders_seen(student, train_count: int, test_count: int, *batch_size: int, e
 
 @probe("make_loaders")
 def two_loaders(student, draw):
-    """Twelve training and eight test images, four to a batch, each loader asked once."""
-    return loaders_seen(student, 12, 8, 4, epochs=1)
+    """Some training images, fewer test images, some to a batch, each loader asked once."""
+    batch_size = draw.choice([3, 4, 5, 6])
+    train_count, test_count = batch_size * draw.randint(3, 6), 2 * batch_size
+    seen = loaders_seen(student, draw, train_count, test_count, batch_size, epochs=1)
+    return seen | {"batch size": batch_size, "train count": train_count, "test count": test_count}
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -107,15 +114,20 @@ def two_loaders(student, draw):
 @probe("parameter_shapes")
 def shapes_of_three_layers(student, draw):
     """A convolution and two linear layers."""
-    return student.parameter_shapes(nn.Sequential(nn.Conv2d(3, 8, 5), nn.Linear(8, 6, bias=False), nn.Linear(6, 2)))
+    kernels, middle, last = draw.randint(7, 16), draw.randint(17, 30), draw.randint(2, 5)
+    layers = nn.Conv2d(3, kernels, 5), nn.Linear(kernels, middle, bias=False), nn.Linear(middle, last)
+    return student.parameter_shapes(nn.Sequential(*layers))
 
 
 @probe("count_parameters")
 def size_of_densenet121(student, draw):
-    """DenseNet-121 as torchvision makes it, and with a classifier for ten classes."""
+    """DenseNet-121 as torchvision makes it, and with a classifier for fewer classes."""
+    classes = draw.randint(11, 300)
+    OTHER_DENSENET121.classifier = nn.Linear(1024, classes)
     return {
         "1000 classes": attempt(lambda: student.count_parameters(DENSENET121)),
-        "10 classes": attempt(lambda: student.count_parameters(DENSENET121_TEN_CLASSES)),
+        "classes": classes,
+        "fewer classes": attempt(lambda: student.count_parameters(OTHER_DENSENET121)),
     }
 
 
@@ -136,10 +148,12 @@ def classifier_seen(net) -> dict:
 
 @probe("replace_classifier")
 def new_classifier(student, draw):
-    """A small DenseNet of 10 classes gets a classifier for 5."""
-    net = seeded(draw, tiny_densenet, classes=10)
-    returned = student.replace_classifier(net, 5)
+    """A small DenseNet of 10 classes gets a classifier for fewer."""
+    classes = draw.randint(3, 8)
+    net = seeded(draw, tiny_densenet, classes=10, growth=draw.choice([3, 4, 5]), start=draw.choice([6, 8, 10]))
+    returned = student.replace_classifier(net, classes)
     seen = {
+        "classes": classes,
         "returned": type(returned).__name__,
         "same network": returned is net,
         "classifier": classifier_seen(net),
@@ -168,14 +182,14 @@ def snapshot_before_a_step(student, draw):
     snapshot = student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])
     made = copied(snapshot)
     step_by_hand(net, torch.optim.SGD(net.parameters(), lr=0.5))
-    return {"made": made, "after training": snapshot}
+    return {"made": made, "after training": snapshot, "network": state(net)}
 
 
 @probe("weight_difference")
 def difference_of_two_snapshots(student, draw):
     """Two weights, before and after."""
-    before = {"features.conv0.weight": torch.rand(4, 3, 3, 3), "classifier.bias": torch.tensor([1.0, 2.0, 3.0])}
-    after = {"features.conv0.weight": torch.rand(4, 3, 3, 3), "classifier.bias": torch.tensor([0.5, 2.0, 4.0])}
+    before = {"features.conv0.weight": torch.rand(4, 3, 3, 3), "classifier.bias": torch.rand(3)}
+    after = {"features.conv0.weight": torch.rand(4, 3, 3, 3), "classifier.bias": torch.rand(3)}
     return student.weight_difference(before, after)
 
 
@@ -208,12 +222,16 @@ def machine_with(accelerator: str | None) -> Iterator[list[str]]:
 
         return answer
 
+    def told(about: str | None) -> str | None:
+        yes.extend([about] if about else [])
+        return about
+
     answers = {  # PyTorch's functions, by whatever name they were imported, ask these in the end
         torch._C: {
             "_cuda_getDeviceCount": asked("cuda"),
             "_mps_is_available": lambda: bool(asked("mps")()),
             "_has_mps": True,
-            "_accelerator_getAccelerator": lambda: torch.device(accelerator or "cuda"),
+            "_accelerator_getAccelerator": lambda: torch.device(told(accelerator) or "cuda"),
         },
         torch.cuda: {
             "_is_compiled": lambda: True,
@@ -263,15 +281,21 @@ def one_epoch(student, draw):
 
 @probe("evaluate")
 def one_test_pass(student, draw):
-    """Eight images of four classes, four to a batch, for a network that was just training."""
+    """Images of four classes, four to a batch, for a network that was just training."""
     net = favouring(seeded(draw, SmallNet, classes=4), label=2)
     net.features.norm0.running_mean += 0.3
-    kept = []
-    net.watch = lambda passing, scores: kept.append([passing.features.norm0.training, scores.requires_grad])
-    loader = in_order(seeded(draw, pictures, [2, 2, 0, 3, 2, 1, 1, 0]), 4)
+    labels = [2, 2, 0, 3, 2, 1, 1, 0] + [2, 2, 1, draw.randrange(4)] * draw.randrange(8)
+    images = seeded(draw, pictures, labels)
     before = state(net.train())
-    figures = attempt(lambda: student.evaluate(net, loader, nn.NLLLoss(), CPU))
-    return {"figures": figures, "training, gradients": kept, "before": before, "after": state(net)}
+    with watched(net) as forwards:
+        figures = attempt(lambda: student.evaluate(net, in_order(images, 4), nn.NLLLoss(), CPU))
+    return {
+        "figures": figures,
+        "passes": forwards,
+        "images": len(labels),
+        "before": before,
+        "after": state(net),
+    }
 
 
 TWO_FUNCTIONS = ("train_one_epoch", "evaluate")
@@ -305,17 +329,18 @@ class Rehearsal:
         optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
         step_by_hand(net, optimizer)  # so that it has a momentum to keep
         seen = {"train_one_epoch": [], "evaluate": [], "passes": []}
-        stand_ins = {
-            "train_one_epoch": self._training(seen["train_one_epoch"], optimizer),
-            "evaluate": self._testing(seen["evaluate"]),
-        }
-        with student.replaced(**{name: stand_ins[name] for name in replace}), printed() as text:
-            loaders = [
-                self._loader(self.train_pictures, self._on_pass("training", seen["passes"], text)),
-                self._loader(self.test_pictures, self._on_pass("test", seen["passes"], text)),
-            ]
-            self.start = time.perf_counter()
-            history = attempt(lambda: student.fit(net, *loaders, nn.NLLLoss(), optimizer, device, *epochs))
+        with printed() as text:
+            training = self._loader(self.train_pictures, self._on_pass("training", seen["passes"], text))
+            test = self._loader(self.test_pictures, self._on_pass("test", seen["passes"], text))
+            criterion = nn.NLLLoss()
+            stand_ins = {
+                "train_one_epoch": self._training(seen["train_one_epoch"], net, training, criterion, optimizer, device),
+                "evaluate": self._testing(seen["evaluate"], net, test, criterion, device),
+            }
+            with student.replaced(**{name: stand_ins[name] for name in replace}):
+                self.start = time.perf_counter()
+                given = net, training, test, criterion, optimizer, device, *epochs
+                history = attempt(lambda: student.fit(*given))
             elapsed = time.perf_counter() - self.start
         return seen | {
             "history": plain_history(history),
@@ -346,8 +371,12 @@ class Rehearsal:
 
         return on_pass
 
-    def _training(self, calls: list[dict], its_optimizer: torch.optim.Optimizer):
-        def train_one_epoch(net, loader, criterion, optimizer, device, *rest, **more):
+    # The stand-ins' defaults are what is right: a `fit` cannot pass on what your own function has no parameter for.
+
+    def _training(self, calls: list[dict], net, loader, criterion, its_optimizer, device):
+        def train_one_epoch(
+            net=net, loader=loader, criterion=criterion, optimizer=its_optimizer, device=device, *rest, **more
+        ):
             net.train()
             figures = self.training_figures[len(calls) % len(self.training_figures)]
             call = _call(net, loader, criterion, device)
@@ -357,8 +386,8 @@ class Rehearsal:
 
         return train_one_epoch
 
-    def _testing(self, calls: list[dict]):
-        def evaluate(net, loader, criterion, device, *rest, **more):
+    def _testing(self, calls: list[dict], net, loader, criterion, device):
+        def evaluate(net=net, loader=loader, criterion=criterion, device=device, *rest, **more):
             net.eval()
             figures = self.test_figures[len(calls) % len(self.test_figures)]
             calls.append(_call(net, loader, criterion, device))
@@ -404,15 +433,17 @@ def with_fewer_stand_ins(rehearsal: Rehearsal, student, *epochs: int) -> dict:
 
 
 @probe("fit")
-def two_epochs(student, draw):
-    """Two epochs, in which `train_one_epoch` and `evaluate` return figures drawn beforehand."""
-    return Rehearsal(draw, classes=4, batch_size=4).run(student, 2)
+def a_few_epochs(student, draw):
+    """Two epochs or some more, in which `train_one_epoch` and `evaluate` return figures drawn beforehand."""
+    epochs = draw.randint(2, 5)
+    return Rehearsal(draw, classes=4, batch_size=4).run(student, epochs) | {"epochs": epochs}
 
 
-@probe("fit", beside="two_epochs")
-def two_epochs_for_real(student, draw):
+@probe("fit", beside="a_few_epochs")
+def a_few_epochs_for_real(student, draw):
     """The same, without the one or the other."""
-    return with_fewer_stand_ins(Rehearsal(draw, classes=4, batch_size=4), student, 2)
+    epochs = draw.randint(2, 5)
+    return with_fewer_stand_ins(Rehearsal(draw, classes=4, batch_size=4), student, epochs)
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
@@ -518,11 +549,13 @@ def colour_name(red: float, green: float, blue: float, opacity: float) -> str:
 @figures_closed()
 def curves_of_four_epochs(student, draw):
     """The history of four epochs."""
+    rising = [round(0.3 + 0.12 * epoch + draw.uniform(0, 0.1), 3) for epoch in range(4)]
     history = {
-        "train_loss": [1.9, 1.4, 1.1, 0.8],
-        "train_accuracy": [0.31, 0.48, 0.62, 0.71],
-        "test_loss": [1.7, 1.5, 1.3, 1.35],
-        "test_accuracy": [0.36, 0.45, 0.55, 0.53],
-        "seconds": [4.2, 4.0, 4.1, 4.0],
+        "train_loss": [round(3 * (1 - value), 3) for value in rising],
+        "train_accuracy": [round(value + draw.uniform(0, 0.02), 3) for value in rising],
+        "test_loss": [round(2.5 * (1.1 - value), 3) for value in rising],
+        "test_accuracy": [round(value - draw.uniform(0.02, 0.04), 3) for value in rising],
+        "seconds": [round(draw.uniform(3.9, 4.3), 1) for _ in range(4)],
     }
-    return figure_seen(lambda: student.plot_history(history))
+    given = copy.deepcopy(history)
+    return {"given": given, "figure": figure_seen(lambda: student.plot_history(history))}

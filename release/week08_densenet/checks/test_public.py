@@ -24,21 +24,26 @@ def is_image(found, size: int, what: str) -> None:
     require(found.dtype == "torch.float32", what, "dtype torch.float32", f"dtype {found.dtype}", look)
 
 
-def is_resized(found, expected: Tensor, what: str, look: str) -> None:
+def is_resized(found, expected: Tensor, what: str, look: str, by_torchvision: Tensor | None = None) -> None:
     """Requires every pixel within 1/255 of the expected one.
 
-    Torchvision's own resizing of bytes is two steps off at rare pixels (in 1 of 300 photos), so that is accepted too.
+    Torchvision's own resizing of bytes is two steps off at rare pixels: what is within 1/255 of that is right there too.
     """
     is_image(found, expected.shape[1], what)
-    gaps = Tensor(found.array - expected.array, found.dtype)
+    gaps = found.array - expected.array
+    if by_torchvision is not None:
+        others = found.array - by_torchvision.array
+        gaps = np.where(np.abs(others) < np.abs(gaps), others, gaps)
     what = f"{what}: differences from PIL's bilinear resize (up to 1/255 is right)"
-    same(gaps, Tensor(np.zeros_like(gaps.array), gaps.dtype), what, within=2.5 * STEP, look=look)
+    zeros = Tensor(np.zeros_like(gaps), found.dtype)
+    same(Tensor(gaps, found.dtype), zeros, what, within=1.1 * STEP, look=look)
 
 
 @check("make_transform", points=1)
 def test_photo_becomes_a_tensor(observed, expected):
     """A photo becomes a float32 tensor (3, image_size, image_size)."""
-    is_image(observed.one_small_photo["enlarged"], 48, "make_transform(48) of a 32 × 32 photo")
+    size = expected.one_small_photo["size"]
+    is_image(observed.one_small_photo["enlarged"], size, f"make_transform({size}) of a 32 × 32 photo")
     is_image(observed.one_small_photo["same size"], 32, "make_transform(image_size=32) of a 32 × 32 photo")
 
 
@@ -64,9 +69,9 @@ def loader_of(seen: dict, name: str) -> list[dict]:
     return seen[name]
 
 
-def whole_passes(seen: dict, name: str, count: int) -> list[dict]:
+def whole_passes(seen: dict, right: dict, name: str) -> list[dict]:
     """The passes of one loader; requires that each brings every image exactly once, with its own label."""
-    passes = loader_of(seen, name)
+    passes, count = loader_of(seen, name), right[{"training": "train count", "test": "test count"}[name]]
     for number, one in enumerate(passes, 1):
         what = f"pass {number} over the {name} loader, for a set of {count} images"
         look = "Which data set does this loader read, and does it leave anything out or take anything twice?"
@@ -75,7 +80,7 @@ def whole_passes(seen: dict, name: str, count: int) -> list[dict]:
         numbers = [int(first) for first, _ in one["corners"]]  # an image's first pixel is its number
         look = "An image and its label must stay together."
         require(one["labels"] == numbers, what, "images with their own labels", "images beside other labels", look)
-        corners = [[float(number), number + 0.5] for number in numbers]
+        corners = [[float(number), number + right["last pixels"][name]] for number in numbers]
         same(one["corners"], corners, f"{what}: first and last pixel of each image", look="A loader only brings them.")
         kinds = ["images torch.float32, labels torch.int64"]
         same(one["kinds"], kinds, f"{what}: dtypes in its batches", look="A loader only brings them.")
@@ -88,17 +93,19 @@ def whole_passes(seen: dict, name: str, count: int) -> list[dict]:
 @check("make_loaders", points=1)
 def test_two_loaders(observed, expected):
     """A tuple of two loaders, first training, then test, with the batch size asked for."""
-    for name, sizes in (("training", [4, 4, 4]), ("test", [4, 4])):
-        found = [one["sizes"] for one in loader_of(observed.two_loaders, name)]
-        what = f"sizes of the batches in the {name} loader, for {sum(sizes)} images and batch_size=4"
+    right = expected.two_loaders
+    size = right["batch size"]
+    for name, count in (("training", right["train count"]), ("test", right["test count"])):
+        sizes, found = [size] * (count // size), [one["sizes"] for one in loader_of(observed.two_loaders, name)]
+        what = f"sizes of the batches in the {name} loader, for {count} images and batch_size={size}"
         same(found, [sizes], what, look="Both loaders get the batch size, each its own data set.")
 
 
 @check("make_loaders", points=1)
 def test_every_image_once(observed, expected):
     """Every image comes exactly once an epoch."""
-    whole_passes(observed.two_loaders, "training", 12)
-    whole_passes(observed.two_loaders, "test", 8)
+    whole_passes(observed.two_loaders, expected.two_loaders, "training")
+    whole_passes(observed.two_loaders, expected.two_loaders, "test")
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -128,7 +135,7 @@ def is_count(found, expected: int, what: str, look: str) -> None:
     require(found == expected, what, f"{expected:,}", f"{found:,}", look)
 
 
-@check("count_parameters", points=1)
+@check("count_parameters", points=0.5)
 def test_size_of_densenet121(observed, expected):
     """DenseNet-121 has 7,978,856 parameters."""
     is_count(observed.size_of_densenet121["1000 classes"], expected.size_of_densenet121["1000 classes"],
@@ -136,11 +143,12 @@ def test_size_of_densenet121(observed, expected):
              "Count the numbers in the parameters, neither the tensors nor what BatchNorm stores besides.")  # fmt: skip
 
 
-@check("count_parameters", points=1)
-def test_size_with_ten_classes(observed, expected):
-    """With ten classes it has 6,964,106: the network is counted, not remembered."""
-    is_count(observed.size_of_densenet121["10 classes"], expected.size_of_densenet121["10 classes"],
-             "count_parameters(DenseNet-121 with ten classes)",
+@check("count_parameters", points=1.5)
+def test_size_with_fewer_classes(observed, expected):
+    """With fewer classes it has fewer: the network is counted, not remembered."""
+    right = expected.size_of_densenet121
+    is_count(observed.size_of_densenet121["fewer classes"], right["fewer classes"],
+             f"count_parameters(DenseNet-121 with {right['classes']} classes)",
              "The count depends on the network that is given.")  # fmt: skip
 
 
@@ -179,31 +187,32 @@ def others_unchanged(seen: dict, expected: dict, what: str) -> None:
 def test_scores_for_the_classes_asked_for(observed, expected):
     """The network then gives one score for each class asked for."""
     seen, right = observed.new_classifier, expected.new_classifier
-    what = "replace_classifier(net, 5) of a small DenseNet"
-    is_classifier(seen, 5, right["classifier"]["weight"].shape[1], what)
+    classes = right["classes"]
+    what = f"replace_classifier(net, {classes}) of a small DenseNet"
+    is_classifier(seen, classes, right["classifier"]["weight"].shape[1], what)
     same(seen["scores"], right["scores"], f"{what}: shape of net(images) for two images")
 
 
 @check("replace_classifier", points=1)
 def test_same_network_comes_back(observed, expected):
     """The same network comes back, not another."""
-    seen = observed.new_classifier
-    what = "replace_classifier(net, 5)"
+    seen, right = observed.new_classifier, expected.new_classifier
+    what = f"replace_classifier(net, {right['classes']})"
     look = "End with `return` and the network that was given; a copy or a new one is another network."
     found = f"a {seen['returned']}" if seen["returned"] == "NoneType" else f"another object, a {seen['returned']}"
     require(seen["same network"] is True, f"{what}: what is returned", "the network that was given", found, look)
-    is_classifier(seen, 5, expected.new_classifier["classifier"]["weight"].shape[1], what)
+    is_classifier(seen, right["classes"], right["classifier"]["weight"].shape[1], what)
 
 
 @check("replace_classifier", points=1.5)
 def test_other_weights_stay(observed, expected):
     """Every other weight stays as it was."""
     seen, right = observed.new_classifier, expected.new_classifier
-    what = "replace_classifier(net, 5)"
+    classes, what = right["classes"], f"replace_classifier(net, {right['classes']})"
     others_unchanged(seen, right, what)
     weight = seen["classifier"]["weight"]
     rows = weight.shape[:1] if isinstance(weight, Tensor) else "no weight"
-    require(rows == (5,), f"{what}: shape of net.classifier.weight", "5 rows", rows)
+    require(rows == (classes,), f"{what}: shape of net.classifier.weight", f"{classes} rows", rows)
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -229,7 +238,10 @@ def test_snapshot_has_the_weights(observed, expected):
 @check("snapshot_weights", points=1)
 def test_snapshot_outlives_a_step(observed, expected):
     """A training step does not change a snapshot made before."""
-    is_snapshot(observed.snapshot_before_a_step["after training"], expected.snapshot_before_a_step["made"],
+    seen, right = observed.snapshot_before_a_step, expected.snapshot_before_a_step
+    same_weights(seen["network"], right["network"], "the network after one step of the optimizer",
+                 "A snapshot leaves the network as it is: it trains on.")  # fmt: skip
+    is_snapshot(seen["after training"], right["made"],
                 "the snapshot after one step of the optimizer",
                 "The optimizer changes weights in place: whatever shares their memory changes with them.")  # fmt: skip
 
@@ -360,9 +372,9 @@ def test_weights_after_an_epoch(observed, expected):
 def test_figures_of_a_test_pass(observed, expected):
     """Loss and accuracy on the test images are means over the images."""
     look = "In evaluation mode batch norm takes its running statistics; the mean weighs each batch with its size."
-    are_floats(observed.one_test_pass["figures"], "evaluate on eight images")
+    are_floats(observed.one_test_pass["figures"], "evaluate")
     same_figures(observed.one_test_pass["figures"], expected.one_test_pass["figures"],
-                 "evaluate on eight images, four to a batch", look)  # fmt: skip
+                 "evaluate, four images to a batch", look)  # fmt: skip
 
 
 @check("evaluate", points=1)
@@ -377,11 +389,13 @@ def test_testing_teaches_nothing(observed, expected):
 @check("evaluate", points=0.5)
 def test_no_gradients_in_testing(observed, expected):
     """No gradients are kept while testing."""
-    seen = observed.one_test_pass["training, gradients"]
-    require(len(seen) > 0, "evaluate", "two forward passes through the network", "none")
-    require(not any(gradients for _, gradients in seen), "scores of the network inside evaluate",
-            "scores without gradients", f"scores that require gradients in {sum(g for _, g in seen)} of {len(seen)} "
-            "batches", "PyTorch has a context in which none are recorded; it saves memory and time.")  # fmt: skip
+    seen, count = observed.one_test_pass["passes"], expected.one_test_pass["images"]
+    came = sum(one["images"] for one in seen)
+    require(came == count, "evaluate", f"forward passes of {count} images through the network", f"of {came}")
+    kept = sum(one["gradients"] for one in seen)
+    require(kept == 0, "scores of the network inside evaluate", "scores without gradients",
+            f"scores that require gradients in {kept} of {len(seen)} batches",
+            "PyTorch has a context in which none are recorded; it saves memory and time.")  # fmt: skip
 
 
 def history_of(run: dict) -> dict:
@@ -432,21 +446,26 @@ def prints_each_epoch(run: dict, epochs: int, what: str) -> None:
 @check("fit", points=1)
 def test_history_has_five_lists(observed, expected):
     """The history is a dict of five lists with one float an epoch."""
-    is_history(history_of(observed.two_epochs), 2, "fit(…, epochs=2)")
+    epochs = expected.a_few_epochs["epochs"]
+    is_history(history_of(observed.a_few_epochs), epochs, f"fit(…, epochs={epochs})")
 
 
 @check("fit", points=1.5)
 def test_history_has_the_figures(observed, expected):
     """Each list holds its own figures, epoch after epoch."""
-    run = observed.two_epochs
-    right = reference_run(run, expected.two_epochs, expected.two_epochs_for_real)
-    same_columns(run, right, FIGURES, "fit(…, epochs=2)")
+    run, replaced = observed.a_few_epochs, expected.a_few_epochs
+    right = reference_run(run, replaced, expected.a_few_epochs_for_real)
+    same_columns(run, right, FIGURES, f"fit(…, epochs={replaced['epochs']})")
 
 
 @check("fit", points=1)
 def test_a_line_an_epoch(observed, expected):
     """A line is printed as each epoch ends."""
-    prints_each_epoch(observed.two_epochs, 2, "fit(…, epochs=2)")
+    epochs = expected.a_few_epochs["epochs"]
+    run, what = observed.a_few_epochs, f"fit(…, epochs={epochs})"
+    calls = len(run["train_one_epoch"])
+    require(calls in (0, epochs), f"{what}: calls of train_one_epoch", f"one an epoch: {epochs}", f"{calls}")
+    prints_each_epoch(run, epochs, what)
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
@@ -506,29 +525,29 @@ def colours_tell_training_from_test(seen: dict, history: dict) -> None:
                 "Training in red, test in green, on both axes.")  # fmt: skip
 
 
-FOUR_EPOCHS = {
-    "train_loss": [1.9, 1.4, 1.1, 0.8],
-    "train_accuracy": [0.31, 0.48, 0.62, 0.71],
-    "test_loss": [1.7, 1.5, 1.3, 1.35],
-    "test_accuracy": [0.36, 0.45, 0.55, 0.53],
-}
+def four_epochs(observed, expected) -> tuple[dict, dict]:
+    """The figure that was seen, and the history that it is to show."""
+    return observed.curves_of_four_epochs["figure"], expected.curves_of_four_epochs["given"]
 
 
 @check("plot_history", points=1)
 def test_figure_with_two_axes(observed, expected):
     """A matplotlib Figure with two axes comes back."""
-    axes = axes_of(observed.curves_of_four_epochs)
-    require(all(one["curves"] for one in axes), "plot_history(history)", "curves on both axes",
-            f"{[len(one['curves']) for one in axes]} curves on them")  # fmt: skip
+    seen, history = four_epochs(observed, expected)
+    figures = [times * value for values in history.values() for value in values for times in (1, 100)]
+    drawn = [[y for one in axes["curves"] for y in one["y"]] for axes in axes_of(seen)]
+    shown = [sum(bool(np.isclose(figures, y, rtol=1e-6).any()) for y in ys) for ys in drawn]
+    require(all(shown), "plot_history(history)", "figures of the history drawn on both axes",
+            f"{shown[0]} and {shown[1]} of them on the first and on the second")  # fmt: skip
 
 
 @check("plot_history", points=1.5)
 def test_curves_are_the_histories(observed, expected):
     """The losses are drawn on one pair of axes, the accuracies on the other."""
-    has_curves(observed.curves_of_four_epochs, FOUR_EPOCHS)
+    has_curves(*four_epochs(observed, expected))
 
 
 @check("plot_history", points=1.5)
 def test_training_red_test_green(observed, expected):
     """Training is red, test is green."""
-    colours_tell_training_from_test(observed.curves_of_four_epochs, FOUR_EPOCHS)
+    colours_tell_training_from_test(*four_epochs(observed, expected))
