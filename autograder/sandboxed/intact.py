@@ -45,7 +45,8 @@ def guard(package: str) -> Callable[[], None]:
         names.setdefault(id(owner), (owner, {}))[1][name] = None
     lookups = [_lookup(owner, list(wanted)) for owner, wanted in names.values()]
     cells = [cell for function in functions for cell in function.__closure__ or ()]
-    own = [vars(module) for module in modules]
+    # Python and torch.compile add names of their own to a module; one of a builtin's would be found in the builtin's place
+    shadows = [(frozenset(vars(builtins)) - vars(module).keys(), vars(module)) for module in modules]
 
     get_code, get_cell = operator.attrgetter("__code__"), operator.attrgetter("cell_contents")
 
@@ -55,13 +56,13 @@ def guard(package: str) -> Callable[[], None]:
         return together
 
     kept = list(noted())  # alive, so that nothing else comes to have its id
-    first, sizes = list(map(id, kept)), list(map(len, own))
+    first = list(map(id, kept))
 
     gone = AttributeError, KeyError, ValueError  # one of the names, or of the cells' contents
 
-    def look(kept: Any = kept, list: Any = list, map: Any = map, id: Any = id, len: Any = len, end: Any = os._exit) -> None:
+    def look(kept: Any = kept, list: Any = list, map: Any = map, id: Any = id, all: Any = all, end: Any = os._exit) -> None:
         try:
-            intact = list(map(id, noted())) == first and list(map(len, own)) == sizes
+            intact = list(map(id, noted())) == first and all(names.isdisjoint(table) for names, table in shadows)
         except gone:
             intact = False
         if not intact:

@@ -14,6 +14,7 @@ import ctypes
 import functools
 import gc
 import json
+import multiprocessing.context
 import os
 import select
 import signal
@@ -101,6 +102,7 @@ def start(groups: list[list[int]]) -> None:
     torch.backends.cpu.get_cpu_capability()  # torch looks at the processor once; behind the walls it could not
     observe.stand_in_for_the_package()
     sys.modules["autograder.authoring"] = authoring
+    _fork_alone()
     _warm_up()
     own, *others = [[socket.socket(fileno=descriptor) for descriptor in group] for group in groups]
     for group in others:
@@ -111,12 +113,24 @@ def start(groups: list[list[int]]) -> None:
     hold(own)
 
 
+def _fork_alone() -> None:
+    """Lets every process that a submission starts be forked: what a spawned one would import anew is not there (the
+    probes' own classes, the submission's cells). Loaders with workers so answer alike under any start method."""
+    contexts: dict[str, Any] = vars(multiprocessing.context)["_concrete_contexts"]
+    contexts.update(spawn=contexts["fork"], forkserver=contexts["fork"])
+    multiprocessing.set_start_method("fork", force=True)
+
+
 def _warm_up() -> None:
     """Does once what every fork would have to do anew: what torch and matplotlib put off until they are first used."""
     import matplotlib.pyplot as plt
     import torch
     from torch import nn
 
+    with contextlib.suppress(ImportError, AttributeError):  # else a first torch.compile would, behind what is noted
+        from torch._dynamo.mutation_guard import install_generation_tagging_init
+
+        install_generation_tagging_init()
     with torch.no_grad():  # no backward pass: its threads would not survive a fork
         net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
         net(torch.rand(2, 3, 8, 8)).log_softmax(1).matmul(torch.rand(4, 4))
@@ -481,6 +495,8 @@ def _settle_in(scratch: Path) -> None:
     """Works, and keeps temporary files, in the scratch folder; the tiny data lie there as `data/`, as in a release."""
     os.chdir(scratch)
     os.environ["TMPDIR"] = os.environ["HOME"] = tempfile.tempdir = str(scratch)
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # where torch.compile keeps what it makes
+        os.environ[name] = str(scratch / name.lower())
     with contextlib.suppress(OSError):
         (scratch / "data").symlink_to(PACKAGED_DATA)
 

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import FUNCTIONS, LIMIT, needs_walls
+from conftest import FUNCTIONS, LIMIT, imported_anew, needs_walls
 from toy_course import notebook, solved, write_course
 
 from autograder.course.course import Course
@@ -108,6 +108,50 @@ def test_code_that_ends_while_it_is_read_is_asked_once(stored, ending, state):
     observed = stored.observe(code(mean=f"mean = {ending}")).observations
     assert {o.state for o in observed.values()} == {state} and len(observed) == 3
     assert len(stored.asked) == 1
+
+
+SPAWNED = """
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+class Own(Dataset):
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, place):
+        return self.numbers[place]
+
+
+def mean(numbers):
+    loader = DataLoader(Own(numbers), num_workers=1, multiprocessing_context="{}")
+    return sum(batch.item() for batch in loader) / len(loader)
+"""
+COMPILED = """
+import torch
+
+
+def mean(numbers):
+    run = torch.compile(torch.nn.Identity(), backend="eager")
+    return run(torch.tensor(numbers)).mean().item()
+"""
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """An observer for what takes its time, on a busy machine more than the toy's limit."""
+    folder = Course(write_course(tmp_path_factory.mktemp("patient"), "toys")).module("toys").tests
+    with imported_anew(), Observer(folder, "probes_public", FUNCTIONS, limit=60, workers=1) as observer:
+        yield observer
+
+
+@pytest.mark.parametrize("text", [SPAWNED.format(how) for how in ("spawn", "forkserver", "fork")] + [COMPILED])
+def test_loaders_of_any_start_method_and_compiled_networks_answer_behind_the_walls(patient, text):
+    seen = patient.observe(code(mean=text)).observations["means"]
+    assert (seen.state, seen.value) == ("returned", 1.5)
 
 
 def test_a_missing_package_is_told_as_the_cause(observer):
