@@ -381,6 +381,13 @@ def test_a_group_is_made_where_its_controllers_reach(tmp_path, monkeypatch):
     assert group.kills() == 3
 
 
+@pytest.mark.parametrize(("usable", "by"), [(True, "the kernel: a control group"), (False, "the worker, ten times a")])
+def test_doctor_says_who_counts_memory(usable, by, monkeypatch, capsys):
+    monkeypatch.setattr(groups, "usable", lambda: usable)
+    cli.main(["doctor"])
+    assert f"memory is counted by {by}" in capsys.readouterr().out
+
+
 def test_groups_are_looked_for_from_the_own_one_up(monkeypatch):
     texts = {
         "/proc/self/mountinfo": "31 23 0:27 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n",
