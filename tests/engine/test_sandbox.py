@@ -319,8 +319,9 @@ def test_a_course_that_cannot_be_hidden_is_refused(tmp_path, monkeypatch, capsys
     write_course(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("autograder.grading.workers.default_readable", lambda: [tmp_path])
-    with pytest.raises(CourseError, match=f"{tmp_path} holds Python's own files.*: move it to a folder of its own"):
-        Observer(tmp_path / "tests/toy", "probes_public", FUNCTIONS).start()
+    refused = pytest.raises(CourseError, match=f"{tmp_path} holds Python's own files.*: move it to a folder of its own")
+    with refused, Observer(tmp_path / "tests/toy", "probes_public", FUNCTIONS) as observer:
+        observer.start()
     assert cli.main(["doctor"]) == 1
     assert f"{tmp_path} holds Python's own files" in capsys.readouterr().out
 
