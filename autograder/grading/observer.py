@@ -94,6 +94,7 @@ class Observer:
             sockets: of workers that `start_server` has started, for observers that share a server; else it has its own.
         """
         if self._workers and not self._started:
+            self._setting  # noqa: B018  a course that cannot be hidden is refused before a process waits for its sockets
             self._started = True
             for sock in self._tell(sockets) if sockets else self._start(self._workers):
                 self._idle.put(Worker(sock))
@@ -105,16 +106,17 @@ class Observer:
 
     def _tell(self, sockets: Iterable[socket.socket]) -> Iterable[socket.socket]:
         """Tells new workers which probes they hold, and what they hide."""
-        setting = {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox, "hidden": self._hidden()}
         for sock in sockets:
             with contextlib.suppress(OSError):  # it has ended: whoever asks it is told
-                send_message(sock, setting)
+                send_message(sock, self._setting)
         return sockets
 
-    def _hidden(self) -> list[str]:
-        """The folders that no submission may see; without walls all can be seen."""
+    @functools.cached_property
+    def _setting(self) -> dict[str, Any]:
+        """What a worker is told first; without walls nothing is hidden."""
         course = self.folder.parents[1]  # of tests/<module>/
-        return [str(folder) for folder in hidden_folders(course)] if self.sandbox == "full" else []
+        hidden = [str(folder) for folder in hidden_folders(course)] if self.sandbox == "full" else []
+        return {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox, "hidden": hidden}
 
     def wait(self) -> None:
         """Waits until a worker has started."""

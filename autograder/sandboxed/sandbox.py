@@ -132,7 +132,8 @@ class Nursery:
         Returns:
             Its scratch folder: a private, empty tmpfs of 64 MB; beside /dev/shm the only place that can be written.
         """
-        about_me, limits = _about_me(), limits_from_here(memory, cpu_seconds)  # the tree has no /proc to ask
+        about_me = _about_me()  # the tree has no /proc to ask
+        limits = limits_from_here(memory, cpu_seconds, ADDRESS_BYTES)
         _call("setns", self._tree, CLONE_NEWNS)
         _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC, about_me)
         limit_resources(limits)
@@ -255,8 +256,11 @@ def _filter_calls() -> None:
     _call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), program, 0, 0)
 
 
-def limits_from_here(memory: int, cpu_seconds: int) -> dict[str, int]:
-    """Limits for `limit_resources`, those on memory beyond what this process has now; asks /proc for that."""
+def limits_from_here(memory: int, cpu_seconds: int, addresses: int | None = None) -> dict[str, int]:
+    """Limits for `limit_resources`, those on memory beyond what this process has now; asks /proc for that.
+
+    `addresses` are not bounded where there may be a GPU, whose driver maps hundreds of gigabytes.
+    """
     limits = {
         "RLIMIT_CPU": cpu_seconds,
         "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
@@ -267,8 +271,9 @@ def limits_from_here(memory: int, cpu_seconds: int) -> dict[str, int]:
         return limits | {"RLIMIT_DATA": memory}
     pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
     mapped, private = pages[0] * resource.getpagesize(), pages[5] * resource.getpagesize()
-    on_linux = {"RLIMIT_DATA": private + memory, "RLIMIT_AS": mapped + ADDRESS_BYTES, "RLIMIT_NPROC": MAX_TASKS}
-    return limits | on_linux
+    if addresses is not None:
+        limits["RLIMIT_AS"] = mapped + addresses
+    return limits | {"RLIMIT_DATA": private + memory, "RLIMIT_NPROC": MAX_TASKS}
 
 
 def limit_resources(limits: dict[str, int]) -> None:

@@ -319,8 +319,9 @@ def test_a_course_that_cannot_be_hidden_is_refused(tmp_path, monkeypatch, capsys
     write_course(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("autograder.grading.workers.default_readable", lambda: [tmp_path])
-    with pytest.raises(CourseError, match=f"{tmp_path} holds Python's own files.*: move it to a folder of its own"):
-        Observer(tmp_path / "tests/toy", "probes_public", FUNCTIONS).start()
+    refused = pytest.raises(CourseError, match=f"{tmp_path} holds Python's own files.*: move it to a folder of its own")
+    with refused, Observer(tmp_path / "tests/toy", "probes_public", FUNCTIONS) as observer:
+        observer.start()
     assert cli.main(["doctor"]) == 1
     assert f"{tmp_path} holds Python's own files" in capsys.readouterr().out
 
@@ -379,6 +380,13 @@ def test_a_group_is_made_where_its_controllers_reach(tmp_path, monkeypatch):
     assert group.join() and (group.folder / "cgroup.procs").read_text() == "0"
     (group.folder / "memory.events").write_text("low 0\nmax 7\noom 1\noom_kill 3\n")
     assert group.kills() == 3
+
+
+@pytest.mark.parametrize(("usable", "by"), [(True, "the kernel: a control group"), (False, "the worker, ten times a")])
+def test_doctor_says_who_counts_memory(usable, by, monkeypatch, capsys):
+    monkeypatch.setattr(groups, "usable", lambda: usable)
+    cli.main(["doctor"])
+    assert f"memory is counted by {by}" in capsys.readouterr().out
 
 
 def test_groups_are_looked_for_from_the_own_one_up(monkeypatch):
