@@ -49,8 +49,8 @@ class Court:
 
     def _open(self) -> None:
         self._sock, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             _sit(theirs, *self._holds)
         theirs.close()
 
@@ -82,7 +82,7 @@ class Court:
         """Ends the court."""
         self._sock.close()
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+            os.waitpid(self.pid, 0)
 
 
 # --- in the court -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A toy course and workers for it, shared by all tests: starting workers takes seconds, for they import torch."""
 
 import contextlib
+import functools
 import os
 import sys
 import sysconfig
@@ -68,8 +69,11 @@ def shared_grader(observers) -> type[Grader]:
     class SharedGrader(Grader):
         def __init__(self, module, seed, **_):
             super().__init__(module, seed)
-            store = Course(module.root).store
-            self.observers = {public: _with_store(o, store, self.contents.released) for public, o in observers.items()}
+
+        @functools.cached_property
+        def observers(self):
+            store, released = Course(self.module.root).store, self.contents.released
+            return {public: _with_store(observer, store, released) for public, observer in observers.items()}
 
         def __enter__(self):
             require_sound(self.contents)

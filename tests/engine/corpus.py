@@ -178,8 +178,8 @@ class Listener:
             self.arrived += 1
 
 
-def descendants() -> set[int]:
-    """The processes that this one started, and those that they did."""
+def descendants(without: int | None = None) -> set[int]:
+    """The processes that this one started, and those that they did; of the process `without` only itself."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -188,16 +188,17 @@ def descendants() -> set[int]:
             continue
     found, growing = {os.getpid()}, True
     while growing:
-        new = {pid for pid, parent in parents.items() if parent in found} - found
+        new = {pid for pid, parent in parents.items() if parent in found and parent != without} - found
         found |= new
         growing = bool(new)
     return found
 
 
-def left_over(before: set[int]) -> list[str]:
-    """The commands of the processes that were not there before, after a moment to end."""
+def left_over(before: set[int], court: int) -> list[str]:
+    """The commands of the processes that were not there before, after a moment to end; not the judge, of whom the court
+    takes a new one when the old one has ended."""
     for _ in range(20):
-        new = descendants() - before
+        new = descendants(without=court) - before
         if not new:
             return []
         time.sleep(0.05)
@@ -269,7 +270,7 @@ class Corpus:
         print_table(ClassResult([result], 0, self.grader.timings), Console(file=shown, force_terminal=False, width=200))
         write_grades_csv(self.out)
         verdicts = result.graded.verdicts if result.graded else ()
-        left = left_over(self.processes)
+        left = left_over(self.processes, self.grader._court.pid)
         files = tree(self.root)
         return {
             "status": result.status,
