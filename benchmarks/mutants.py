@@ -153,6 +153,9 @@ def _parsed(text: str) -> list[Statement]:
 def _mutant(entry: Entry, index: int, before: str, text: str) -> Mutant:
     lines = list(difflib.unified_diff(before.splitlines(), text.splitlines(), lineterm="", n=1))[2:]
     gone, come = (" ⏎ ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
+    if gone == come:  # it has moved: what it stands behind now
+        behind = next(above for above, line in zip(lines, lines[1:], strict=False) if line[0] == "+")
+        come = f"… behind {behind[1:].strip()}"
     statements = (*entry.statements[:index], *_parsed(text), *entry.statements[index + 1 :])
     return Mutant(entry.of, f"`{entry.name}`: `{gone}` → `{come}`", "\n".join(lines), replace(entry, statements=statements))
 

@@ -340,6 +340,14 @@ def shuffles_the_wrong_loader(train_set, test_set, batch_size: int = 32):
     return _loader(train_set, batch_size), _loader(test_set, batch_size, shuffle=True)
 
 
+@mistake(of="make_loaders", caught_by="test_every_image_once")
+def takes_training_images_for_the_test(train_set, test_set, batch_size: int = 32):
+    """The test loader brings as many images as the test set has, but the training set's: on these the network is
+    tested with what it has learnt by heart. Look at what each loader reads."""
+    few = Subset(train_set, range(len(test_set)))
+    return _loader(train_set, batch_size, shuffle=True), _loader(few, batch_size)
+
+
 @mistake(of="make_loaders", caught_by="test_batch_size_by_default")
 def drops_the_last_training_batch(train_set, test_set, batch_size: int = 32):
     """The last, smaller batch of the training images is thrown away, so some images are missed in each epoch. Look at
@@ -1536,6 +1544,21 @@ def expects_64_kernels(weight):
 def shows_no_more_than_64(weight):
     """The picture ends after 64 patches. DenseNet-121's first layer has as many kernels; other layers have more."""
     return _kernel_grid(_patches(weight)[:64])
+
+
+@mistake(of="weight_grid", caught_by="test_grid_leaves_the_weight")
+def asks_for_gradients_of_the_weight(weight):
+    """The weight that was given asks for gradients afterwards, and did not before. A method whose name ends in an
+    underscore changes the tensor itself."""
+    patches = weight.requires_grad_().detach()
+    return make_grid(patches if patches.shape[1] == 3 else patches[0].unsqueeze(1), nrow=8, normalize=True)
+
+
+@mistake(of="weight_difference", caught_by="test_difference_leaves_its_arguments")
+def asks_for_gradients_of_the_snapshots(before, after):
+    """The snapshots that were given ask for gradients afterwards, and did not before. A method whose name ends in an
+    underscore changes the tensor itself."""
+    return {name: (weight.requires_grad_() - after[name].requires_grad_()).detach() for name, weight in before.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

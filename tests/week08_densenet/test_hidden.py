@@ -420,6 +420,9 @@ def test_difference_leaves_its_arguments(observed, expected):
     for name, found, given in zip(("before", "after"), seen["arguments after"], right["given"], strict=True):
         look = "The result needs memory of its own; `-=` and `sub_` write into what was given."
         same(found, given, f"weight_difference(before, after): the argument `{name}` afterwards", look=look)
+        asking = [key for key, tensor in found.items() if tensor.requires_grad]
+        require(not asking, f"weight_difference(before, after): requires_grad in `{name}` afterwards", "False everywhere",
+                f"True for {asking}", look)  # fmt: skip
 
 
 @check("weight_difference", points=0.5)
@@ -503,6 +506,8 @@ def test_grid_leaves_the_weight(observed, expected):
     for layer, given in right["given"].items():
         is_grid(seen["grids"][layer], right["grids"][layer], f"weight_grid of a {given.shape} weight")
         same(seen["given after"][layer], given, f"the {given.shape} weight after weight_grid", look="Scale a copy.")
+        require(not seen["given after"][layer].requires_grad, f"the {given.shape} weight after weight_grid: requires_grad",
+                "False, as before", "True", "An underscore at a method's end means in place.")  # fmt: skip
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
