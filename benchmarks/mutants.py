@@ -115,10 +115,12 @@ def survivors(grader: Grader, made: list[Mutant], workers: int) -> list[Mutant]:
     grader.expected  # noqa: B018  the reference first
 
     def survives(mutant: Mutant) -> bool:
-        states = [v.state for v in grader.grade(grader.contents.code(mutant.entry), mutant.of, hints=False).verdicts]
+        graded = grader.grade(grader.contents.code(mutant.entry), mutant.of, hints=False)
+        states = [verdict.state for verdict in graded.verdicts]
         if NOT_GRADED in states:
             raise SystemExit(f"not graded: {mutant.change}")
-        return all(state == PASSED for state in states)
+        unread = any(note.startswith("raised") for _, note in graded.notes)  # what answered is the reference
+        return not unread and all(state == PASSED for state in states)
 
     with ThreadPoolExecutor(workers) as pool:
         return [mutant for mutant, full in zip(made, pool.map(survives, made), strict=True) if full]

@@ -362,8 +362,8 @@ def grids_of_many_layers(student, draw):
         "1 x 1": torch.randn(6, channels + 8, 1, 1),
         "three kernels": torch.randn(3, few + 5, 3, 3),
         "two channels": torch.randn(few, 2, 3, 4),
-        "many": torch.randn(2, 60 + many, 2, 1),
-        "many colour": torch.randn(60 + many, 3, 1, 2),
+        "many": torch.randn(2, 90 + many, 2, 1),
+        "many colour": torch.randn(90 + many, 3, 1, 2),
     }
     layers["deeper"][1:] *= 3
     layers["1 x 1"][1:] *= 3
