@@ -85,7 +85,8 @@ def passes(loader, count: int) -> list[dict[str, list]]:
 
 def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: int, epochs: int = 2) -> dict:
     """What `make_loaders` makes of two numbered data sets: kinds, and two passes over each loader."""
-    shifts = {name: draw.randint(8, 56) / 64 for name in ("training", "test")}
+    training, test = draw.sample(range(8, 57), 2)  # never the same: the two sets are to be told apart
+    shifts = {"training": training / 64, "test": test / 64}
     train_set, test_set = numbered(train_count, shifts["training"]), numbered(test_count, shifts["test"])
     loaders = student.make_loaders(train_set, test_set, *batch_size)
     seen = {
