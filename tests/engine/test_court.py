@@ -89,7 +89,7 @@ def test_a_recording_that_costs_too_much_ends_its_own_judging_alone(courts, monk
 def test_a_court_that_is_lost_is_replaced(courts):
     checks = [check(grows)]
     opened = courts(checks)
-    os.kill(opened._pid, signal.SIGKILL)
+    os.kill(opened.pid, signal.SIGKILL)
     with pytest.raises(GraderFault, match="run the command again"):
         opened.judge(checks, {True: recording(1)})
     assert [j.verdict.state for j in opened.judge(checks, {True: recording(1)})[0]] == [PASSED]
