@@ -314,7 +314,8 @@ def choose(
     """The code that `functions` need, out of what `parse` gave; all else as in `select`."""
     functions, said = set(functions), dict[int, str]()
     ran = _run_by(released, statements)
-    kept = [statement for statement in statements if statement not in ran]
+    gone = set(map(id, ran))  # by identity: comparing every statement with every other takes too long in a large notebook
+    kept = [statement for statement in statements if id(statement) not in gone]
     kept = _without_displacing(kept if newest else _without_idle_stubs(kept, functions, said), released)
     chosen = needed(kept, functions)
     stubs: dict[str, int] = {}
@@ -358,10 +359,9 @@ def _runs(node: ast.stmt) -> bool:
 
 def _run_by(released: Released, statements: list[Statement]) -> list[Statement]:
     """The statements by which the released notebook's own cells make something, also where a student has edited a line."""
-    theirs = [s for s in statements if s.binds and _runs(s.node) and squeezed_hash(s.text) in released.texts]
-    cells = {statement.cell for statement in theirs}
-    edited = [s for s in statements if s.cell in cells and s.binds & released.run and _runs(s.node)]
-    return theirs + [statement for statement in edited if statement not in theirs]
+    making = [(s, squeezed_hash(s.text) in released.texts) for s in statements if s.binds and _runs(s.node)]
+    cells = {statement.cell for statement, theirs in making if theirs}
+    return [s for s, theirs in making if theirs or (s.cell in cells and s.binds & released.run)]
 
 
 def _made_by_the_run(chosen: list[Statement], ran: list[Statement]) -> dict[str, int]:
