@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from autograder.defaults import SANDBOX, VERIFY_SEED
+
 if TYPE_CHECKING:
     from autograder.grading.recordings import Observed, Recording
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("autograder")
     group.addoption("--submission", type=Path, metavar="FILE", help="the notebook to judge (default: the reference)")
-    group.addoption("--seed", type=int, default=1, help="of the hidden checks' inputs (default: 1)")
-    group.addoption("--sandbox", choices=("full", "none"), default="full", help="none: only for code you trust")
+    group.addoption("--seed", type=int, default=VERIFY_SEED, help="of the hidden checks' inputs")
+    group.addoption("--sandbox", choices=("full", "none"), default=SANDBOX, help="none: only for code you trust")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from autograder.cli.options import (
     grades_folder,
 )
 from autograder.course.course import Course
+from autograder.defaults import SANDBOX
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _add_gradescope(commands: "Commands") -> None:
     gradescope.add_argument(
         "--sandbox",
         choices=("full", "none"),
-        default="full",
+        default=SANDBOX,
         help="none: submissions can read the hidden checks and write their own score; where full walls cannot be built",
     )
 

@@ -21,6 +21,7 @@ from autograder.classes.grade import grade_class
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course, Module
+from autograder.defaults import SANDBOX
 from autograder.files import write_whole
 from autograder.grading.judge import NOT_GRADED, PASSED, clean
 from autograder.grading.report import FAULT, Result, number, told, told_reason
@@ -51,7 +52,7 @@ exec "${{AUTOGRADER_PYTHON:-$root/venv/bin/python}}" -m autograder.gradebook.gra
 OPEN = "--sandbox none: a submission can read the hidden checks, reach the network and write its own score"
 
 
-def build(module: Module, out: Path, sandbox: str = "full") -> None:
+def build(module: Module, out: Path, sandbox: str = SANDBOX) -> None:
     """Writes the zip: the two scripts, the package, and of the course this module alone.
 
     The hidden checks' seed is the class's, so that a submission gets the same points here and there.
