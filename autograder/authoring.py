@@ -28,6 +28,7 @@ probes         `probe`, `attempt`, `printed`, `timing`; the simulated accelerato
 checks         `check`, `remark`, `same`, `require`
 both           what a recording holds beside plain values: `Tensor`, `Error`, `Other`
 the catalogue  `mistake`, `alternative`
+the training   `Recipe`, `Preset`, `Run`, `Setup`, of tests/<module>/training.py; see docs/training.md
 
 In the sandbox there are the names for probes alone: no check and no answer is ever where a student's code runs.
 """
@@ -40,11 +41,15 @@ from autograder.sandboxed import authoring as _probes
 from autograder.sandboxed.authoring import Error, Other, Tensor, attempt, printed, probe, timing
 
 if TYPE_CHECKING:
-    from autograder.sandboxed.authoring import count_synchronisations, register
+    from autograder.sandboxed.authoring import Preset, Recipe, Run, Setup, count_synchronisations, register
 
 __all__ = [
     "Error",
     "Other",
+    "Preset",
+    "Recipe",
+    "Run",
+    "Setup",
     "Tensor",
     "alternative",
     "attempt",

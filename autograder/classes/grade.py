@@ -23,7 +23,18 @@ from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
 from autograder.grading.grader import Grader
 from autograder.grading.judge import NOT_GRADED, clean
-from autograder.grading.report import GRADED, REFUSED, SCHEMA, Result, feedback_page, grades_csv, number, result_json
+from autograder.grading.report import (
+    GRADED,
+    REFUSED,
+    SCHEMA,
+    Result,
+    feedback_page,
+    grades_csv,
+    number,
+    result_json,
+    section_of,
+    with_section,
+)
 from autograder.grading.timings import Timings
 
 NO_ANSWER = ("crashed", "timed out", "out of memory", NOT_GRADED)
@@ -157,11 +168,16 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
     path = out / "results" / f"{result.student}.json"
     if result.status != GRADED and _status(path) == GRADED:
         return {}
-    texts = {
-        path: result_json(result, exercises),
-        out / "feedback" / f"{result.student}.html": feedback_page(result, exercises),
-    }
+    page = feedback_file(out, result.student)
+    texts = {path: result_json(result, exercises), page: feedback_page(result, exercises)}
+    if page.is_file() and (training := section_of(page.read_text(encoding="utf-8"))):
+        texts[page] = with_section(texts[page], training)
     return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
+
+
+def feedback_file(out: Path, student: str) -> Path:
+    """The student's feedback page."""
+    return out / "feedback" / f"{student}.html"
 
 
 def _status(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Commands for whoever grades a class: `grade`, `regrade`, `export` and `gradescope`."""
+"""Commands for whoever grades a class: `grade`, `regrade`, `train`, `export` and `gradescope`."""
 
 import argparse
 import sys
@@ -11,11 +11,13 @@ from autograder.cli.options import (
     add_engine,
     add_module,
     add_observing,
+    add_sandbox,
     engine,
     grades_folder,
+    require_sandbox,
 )
 from autograder.course.course import Course
-from autograder.defaults import SANDBOX
+from autograder.defaults import CORES, SANDBOX
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ BELOW = 3  # exit status of `grade --fail-below`
 
 
 def add_commands(commands: "Commands") -> None:
-    """`grade`, `regrade`, `export` and `gradescope`."""
-    for add in (_add_grade, _add_regrade, _add_export, _add_gradescope):
+    """`grade`, `regrade`, `train`, `export` and `gradescope`."""
+    for add in (_add_grade, _add_regrade, _add_train, _add_export, _add_gradescope):
         add(commands)
 
 
@@ -61,6 +63,29 @@ def _add_regrade(commands: "Commands") -> None:
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
     add_observing(regrade)
+
+
+def _add_train(commands: "Commands") -> None:
+    train = add_command(
+        commands, "train", _train, "the full training check: train by the students' functions, one after another, and judge"
+    )
+    add_class(train)
+    train.add_argument("--preset", default="rehearsal", metavar="NAME", help="how much (default: rehearsal, on the tiny data)")
+    train.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: auto")
+    train.add_argument(
+        "--data", type=Path, metavar="PATH", help="CIFAR-10: a folder with cifar-10-batches-py, or a .npz (default: data/)"
+    )
+    train.add_argument("--download", action="store_true", help="fetch CIFAR-10 (170 MB) where it is missing")
+    train.add_argument("--batch-size", type=int, metavar="N", help="another than the preset's, where memory is short")
+    train.add_argument("--threads", type=int, default=CORES, metavar="N", help="of the CPU (default: all)")
+    train.add_argument("--seed", type=int, help="of weights and images (default: drawn once for the class and kept)")
+    train.add_argument(
+        "--limit", type=float, metavar="SECONDS", help="for one run (default: four times what the reference would take)"
+    )
+    train.add_argument(
+        "--calibrate", type=int, metavar="N", help="train the reference N times, and the training mistakes: for floors"
+    )
+    add_sandbox(train)
 
 
 def _add_export(commands: "Commands") -> None:
@@ -145,6 +170,37 @@ def _regrade(options: argparse.Namespace) -> int:
         if regraded.changed:
             console.print(f"Written: {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
     return 1 if regraded.kept else 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    if options.calibrate is not None and options.calibrate < 1:
+        raise CourseError("--calibrate takes how many seeds: 5 or more for a floor")
+    for name in ("batch_size", "threads", "limit"):
+        if (value := getattr(options, name)) is not None and value <= 0:
+            raise CourseError(f"--{name.replace('_', '-')} must be positive")
+    module = Course.find().module(options.module)
+    require_sandbox(options)
+    from rich.console import Console
+
+    from autograder.classes import train
+
+    console, recipe = Console(), train.recipe_of(module)
+    preset = train.preset_of(recipe, options.preset, options.batch_size)
+    settings = train.Settings(
+        preset,
+        seed=1,
+        device=train.choose_device(options.device),
+        sandbox=options.sandbox,
+        threads=options.threads,
+        limit=options.limit,
+    )
+    place = options.data or module.root / "data"
+    images = train.find_images(preset, place, named=options.data is not None, download=options.download)
+    if options.calibrate:
+        train.calibrate(module, recipe, settings, images, list(range(1, options.calibrate + 1)), console)
+        return 0
+    out = grades_folder(options, module)
+    return 0 if train.train_and_write(module, recipe, settings, images, options.paths, out, options.seed, console) else 1
 
 
 def _agreed(options: argparse.Namespace) -> bool:

@@ -59,14 +59,19 @@ def grades_folder(options: argparse.Namespace, module: Module) -> Path:
     return options.output or module.grades
 
 
-def add_observing(command: argparse.ArgumentParser) -> None:
-    """What a recording depends on."""
+def add_sandbox(command: argparse.ArgumentParser) -> None:
+    """`--sandbox`; see `require_sandbox`."""
     command.add_argument(
         "--sandbox",
         choices=("full", "none"),
         default=SANDBOX,
         help="none: submissions can read your files and use the network; only for code you trust",
     )
+
+
+def add_observing(command: argparse.ArgumentParser) -> None:
+    """What a recording depends on."""
+    add_sandbox(command)
     command.add_argument(
         "--limit",
         type=float,
@@ -90,10 +95,16 @@ def add_engine(command: argparse.ArgumentParser) -> None:
 
 def engine(options: argparse.Namespace) -> dict[str, Any]:
     """The engine's settings; says what is missing instead of running open."""
-    from autograder.grading.workers import require_walls
-
     if options.workers < 1 or options.limit <= 0:
         raise CourseError("--workers and --limit must be positive")
+    require_sandbox(options)
+    return {"sandbox": options.sandbox, "workers": options.workers, "limit": options.limit}
+
+
+def require_sandbox(options: argparse.Namespace) -> None:
+    """Says what is missing for the walls instead of running open, or what `--sandbox none` means."""
+    from autograder.grading.workers import require_walls
+
     if options.sandbox == "none":
         print(
             "autograder: --sandbox none: submissions can read your files, reach the network and fool the grader",
@@ -101,4 +112,3 @@ def engine(options: argparse.Namespace) -> dict[str, Any]:
         )
     else:
         require_walls()
-    return {"sandbox": options.sandbox, "workers": options.workers, "limit": options.limit}

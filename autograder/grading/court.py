@@ -125,7 +125,7 @@ def _why(status: int) -> str:
 def _serve(sock: socket.socket, checks: Checks, remarks: list[Remark], expected: Recordings) -> None:
     """Judges until the grader is gone. The timers' signals, and memory that is refused, end this process."""
     sandbox.die_with_parent()
-    most = sandbox.limits_from_here(MEMORY_BYTES, CPU_SECONDS)["RLIMIT_DATA"]
+    most = sandbox.limits_from_here(sandbox.Allowance(memory=MEMORY_BYTES), CPU_SECONDS)["RLIMIT_DATA"]
     resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)

@@ -36,7 +36,7 @@ from autograder.grading.workers import Worker, hidden_folders, start_server
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, HandedIn, Released
 from autograder.sandboxed.recording import Bounds, Error
-from autograder.sandboxed.worker import send_message
+from autograder.sandboxed.worker import TOO_MUCH_SAID, send_message
 
 Answer = TypeVar("Answer")
 SANDBOXED = Path(sandbox.__file__).parent
@@ -227,7 +227,7 @@ class Observer:
             waiting = [name for name in waiting if name not in new]
             at_hand = wall - sum(o.seconds for o in new.values())
             if bounds.exceeded:
-                state, bounds.exceeded = "answered too much", False
+                state, bounds.exceeded = TOO_MUCH_SAID, False
             if notes_now is None and left > 0:  # its code did not get to the first probe, and would not the next time
                 observations |= {name: ended(state, self.limit) for name in waiting}
                 waiting = []

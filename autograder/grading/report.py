@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
+BEGIN, END = "<!-- training -->", "<!-- end of training -->"  # around the full training's section in a feedback page
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
@@ -163,6 +164,27 @@ def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     """The student's page: self-contained HTML; of a hidden check it says the title, the points and a mistake's hint."""
     sections = _sections(result.graded, exercises)
     return _template("feedback.html").render(result=result, reason=told_reason(result), exercises=sections)
+
+
+def empty_page(module: str, student: str) -> str:
+    """A feedback page for a student whose functions are not graded yet."""
+    result = Result(student, module, NOT_GRADED, 0)
+    return _template("feedback.html").render(result=result, reason="not asked for yet", exercises=[])
+
+
+def with_section(page: str, fragment: str) -> str:
+    """A feedback page with `fragment` in the place of the section that it had, or at its end."""
+    before, _, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2] if rest else ""
+    if not rest:
+        before, closing, after = page.rpartition("</div></body>")
+        after = closing + after
+    return f"{before}{BEGIN}\n{fragment}{END}{after}"
+
+
+def section_of(page: str) -> str:
+    """The section that a feedback page has; empty when it has none."""
+    return page.partition(BEGIN)[2].partition(END)[0].lstrip("\n")
 
 
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:

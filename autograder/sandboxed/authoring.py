@@ -4,6 +4,7 @@ A worker puts this module in the place of the whole one, so a probe that asks fo
 judge's side, ends as it is imported.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from autograder.sandboxed.probing import attempt, printed, probe, timing
@@ -11,10 +12,20 @@ from autograder.sandboxed.recording import Error, Other, Tensor
 
 if TYPE_CHECKING:
     from autograder.sandboxed.device import count_synchronisations, register
+    from autograder.sandboxed.training import Preset, Recipe, Run, Setup
+
+_HOMES = {  # of those that need torch, which the judge's side does without
+    **dict.fromkeys(("count_synchronisations", "register"), "device"),
+    **dict.fromkeys(("Preset", "Recipe", "Run", "Setup"), "training"),
+}
 
 __all__ = [
     "Error",
     "Other",
+    "Preset",
+    "Recipe",
+    "Run",
+    "Setup",
     "Tensor",
     "attempt",
     "count_synchronisations",
@@ -26,8 +37,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # the two that need torch, which the judge's side does without
-        from autograder.sandboxed import device
-
-        return getattr(device, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"autograder.sandboxed.{_HOMES[name]}"), name)
     raise AttributeError(f"{name} is not what probes are written with: there are {', '.join(__all__)}")

@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ SCRATCH_MEGABYTES = 64
 SCRATCH_FILES = 8192  # empty ones take memory too, which no size counts
 ADDRESS_BYTES = 64 * 2**30  # that a process may map beyond what it has: what bounds its page tables
 MAX_DESCRIPTORS = 1024  # of one process
-MEMORY_BYTES = 3 * 2**30  # that all processes of a submission may use together
+MEMORY_BYTES = 3 * 2**30  # that all processes of a submission may use together, where nothing else is said
 MAX_TASKS = 256  # processes and threads; the kernel's own limit does not hold root, so the worker counts too
 
 
@@ -81,23 +82,45 @@ def _can_unshare() -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """What a submission may have.
+
+    Args:
+        hidden: folders that it may not read, should they lie among what it may.
+        given: files and folders that it may read beside Python's own and the system's libraries.
+        devices: an accelerator's device files.
+        memory: bytes that all its processes may use together.
+        scratch: megabytes of its own folder, and as many for what its processes share.
+    """
+
+    hidden: tuple[Path, ...] = ()
+    given: tuple[Path, ...] = ()
+    devices: tuple[Path, ...] = ()
+    memory: int = MEMORY_BYTES
+    scratch: int = SCRATCH_MEGABYTES
+
+    @classmethod
+    def of(cls, setting: dict[str, Any]) -> "Allowance":
+        """The allowance that a message asks for, paths as texts in it."""
+        told: dict[str, Any] = {name: setting[name] for name in ("memory", "scratch") if name in setting}
+        told |= {name: tuple(map(Path, setting[name])) for name in ("hidden", "given", "devices") if name in setting}
+        return cls(**told)
+
+
 class Nursery:
     """Where a worker makes its forks: made once, by the worker itself, in a user and process namespace of its own.
 
     `fork` makes every child process 1 of a new process namespace. With it dies everything it started; and with the
     worker, which is process 1 too, dies every child. A child closes the walls around itself with `enter`.
 
-    Args:
-        readable: files and folders that a child may read.
-        hidden: folders that it may not, should they lie in one of these.
-
     Raises:
         SandboxUnavailable: with the kernel's reason.
     """
 
-    def __init__(self, readable: Iterable[Path], hidden: Iterable[Path] = ()) -> None:
-        self._readable = list(readable)
-        group = groups.make(MEMORY_BYTES, 2 * MAX_TASKS)  # the watch, which can say why, comes first
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance, self._readable = allowance, [*default_readable(), *allowance.given, *allowance.devices]
+        group = groups.make(allowance.memory, 2 * MAX_TASKS)  # the watch, which can say why, comes first
         try:
             _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())
         except OSError as error:
@@ -112,7 +135,7 @@ class Nursery:
         self.group = group if group and group.join() else None
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._capabilities = int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
-        self._tree = _grow_tree(self._readable, list(hidden))
+        self._tree = _grow_tree(self._readable, allowance.hidden)
 
     def fork(self) -> int:
         """Like `os.fork`, but the child is process 1 of a new process namespace."""
@@ -122,25 +145,25 @@ class Nursery:
             _call("setns", self._own, CLONE_NEWPID)  # so that the next one can have a new namespace again
         return child
 
-    def enter(self, memory: int, cpu_seconds: int) -> Path:
+    def enter(self, cpu_seconds: int) -> Path:
         """Closes the walls around this process, a child of `fork`. There is no way back.
 
         Args:
-            memory: bytes of private memory the process may use beyond what it has now.
             cpu_seconds: CPU time after which the kernel ends it.
 
         Returns:
-            Its scratch folder: a private, empty tmpfs of 64 MB; beside /dev/shm the only place that can be written.
+            Its scratch folder: a private, empty tmpfs; beside /dev/shm the only place that can be written.
         """
         about_me = _about_me()  # the tree has no /proc to ask
-        limits = limits_from_here(memory, cpu_seconds, ADDRESS_BYTES)
+        limits = limits_from_here(self._allowance, cpu_seconds, walls=True)
         _call("setns", self._tree, CLONE_NEWNS)
         _unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC, about_me)
         limit_resources(limits)
+        size = f"size={self._allowance.scratch}m,nr_inodes={SCRATCH_FILES}"
         for place in WRITABLE:
-            _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, f"size={SCRATCH_MEGABYTES}m,nr_inodes={SCRATCH_FILES}")
+            _mount("tmpfs", str(place), "tmpfs", MS_NOSUID | MS_NODEV, size)
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
-        _landlock(self._readable, WRITABLE)
+        _landlock(self._readable, WRITABLE, self._allowance.devices)
         _drop_capabilities(self._capabilities)
         _filter_calls()
         return SCRATCH
@@ -256,24 +279,24 @@ def _filter_calls() -> None:
     _call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), program, 0, 0)
 
 
-def limits_from_here(memory: int, cpu_seconds: int, addresses: int | None = None) -> dict[str, int]:
+def limits_from_here(allowance: Allowance, cpu_seconds: int, walls: bool = False) -> dict[str, int]:
     """Limits for `limit_resources`, those on memory beyond what this process has now; asks /proc for that.
 
-    `addresses` are not bounded where there may be a GPU, whose driver maps hundreds of gigabytes.
+    Addresses are not bounded where there may be a GPU, whose driver maps hundreds of gigabytes.
     """
     limits = {
         "RLIMIT_CPU": cpu_seconds,
-        "RLIMIT_FSIZE": SCRATCH_MEGABYTES * 2**20,
+        "RLIMIT_FSIZE": allowance.scratch * 2**20,
         "RLIMIT_NOFILE": MAX_DESCRIPTORS,
         "RLIMIT_CORE": 0,
     }
     if sys.platform != "linux":
-        return limits | {"RLIMIT_DATA": memory}
+        return limits | {"RLIMIT_DATA": allowance.memory}
     pages = [int(word) for word in Path("/proc/self/statm").read_text().split()]
     mapped, private = pages[0] * resource.getpagesize(), pages[5] * resource.getpagesize()
-    if addresses is not None:
-        limits["RLIMIT_AS"] = mapped + addresses
-    return limits | {"RLIMIT_DATA": private + memory, "RLIMIT_NPROC": MAX_TASKS}
+    if walls and not allowance.devices:
+        limits["RLIMIT_AS"] = mapped + ADDRESS_BYTES
+    return limits | {"RLIMIT_DATA": private + allowance.memory, "RLIMIT_NPROC": MAX_TASKS}
 
 
 def limit_resources(limits: dict[str, int]) -> None:
@@ -340,7 +363,7 @@ def _landlock_abi() -> int:
     return int(_libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
-def _landlock(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+def _landlock(readable: Iterable[Path], writable: Iterable[Path], devices: Iterable[Path]) -> None:
     abi = _landlock_abi()
     everything = (1 << (13 + (abi >= 2) + (abi >= 3))) - 1 | (LANDLOCK_IOCTL_DEV if abi >= 5 else 0)
     # no rules on the network, which has a namespace; older kernels know the structure's first field alone
@@ -352,13 +375,15 @@ def _landlock(readable: Iterable[Path], writable: Iterable[Path]) -> None:
     _allow(fd, Path("/dev/null"), LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE)
     for path in writable:
         _allow(fd, path, everything)
+    for path in devices:
+        _allow(fd, path, everything & (LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_IOCTL_DEV))
     _call("syscall", LANDLOCK_RESTRICT_SELF, fd, 0)
     os.close(fd)
 
 
 def _allow(ruleset: int, path: Path, access: int) -> None:
     if not path.is_dir():
-        access &= LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_EXECUTE
+        access &= LANDLOCK_READ_FILE | LANDLOCK_WRITE_FILE | LANDLOCK_EXECUTE | LANDLOCK_IOCTL_DEV
     fd = os.open(path, O_PATH | os.O_CLOEXEC)
     rule = _PathRule(access, fd)
     _call("syscall", LANDLOCK_ADD_RULE, ruleset, 1, ctypes.byref(rule), 0)

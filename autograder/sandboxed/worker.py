@@ -32,12 +32,13 @@ from autograder.sandboxed import PACKAGED_DATA, sandbox
 
 if TYPE_CHECKING:
     from autograder.sandboxed.probing import Probe
+    from autograder.sandboxed.training import Recipe
 
 ANSWERS = 3  # the descriptor on which a fork answers
-MAX_ANSWER_BYTES = 32 * 2**20
 MAX_CODE_BYTES = 8 * 2**20
 WATCH_SECONDS = 0.1
 TOO_MUCH_MEMORY = "used too much memory"
+TOO_MUCH_SAID = "answered too much"
 OPEN_MAX = os.sysconf("SC_OPEN_MAX")  # asked before the sandbox lowers it
 PROCESS_BYTES = 16 * 2**20  # what the kernel may keep for a process: 65,530 mappings, a thousand descriptors
 MESSAGES = 12  # of the default size wait at most in a socket without a connection
@@ -151,8 +152,10 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
     with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
         setting = [receive_message(sock)[0] for sock in sockets][0]
         try:
-            probes = probes_in(import_from(Path(setting["folder"]), setting["file"]))
-            guard(probes)  # for all forks
+            module = import_from(Path(setting["folder"]), setting["file"])
+            probes = probes_in(module)
+            if probes:
+                guard(probes)  # for all forks
         except Exception as error:
             for sock in sockets:
                 _say_failed(sock, error)
@@ -163,7 +166,8 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
         for sock in sockets:
             if os.fork() == 0:
                 _close(other for other in sockets if other is not sock)
-                serve(sock, probes, setting["sandbox"], [Path(folder) for folder in setting["hidden"]])
+                work = functools.partial(perform, probes, vars(module).get("RECIPE"))
+                serve(sock, probes, work, setting["sandbox"], sandbox.Allowance.of(setting))
                 os._exit(0)
         _close(sockets)
         with contextlib.suppress(ChildProcessError):
@@ -200,29 +204,39 @@ def _collapse_memory() -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_COLLAPSE)
 
 
-def serve(sock: socket.socket, probes: list["Probe"], walls: str, hidden: list[Path]) -> None:
-    """Answers jobs until the grader closes the socket (EOFError, OSError).
+def serve(
+    sock: socket.socket, probes: list["Probe"], work: Callable[..., None], walls: str, allowance: sandbox.Allowance
+) -> None:
+    """Answers jobs, by `work` in a fork, until the grader closes the socket (EOFError, OSError).
 
     The first message says which probes this worker holds, or why it failed to start.
     """
     try:
-        nursery = sandbox.Nursery(sandbox.default_readable(), hidden) if walls == "full" else None
+        nursery = sandbox.Nursery(allowance) if walls == "full" else None
     except Exception as error:
         _say_failed(sock, error)
         return
     send_message(sock, {"probes": [[probe.name, probe.function, probe.beside] for probe in probes]})
     while (descriptors := socket.recv_fds(sock, 1, 2)[1]):
-        _do_job(sock, functools.partial(perform, probes), nursery, *descriptors)
+        _do_job(sock, work, nursery, allowance, *descriptors)
 
 
-def perform(probes: list["Probe"], job: dict[str, Any], body: bytes, emit: Callable[[bytes], None]) -> None:
-    """In the fork: finds the code in a notebook, or runs code under the probes."""
+def perform(
+    probes: list["Probe"], recipe: "Recipe | None", job: dict[str, Any], body: bytes, emit: Callable[[bytes], None]
+) -> None:
+    """In the fork: finds the code in a notebook, runs code under the probes, or trains by it."""
     from autograder.sandboxed.notebook import Code
     from autograder.sandboxed.observe import frame, observe
     from autograder.sandboxed.recording import encode
 
     if job["kind"] in ("read", "contents"):
         emit(frame(encode(_read(body, job))))
+        return
+    if job["kind"] == "train":
+        from autograder.sandboxed.training import train
+
+        assert recipe is not None
+        train(job, body, recipe, emit)
         return
     content = json.loads(body)
     content["notes"] = {int(cell): note for cell, note in content["notes"].items()}
@@ -256,15 +270,20 @@ def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
 # --- one job ----------------------------------------------------------------------------------------------------------
 
 
-def ask(sock: socket.socket, job: dict[str, Any], body: bytes, limit: float, budget: float) -> tuple[str, bytes, float]:
-    """The grader's side of a job: sends it, and collects what the fork writes until it, and all it started, is dead.
+def ask(
+    sock: socket.socket, job: dict[str, Any], body: bytes, limit: float, budget: float, hear: Callable[[bytes], bool]
+) -> dict[str, Any]:
+    """The grader's side of a job: sends it, and hears what the fork writes until it, and all it started, is dead.
 
     Args:
+        job: with `cpu`, the seconds after which the kernel ends it, where those are not a little more than the budget.
         limit: seconds without a new answer after which it is killed.
         budget: seconds for the whole.
+        hear: takes the next bytes; False when that is more than anyone wants.
 
     Returns:
-        How it ended ("finished", "timed out", "crashed: …", "answered too much"), its bytes, its CPU seconds.
+        `state`, how it ended ("finished", "timed out", "crashed: …", "answered too much"), `cpu`, its seconds, and
+        `memory`, what the worker has seen it use.
 
     Raises:
         EOFError, OSError: the worker is gone.
@@ -276,13 +295,12 @@ def ask(sock: socket.socket, job: dict[str, Any], body: bytes, limit: float, bud
         finally:
             os.close(question)
             os.close(answer)
-        head = json.dumps({**job, "cpu": int(budget) + 5}).encode()
+        head = json.dumps({"cpu": int(budget) + 5, **job}).encode()
         with mine, contextlib.suppress(BrokenPipeError):  # the fork is dead; how it ended follows
             _write_all(asking, struct.pack("<I", len(head)) + head + body)
-        ending, data = _collect(theirs.fileno(), limit, budget)
+        ending = _collect(theirs.fileno(), limit, budget, hear)
     send_message(sock, {"ending": ending})
-    header, _ = receive_message(sock)
-    return header["state"], data, header["cpu"]
+    return receive_message(sock)[0]
 
 
 def _receive_job(descriptor: int) -> tuple[dict[str, Any], bytes]:
@@ -291,24 +309,27 @@ def _receive_job(descriptor: int) -> tuple[dict[str, Any], bytes]:
         return json.loads(file.read(head)), file.read()
 
 
-def _collect(descriptor: int, limit: float, budget: float) -> tuple[str, bytes]:
-    data = bytearray()
+def _collect(descriptor: int, limit: float, budget: float, hear: Callable[[bytes], bool]) -> str:
     start = last = time.monotonic()
     while (left := min(last + limit, start + budget) - time.monotonic()) > 0:
         if not select.select([descriptor], [], [], left)[0]:
             continue
         part = os.read(descriptor, 2**20)
         if not part:
-            return "finished", bytes(data)
-        data += part
+            return "finished"
         last = time.monotonic()
-        if len(data) > MAX_ANSWER_BYTES:
-            return "answered too much", bytes(data)
-    return "timed out", bytes(data)
+        if not hear(part):
+            return TOO_MUCH_SAID
+    return "timed out"
 
 
 def _do_job(
-    sock: socket.socket, work: Callable[..., None], nursery: sandbox.Nursery | None, question: int, answer: int
+    sock: socket.socket,
+    work: Callable[..., None],
+    nursery: sandbox.Nursery | None,
+    allowance: sandbox.Allowance,
+    question: int,
+    answer: int,
 ) -> None:
     """The worker's side: forks, behind the walls or without a nursery under limits alone, and sends how that ended.
 
@@ -320,12 +341,12 @@ def _do_job(
     with contextlib.nullcontext("") if nursery else tempfile.TemporaryDirectory(prefix="autograder-") as folder:
         child = nursery.fork() if nursery else os.fork()
         if child == 0:
-            _in_child(work, nursery, folder, question, answer)
+            _in_child(work, nursery, allowance, folder, question, answer)
         os.close(question)
         os.close(answer)
-        ending = "killed: the grader is gone"
+        ending, seen = "killed: the grader is gone", Seen()
         try:
-            broken = _watch(sock)
+            broken = _watch(sock, allowance, seen)
             ending = broken or receive_message(sock)[0]["ending"]
         finally:
             status = _end(child, ending)
@@ -335,7 +356,7 @@ def _do_job(
         ending = TOO_MUCH_MEMORY
     elif ending == "finished" and status != 0:
         ending = _crash(status)
-    send_message(sock, {"state": ending, "cpu": _children_cpu() - before})
+    send_message(sock, {"state": ending, "cpu": _children_cpu() - before, "memory": seen.samples})
 
 
 def _children_cpu() -> float:
@@ -345,18 +366,37 @@ def _children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _watch(sock: socket.socket) -> str:
+class Seen:
+    """What a fork was seen to use: [seconds from its start, bytes], some hundred pairs over any time."""
+
+    MOST = 400
+
+    def __init__(self) -> None:
+        self.samples: list[list[float]] = []
+        self._start, self._every, self._looks = time.monotonic(), 1, 0
+
+    def add(self, memory: int) -> None:
+        if self._looks % self._every == 0:
+            self.samples.append([round(time.monotonic() - self._start, 2), memory])
+        self._looks += 1
+        if len(self.samples) > self.MOST:
+            del self.samples[1::2]
+            self._every *= 2
+
+
+def _watch(sock: socket.socket, allowance: sandbox.Allowance, seen: Seen) -> str:
     """Waits until the grader speaks; sooner, with the reason, when all that was started together takes too much."""
     while not select.select([sock], [], [], WATCH_SECONDS)[0]:
-        tasks, memory = _started()
+        tasks, memory = _started(allowance.scratch)
+        seen.add(memory)
         if tasks > sandbox.MAX_TASKS:
             return f"started more than {sandbox.MAX_TASKS} processes and threads"
-        if memory > sandbox.MEMORY_BYTES:
+        if memory > allowance.memory:
             return TOO_MUCH_MEMORY
     return ""
 
 
-def _started() -> tuple[int, int]:
+def _started(scratch: int = sandbox.SCRATCH_MEGABYTES) -> tuple[int, int]:
     """Tasks of all that this process started, and their memory beyond its own: what no limit of one process bounds.
 
     What cannot be seen counts as much as it can be: a socket as full, the kernel's notes on a process, and, once the
@@ -377,7 +417,7 @@ def _started() -> tuple[int, int]:
     memory = sum(max(0, _bytes(status) - _bytes(mine)) + PROCESS_BYTES for status in theirs)
     if theirs and theirs[0].get("Seccomp_filters", 0) > mine.get("Seccomp_filters", 0):  # its namespaces are its own
         memory += _sockets(found[0]) * MESSAGES * _socket_bytes()
-        memory += len(sandbox.WRITABLE) * sandbox.SCRATCH_MEGABYTES * 2**20
+        memory += len(sandbox.WRITABLE) * scratch * 2**20
     return sum(status.get("Threads", 0) for status in theirs), memory
 
 
@@ -445,7 +485,12 @@ def _crash(status: int) -> str:
 
 
 def _in_child(
-    work: Callable[..., None], nursery: sandbox.Nursery | None, folder: str, question: int, answer: int
+    work: Callable[..., None],
+    nursery: sandbox.Nursery | None,
+    allowance: sandbox.Allowance,
+    folder: str,
+    question: int,
+    answer: int,
 ) -> None:
     """The fork: never returns. Without a nursery it works in `folder`."""
     from autograder.sandboxed.observe import frame
@@ -459,9 +504,9 @@ def _in_child(
         job, body = _receive_job(question)
         try:
             if nursery:
-                scratch = nursery.enter(sandbox.MEMORY_BYTES, job["cpu"])
+                scratch = nursery.enter(job["cpu"])
             else:
-                sandbox.limit_resources(sandbox.limits_from_here(sandbox.MEMORY_BYTES, job["cpu"]))
+                sandbox.limit_resources(sandbox.limits_from_here(allowance, job["cpu"]))
                 scratch = Path(folder)
             _settle_in(scratch)
         except Exception as error:

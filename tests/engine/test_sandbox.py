@@ -249,7 +249,7 @@ def tried(action):
 def say(*found):
     print(json.dumps(found))
 def inside(work, readable=(), hidden=(), look=lambda: None):
-    nursery = sandbox.Nursery([*sandbox.default_readable(), *readable], hidden)
+    nursery = sandbox.Nursery(sandbox.Allowance(hidden=tuple(hidden), given=tuple(readable)))
     (asking, ask), (telling, tell) = os.pipe(), os.pipe()
     child = nursery.fork()
     if child == 0:

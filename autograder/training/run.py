@@ -1,0 +1,360 @@
+"""One training run, from the grader's side: sends a student's code to a worker, and keeps what comes back.
+
+Weights come as plain tensors, epoch by epoch, and lie where no submission can reach them; a run that was cut off goes on
+after the last whole epoch. What a submission says of itself is kept as its word: judge.py believes none of it.
+"""
+
+import contextlib
+import json
+import math
+import os
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograder.course.course import Module
+from autograder.defaults import CORES
+from autograder.errors import CourseError, GraderFault, Malformed
+from autograder.files import write_whole
+from autograder.grading.answers import what_is_broken
+from autograder.grading.judge import clean
+from autograder.grading.workers import Worker, hidden_folders, start_server
+from autograder.sandboxed.notebook import Code
+from autograder.sandboxed.recording import Error, Tensor, decode, encode
+from autograder.sandboxed.sandbox import WRITABLE
+from autograder.sandboxed.training import GIB, MAX_MESSAGE_BYTES, Preset, message_bounds
+from autograder.sandboxed.worker import TOO_MUCH_MEMORY, ask, send_message
+
+SILENT_SECONDS = 300.0  # without a word of how far it is; a pass over some hundred images takes seconds
+SCRATCH_MEGABYTES = 256  # what a loader's workers share are batches, which are larger than in a probe
+KEPT_EPOCHS = 3  # of whose weights the accuracy is the mean
+FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
+DEVICE_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "dri/renderD128", "kfd")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "DefaultCPUAllocator")
+
+
+@dataclass
+class Log:
+    """What is known of a run, as it is kept in `log.json`.
+
+    Args:
+        state: "" while it runs; "finished", or how it ended.
+        why: what the student's code raised, or what the process did.
+        epochs: the history that the submission reported, a figure by name for each epoch.
+        seconds: wall seconds of each epoch, training and test, by the grader's clock.
+        images: how many images went through the network, by the submission's word.
+        memory: [seconds, bytes] pairs, seen from outside, since the run was last taken up.
+        spans: from when to when on that clock an epoch ran.
+        limit: wall seconds that the run was given.
+        accuracy: on the images held back, by the number of the epoch; measured once the run has ended.
+    """
+
+    state: str = ""
+    why: str = ""
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    images: int = 0
+    memory: list[list[float]] = field(default_factory=list)
+    spans: list[list[float]] = field(default_factory=list)
+    limit: float = 0.0
+    accuracy: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every epoch came."""
+        return self.state == "finished"
+
+    @property
+    def out_of_memory(self) -> bool:
+        return self.state == TOO_MUCH_MEMORY or self.state == "crashed: SIGKILL" or (
+            self.state == "raised" and any(words in self.why.lower() for words in OUT_OF_MEMORY)
+        )
+
+
+class Kept:
+    """A run's folder: its log, the weights of the last epochs, and what the next one needs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def log(self) -> Log:
+        """What is kept of the run; an empty log where nothing is, or nothing whole."""
+        try:
+            return Log(**json.loads((self.folder / "log.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Log()
+
+    def write(self, log: Log) -> None:
+        write_whole(self.folder / "log.json", json.dumps(asdict(log)))
+
+    def add(self, log: Log, number: int, message: bytes) -> None:
+        """Keeps an epoch. The log comes last: what it does not know of is trained again."""
+        write_whole(self._epoch(number), message)
+        self.write(log)
+        self._epoch(number - KEPT_EPOCHS).unlink(missing_ok=True)
+
+    def settle(self, log: Log) -> None:
+        """Keeps of a run that has ended and was judged the log and the last weights: a class's runs would fill a disk."""
+        self.write(log)
+        *earlier, last = sorted(self.folder.glob("epoch-*.safetensors")) or [Path()]
+        for path in earlier:
+            path.unlink()
+        if last.name and "optimizer" in (message := _read(last)):
+            kept = {name: part for name, part in message.items() if name not in ("optimizer", "random")}
+            write_whole(last, encode(kept, MAX_MESSAGE_BYTES, bounds=message_bounds()))
+
+    def checkpoint(self, done: int) -> bytes:
+        """The message of epoch `done`, from which the next one starts; empty when there is none."""
+        with contextlib.suppress(OSError):
+            return self._epoch(done).read_bytes()
+        return b""
+
+    def weights(self) -> dict[int, dict[str, np.ndarray]]:
+        """Of the last epochs, by number, every weight and buffer by its name."""
+        found = {}
+        for path in sorted(self.folder.glob("epoch-*.safetensors")):
+            with contextlib.suppress(Malformed, KeyError, TypeError, AttributeError):
+                message = _read(path)
+                found[int(message["epoch"])] = {str(name): tensor.array for name, tensor in message["net"].items()}
+        return found
+
+    def _epoch(self, number: int) -> Path:
+        return self.folder / f"epoch-{number:03d}.safetensors"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(decode(path.read_bytes(), MAX_MESSAGE_BYTES, bounds=message_bounds()))
+
+
+class Trainer:
+    """A worker that trains one submission after another on one device.
+
+    Args:
+        given: the file of images that submissions are given.
+        sandbox: "full", or "none" for limits alone.
+
+    Raises:
+        CourseError: the module has no full training.
+    """
+
+    def __init__(self, module: Module, preset: Preset, device: str, given: Path, sandbox: str, threads: int = CORES):
+        if not (module.tests / "training.py").is_file():
+            raise CourseError(f"{module.name} has no full training: tests/{module.name}/training.py would say what it is")
+        self.preset, self.device, self.given, self.threads = preset, device, given, threads
+        self._folders = len(WRITABLE) * SCRATCH_MEGABYTES * 2**20 if sandbox == "full" else 0  # counted as full
+        self._setting = {
+            "folder": str(module.tests),
+            "file": "training",
+            "sandbox": sandbox,
+            "hidden": [str(folder) for folder in hidden_folders(module.root)] if sandbox == "full" else [],
+            "given": [str(given)],
+            "devices": [str(path) for path in device_files(device)],
+            "memory": int(preset.memory_gib * GIB) + self._folders,
+            "scratch": SCRATCH_MEGABYTES,
+        }
+
+    def __enter__(self) -> "Trainer":
+        self._server, [[sock]] = start_server(1)
+        send_message(sock, self._setting)
+        self._worker = Worker(sock)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.drop()
+        self._server.wait()
+
+    def train(
+        self,
+        code: Code,
+        functions: list[str],
+        seed: int,
+        kept: Kept,
+        limit: float,
+        watch: Callable[[int, Log], None] = lambda images, log: None,
+    ) -> Log:
+        """Trains by `code`, or goes on with what is kept of it; a run that has ended is not run again.
+
+        Args:
+            limit: wall seconds for the whole run.
+            watch: called now and then with the images that have passed since the run was taken up.
+
+        Raises:
+            GraderFault: the worker or its walls failed; what was done is kept.
+        """
+        log = kept.log()
+        if log.state and not (log.state == "timed out" and limit > log.limit):
+            return log
+        log.state, log.limit = "", limit
+        checkpoint = kept.checkpoint(len(log.epochs)) if log.epochs else b""
+        if log.epochs and not checkpoint:
+            log = Log()
+        content = json.dumps(dict(vars(code))).encode()
+        job = {
+            "kind": "train",
+            "functions": functions,
+            "preset": asdict(self.preset),
+            "seed": seed,
+            "device": self.device,
+            "threads": self.threads,
+            "classes": 10,
+            "given": str(self.given),
+            "cpu": int(limit * (self.threads + 1)) + 60,
+        }
+        hearing = _Hearing(log, kept, watch)
+        left = limit - sum(log.seconds)
+        try:
+            self._worker.probes()
+            with contextlib.closing(hearing):
+                sock = self._worker.sock
+                assert sock is not None
+                body = struct.pack("<I", len(content)) + content + checkpoint
+                done = ask(sock, job, body, min(SILENT_SECONDS, left), left, hearing.hear)
+        except (EOFError, OSError) as error:
+            raise GraderFault(f"its worker was lost ({error}); run it again, it goes on after the last epoch") from error
+        if broken := what_is_broken(done["state"], hearing.first):
+            raise GraderFault(broken)
+        log.memory = [[seconds, max(0, taken - self._folders)] for seconds, taken in done["memory"]]
+        log.state, log.why = self._ending(done["state"], hearing, limit)
+        kept.write(log)
+        return log
+
+    def _ending(self, state: str, hearing: "_Hearing", limit: float) -> tuple[str, str]:
+        """How the run ended, and why, for a student to read."""
+        log = hearing.log
+        if hearing.stopped:
+            return ("missing" if hearing.stopped.type == "Missing" else "raised"), clean(str(hearing.stopped))[:1000]
+        if hearing.wrong:
+            return "crashed", hearing.wrong
+        if len(log.epochs) == self.preset.epochs:
+            return "finished", ""
+        if state == "timed out":
+            return state, f"it was stopped in epoch {len(log.epochs) + 1}, having been given {limit:.0f} s"
+        if state in (TOO_MUCH_MEMORY, "crashed: SIGKILL"):
+            return state, f"it was stopped in epoch {len(log.epochs) + 1}, having been given {self.preset.memory_gib:g} GiB"
+        return "crashed", f"the process ended in epoch {len(log.epochs) + 1} ({state})"
+
+
+class _Hearing:
+    """Takes a run's messages, one after another, and keeps each epoch as it comes."""
+
+    def __init__(self, log: Log, kept: Kept, watch: Callable[[int, Log], None]):
+        self.log, self._kept, self._watch = log, kept, watch
+        self.first, self.wrong = b"", ""
+        self.stopped: Error | None = None
+        self._data, self._start = bytearray(), time.monotonic()
+        self._began = self._ended = 0.0  # the epoch that runs
+        self._now = self._start  # when the message came that is being taken: keeping an epoch takes a while
+        log.spans = []  # of this process
+
+    def hear(self, part: bytes) -> bool:
+        """Takes some bytes; False when no more are wanted."""
+        self._data += part
+        while len(self._data) >= 4:
+            size = struct.unpack_from("<I", self._data)[0]
+            if size > MAX_MESSAGE_BYTES:
+                self.wrong = "it sent more than an epoch's weights can be"
+                return False
+            if len(self._data) < 4 + size:
+                return True
+            message, self._now = bytes(self._data[4 : 4 + size]), time.monotonic()
+            del self._data[: 4 + size]
+            if not self.first:
+                self.first = struct.pack("<I", size) + message  # that the walls stand
+                continue
+            try:
+                self._take(message)
+            except (Malformed, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+                self.wrong = self.wrong or "it sent something else than an epoch's weights and figures"
+                return False
+            if self.wrong or self.stopped:
+                return False
+        return True
+
+    def close(self) -> None:
+        self._data.clear()
+
+    def _take(self, message: bytes) -> None:
+        said = decode(message, MAX_MESSAGE_BYTES, bounds=message_bounds())
+        if "stopped" in said:
+            error = said["stopped"]
+            self.stopped = error if isinstance(error, Error) else Error("Error", "it stopped")
+        elif "epoch" in said:
+            self._epoch(said, message)
+        elif "begun" in said:
+            self._began = self._began or self._now
+        elif "ended" in said:
+            self._ended = self._now
+        else:
+            self._watch(int(said["images"]), self.log)
+
+    def _epoch(self, said: dict[str, Any], message: bytes) -> None:
+        if said["epoch"] != len(self.log.epochs) + 1 or not self._began < self._ended:
+            self.wrong = "it sent an epoch out of turn"
+            return
+        if problem := _no_history(said["history"]):
+            self.wrong = f"`fit` returned no history of one epoch: {problem}"
+            return
+        if not all(isinstance(tensor, Tensor) for tensor in said["net"].values()):
+            raise Malformed("weights that are no tensors")
+        self.log.epochs.append({name: float(said["history"][name][0]) for name in FIGURES})
+        self.log.seconds.append(self._ended - self._began)
+        self.log.spans.append([round(moment - self._start, 2) for moment in (self._began, self._ended)])
+        self.log.images = int(said["images"])
+        self._kept.add(self.log, len(self.log.epochs), message)
+        self._watch(self.log.images, self.log)
+        self._began = self._now
+
+
+def _no_history(history: Any) -> str:
+    """What is wrong with the history of one epoch; empty when nothing is."""
+    if not isinstance(history, dict):
+        return f"a {type(history).__name__}, not a dict"
+    for name in FIGURES:
+        values = history.get(name)
+        if not isinstance(values, list) or len(values) != 1:
+            return f"{name} is no list with one float"
+        if not isinstance(values[0], (int, float)) or not math.isfinite(values[0]):
+            return f"{name} is {str(values[0])[:50]}"
+    return ""
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def choose_device(name: str) -> str:
+    """The device that `auto`, `cpu`, `cuda` or `mps` means here.
+
+    Raises:
+        CourseError: it is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(kind for kind, usable in there.items() if usable)
+    if not there[name]:
+        usable = [kind for kind, here in there.items() if here]
+        raise CourseError(f"--device {name}: there is none here that PyTorch can use; there is {', '.join(usable)}")
+    return name
+
+
+def device_files(device: str) -> list[Path]:
+    """What a submission must reach of a GPU, file by file; nothing for other devices."""
+    if device != "cuda":
+        return []
+    numbered = [path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()]
+    return [path for path in (*sorted(numbered), *(Path("/dev", name) for name in DEVICE_FILES)) if path.exists()]
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of the grader's own for what submissions are given."""
+    with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)

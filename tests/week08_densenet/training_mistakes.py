@@ -1,0 +1,143 @@
+# ruff: noqa: F821
+"""Wrong functions that pass every small check: only the full training shows them. The docstring is the hint.
+
+`caught_by` names what the full training finds: "end", "memory", "accuracy", "figures", "weights" or "batches".
+"""
+
+import torch
+import torch.nn.functional as F
+
+from autograder.authoring import mistake
+
+
+@mistake(of="train_one_epoch", caught_by="memory")
+def keeps_every_batch(net, loader, criterion, optimizer, device):
+    """All images of the epoch are kept in a list until its end: at full size these are 30 GB. Add up as you go."""
+    net.train()
+    kept, losses = [], []
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        scores = net(images)
+        loss = criterion(F.log_softmax(scores, dim=1), labels)
+        loss.backward()
+        optimizer.step()
+        kept.append((images, labels, scores.detach()))
+        losses.append(float(loss) * len(labels))
+    labels, scores = torch.cat([labels for _, labels, _ in kept]), torch.cat([scores for _, _, scores in kept])
+    return sum(losses) / len(labels), float((scores.argmax(dim=1) == labels).float().mean())
+
+
+@mistake(of="train_one_epoch", caught_by="memory")
+def keeps_every_graph(net, loader, criterion, optimizer, device):
+    """The losses are added up with their graphs, batch upon batch. Add numbers: `loss.item()` or `loss.detach()`."""
+    net.train()
+    loss_sum, correct, seen = 0, 0, 0
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        scores = net(images)
+        loss = criterion(F.log_softmax(scores, dim=1), labels)
+        optimizer.zero_grad()
+        loss.backward(retain_graph=True)
+        optimizer.step()
+        loss_sum = loss_sum + loss * len(labels)
+        correct += int((scores.argmax(dim=1) == labels).sum())
+        seen += len(labels)
+    return float(loss_sum) / seen, correct / seen
+
+
+@mistake(of="fit", caught_by="end")
+def tests_after_every_batch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
+    """The whole test set is evaluated after every batch to draw a finer curve: the epoch takes a hundred times as long."""
+    history = {name: [] for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")}
+
+    def watched(batches):
+        for images, labels in batches:
+            yield images, labels
+            if len(batches) > 50:
+                evaluate(net, test_loader, criterion, device)
+                net.train()
+
+    class Watched:
+        dataset, batch_size = train_loader.dataset, train_loader.batch_size
+
+        def __iter__(self):
+            return watched(train_loader)
+
+        def __len__(self):
+            return len(train_loader)
+
+    for epoch in range(epochs):
+        start = time.perf_counter()
+        train = train_one_epoch(net, Watched(), criterion, optimizer, device)
+        test = evaluate(net, test_loader, criterion, device)
+        for values, value in zip(history.values(), (*train, *test, time.perf_counter() - start), strict=True):
+            values.append(value)
+        print(epoch + 1, train, test)
+    return history
+
+
+@mistake(of="train_one_epoch", caught_by="batches")
+def stays_in_evaluation_mode(net, loader, criterion, optimizer, device):
+    """A look at the network after 150 batches leaves it in evaluation mode: from there on batch norm learns nothing."""
+    net.train()
+    loss_sum, correct, seen = 0.0, 0, 0
+    for batch, (images, labels) in enumerate(loader):
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        scores = net(images)
+        loss = criterion(F.log_softmax(scores, dim=1), labels)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item() * len(labels)
+        correct += int((scores.argmax(dim=1) == labels).sum())
+        seen += len(labels)
+        if batch == 150:
+            net.eval()
+            with torch.no_grad():
+                print("now", correct / seen, net(images).argmax(dim=1)[:4])
+    return loss_sum / seen, correct / seen
+
+
+@mistake(of="train_one_epoch", caught_by="batches")
+def leaves_early(net, loader, criterion, optimizer, device):
+    """A `break` after 250 batches, left from trying things out: a fifth of the images is never seen."""
+    net.train()
+    loss_sum, correct, seen = 0.0, 0, 0
+    for batch, (images, labels) in enumerate(loader):
+        if batch == 250:
+            break
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        scores = net(images)
+        loss = criterion(F.log_softmax(scores, dim=1), labels)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item() * len(labels)
+        correct += int((scores.argmax(dim=1) == labels).sum())
+        seen += len(labels)
+    return loss_sum / seen, correct / seen
+
+
+@mistake(of="train_one_epoch", caught_by="accuracy")
+def learning_rate_grows(net, loader, criterion, optimizer, device):
+    """The learning rate grows by 5 % a batch from the 150th on, as when one looks for the largest that works."""
+    net.train()
+    before = [group["lr"] for group in optimizer.param_groups]
+    loss_sum, correct, seen = 0.0, 0, 0
+    for batch, (images, labels) in enumerate(loader):
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        scores = net(images)
+        loss = criterion(F.log_softmax(scores, dim=1), labels)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item() * len(labels)
+        correct += int((scores.argmax(dim=1) == labels).sum())
+        seen += len(labels)
+        if batch >= 150:
+            for group in optimizer.param_groups:
+                group["lr"] *= 1.05
+    for group, rate in zip(optimizer.param_groups, before, strict=True):
+        group["lr"] = rate
+    return loss_sum / seen, correct / seen
