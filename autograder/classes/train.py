@@ -17,7 +17,7 @@ from rich.text import Text
 
 from autograder.classes.grade import feedback_file
 from autograder.classes.seed import class_seed
-from autograder.classes.submissions import Submission, find_submissions
+from autograder.classes.submissions import Submission
 from autograder.course.catalogue import read_catalogue
 from autograder.course.course import Course, Module
 from autograder.defaults import CORES
@@ -39,7 +39,7 @@ TIMES_THE_REFERENCE = 4.0  # that a run may take, and a minute
 PACE_BATCHES = 24  # of the reference, by which its pace on this device is measured
 
 
-__all__ = ["Settings", "calibrate", "choose_device", "find_images", "preset_of", "recipe_of", "train_and_write"]
+__all__ = ["Settings", "bonus", "calibrate", "choose_device", "find_images", "preset_of", "recipe_of", "train_and_write"]
 
 
 @dataclass(frozen=True)
@@ -181,16 +181,12 @@ def train_and_write(
     recipe: Recipe,
     settings: Settings,
     images: tuple[Images, Images],
-    paths: list[Path],
+    submissions: list[Submission],
     out: Path,
     seed: int | None,
     console: Console,
-) -> bool:
-    """Trains a class and writes, for each, a JSON file and a section of the feedback page, and `training/class.html`.
-
-    Returns whether everybody was trained, and everything holds for everybody.
-    """
-    submissions = find_submissions(module, paths)
+) -> list[Trained]:
+    """Trains a class and writes, for each, a JSON file and a section of the feedback page, and `training/class.html`."""
     settings = replace(settings, seed=class_seed(out, seed))
     hall = Hall(module, recipe, settings, images, out / "training" / "runs")
     results = []
@@ -201,7 +197,7 @@ def train_and_write(
     page = write_class(hall, results, out)
     print_trained(results, settings.preset, console)
     console.print(f"{page}, {out}/feedback/", highlight=False, soft_wrap=True)
-    return all(each.holds for each in results)
+    return results
 
 
 def train_class(hall: Hall, submissions: list[Submission], console: Console) -> Iterator[tuple[Trained, Code | None]]:

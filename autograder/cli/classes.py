@@ -183,6 +183,7 @@ def _train(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from autograder.classes import train
+    from autograder.classes.submissions import enterable, find_submissions
 
     console, recipe = Console(), train.recipe_of(module)
     preset = train.preset_of(recipe, options.preset, options.batch_size)
@@ -199,8 +200,17 @@ def _train(options: argparse.Namespace) -> int:
     if options.calibrate:
         train.calibrate(module, recipe, settings, images, list(range(1, options.calibrate + 1)), console)
         return 0
-    out = grades_folder(options, module)
-    return 0 if train.train_and_write(module, recipe, settings, images, options.paths, out, options.seed, console) else 1
+    submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
+    results = train.train_and_write(module, recipe, settings, images, submissions, out, options.seed, console)
+    if preset.points and (mine := enterable(module, submissions)):
+        from autograder.gradebook.gradebook import ClassBook
+        from autograder.gradebook.gradebook import settings as nbgrader_settings
+
+        book = ClassBook(module, nbgrader_settings(module.root).coursedir)
+        points = {each.student: train.bonus(each, preset) for each in results if each.student in mine and each.log}
+        for problem in book.enter_bonuses(recipe.exercise, points):
+            print(f"autograder: {problem}", file=sys.stderr)
+    return 0 if all(each.holds for each in results) else 1
 
 
 def _agreed(options: argparse.Namespace) -> bool:

@@ -218,9 +218,9 @@ def _figures(log: Log, measured: tuple[float, float]) -> Finding:
     loss, accuracy = measured
     said, first = log.epochs[-1], log.epochs[0]["train_loss"] / math.log(CLASSES)
     problems = []
-    if abs(said["test_accuracy"] - accuracy) > ACCURACY_TOLERANCE:
+    if not abs(said["test_accuracy"] - accuracy) <= ACCURACY_TOLERANCE:  # NaN is near nothing
         problems.append(f"the last test accuracy is said to be {said['test_accuracy']:.4f}, and is {accuracy:.4f}")
-    if abs(said["test_loss"] - loss) > LOSS_TOLERANCE * max(1.0, loss):
+    if not abs(said["test_loss"] - loss) <= LOSS_TOLERANCE * max(1.0, loss):
         problems.append(f"the last test loss is said to be {said['test_loss']:.4f}, and is {loss:.4f}")
     if not START_LOSS[0] < first < START_LOSS[1]:
         start = log.epochs[0]["train_loss"]

@@ -149,8 +149,12 @@ def _figure(columns: int, height: float = 4.0) -> tuple["Figure", list[Any]]:
 
 
 def _picture(figure: "Figure", alt: str, kind: str) -> Picture:
+    import matplotlib
+
     data = io.BytesIO()
-    figure.savefig(data, format=kind.removesuffix("+xml"), dpi=110)
+    about = {"Date": None} if kind == "svg+xml" else None
+    with matplotlib.rc_context({"svg.hashsalt": alt}):  # the same run gives the same bytes
+        figure.savefig(data, format=kind.removesuffix("+xml"), dpi=110, metadata=about)
     return Picture(alt, kind, base64.b64encode(data.getvalue()).decode())
 
 

@@ -1,0 +1,373 @@
+"""The full training check, with a network of a few hundred weights."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import needs_walls
+from rich.console import Console
+from safetensors.numpy import load_file
+from toy_course import notebook
+from toy_training import NAME, SOURCE, write_training_course
+
+from autograder.classes.grade import feedback_file
+from autograder.classes.submissions import find_submissions
+from autograder.classes.train import Hall, Settings, calibrate, preset_of, recipe_of, train_and_write
+from autograder.cli import main
+from autograder.course.course import Course
+from autograder.errors import CourseError
+from autograder.sandboxed.notebook import Code
+from autograder.training import images, run
+from autograder.training.judge import Judgement, likeness
+from autograder.training.run import Kept, Log
+
+CELLS = [cell.partition("\n")[2] for cell in SOURCE.split("# %%")[1:] if "[markdown]" not in cell.partition("\n")[0]]
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    return Course(write_training_course(tmp_path_factory.mktemp("training"))).module(NAME)
+
+
+@pytest.fixture(scope="module")
+def recipe(module):
+    return recipe_of(module)
+
+
+def settings(recipe, preset: str = "points", **how) -> Settings:
+    how = {"seed": 7, "device": "cpu", "sandbox": "full", "threads": 1, "limit": 120.0} | how
+    return Settings(preset_of(recipe, preset), **how)
+
+
+@pytest.fixture(scope="module")
+def hall(module, recipe, tmp_path_factory):
+    how = settings(recipe)
+    with Hall(module, recipe, how, tiny(how), tmp_path_factory.mktemp("runs")).open(str) as opened:
+        yield opened
+
+
+def tiny(how: Settings) -> tuple[images.Images, images.Images]:
+    return images.find_images(how.preset, Path("data"), named=False)
+
+
+def changed(hall, *pairs: tuple[str, str]) -> Code:
+    """The reference with some text of it replaced."""
+    pieces = []
+    for cell, line, text in hall.contents.reference.pieces:
+        for old, new in pairs:
+            text = text.replace(old, new)
+        pieces.append((cell, line, text))
+    whole = "\n".join(text for _, _, text in pieces)
+    assert all(new in whole for _, new in pairs), "the text to replace is not there"
+    return replace(hall.contents.reference, pieces=tuple(pieces))
+
+
+def failed(judgement: Judgement) -> dict[str, str]:
+    return {finding.name: finding.said for finding in judgement.findings if not finding.holds}
+
+
+# --- what holds -------------------------------------------------------------------------------------------------------
+
+
+@needs_walls
+def test_a_right_run_holds_and_is_not_run_again(hall):
+    log, judgement = hall.train(hall.contents.reference)
+    assert log.complete and not failed(judgement) and judgement.holds
+    assert {finding.name for finding in judgement.findings} == {"end", "memory", "accuracy", "figures", "weights", "batches"}
+    assert len(log.epochs) == 4 and sorted(judgement.accuracy) == [2, 3, 4]
+    again, same = hall.train(hall.contents.reference)
+    assert again.seconds == log.seconds and same.accuracy == judgement.accuracy
+    assert len(list((hall.store / hall.key(hall.contents.reference)).glob("epoch-*"))) == 1, "only the last weights stay"
+
+
+WRONG = {
+    # name: what is replaced, what is found, words of it
+    "another network's figures": (
+        [("history = {", "import random\n    history = {"), ("loss_sum / seen, correct / seen", "loss_sum / seen, 0.9")],
+        "figures",
+        "test accuracy is said to be 0.9000, and is",
+    ),
+    "seconds made up": ([("time.perf_counter() - start", "1000.0")], "figures", "said to have taken 1000.0 s"),
+    "starts too well": ([("loss_sum / seen", "0.01")], "figures", "first training loss is 0.010"),
+    "trains a copy": (
+        [("history = {", "import copy\n    net = copy.deepcopy(net)\n    history = {")],
+        "weights",
+        "where they were before",
+    ),
+    "weights of its own": (
+        [
+            (
+                "return history",
+                "torch.manual_seed(3)\n    for weight in net.parameters():\n        weight.data = torch.randn_like(weight)\n"
+                "    return history",
+            )
+        ],
+        "weights",
+        "not descended from it",
+    ),
+    "leaves early": (
+        [("images, labels = images.to", "if training and seen > 80: break\n                    images, labels = images.to")],
+        "batches",
+        "24 batches in training mode, 32 were due",
+    ),
+    "tests in training mode": ([("net.train(training)", "net.train()")], "batches", "Is the test run in training mode"),
+    "NaN": (
+        [("return history", "net[0].weight.data.fill_(float('nan'))\n    return history")],
+        "weights",
+        "0.weight holds numbers that are not finite",
+    ),
+    "another network": (
+        [("return history", "net[4] = torch.nn.Linear(1024, 11)\n    return history")],
+        "weights",
+        "4.weight has the shape (11, 1024)",
+    ),
+    "raises": ([("history = {", "raise ValueError('no idea')\n    history = {")], "end", "ValueError: no idea (cell "),
+    "returns nothing": ([("return history", "return None")], "end", "`fit` returned no history of one epoch: a NoneType"),
+    "returns garbage": (
+        [("return history", "return {'train_loss': 'much'}")],
+        "end",
+        "train_loss is no list with one float",
+    ),
+    "infinite figures": (
+        [("return history", "history['test_loss'] = [1e999]\n    return history")],
+        "figures",
+        "test loss is said to be inf",
+    ),
+    "returns before training": (
+        [("history = {", f"return dict.fromkeys({run.FIGURES}, [0.5])\n    history = {{")],
+        "weights",
+        "where they were before",
+    ),
+    "ends the process": (
+        [("history = {", "import os; os._exit(0)\n    history = {")],
+        "end",
+        "the process ended in epoch 1",
+    ),
+    "writes what the grader reads": (
+        [("history = {", "import os, struct; os.write(3, struct.pack('<I', 40) + bytes(40))\n    history = {")],
+        "end",
+        "something else than an epoch's weights",
+    ),
+    "takes memory": (
+        [("history = {", "kept = [torch.ones(2**28) for _ in range(9)]\n    history = {")],
+        "end",
+        "",
+    ),
+}
+
+
+@needs_walls
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_run_is_told_and_the_next_one_holds(hall, name):
+    pairs, found, words = WRONG[name]
+    log, judgement = hall.train(changed(hall, *pairs))
+    assert found in failed(judgement), (name, log.state, log.why, judgement)
+    assert words in failed(judgement)[found]
+    assert not judgement.holds
+    if name == "takes memory":
+        assert "memory ran out (1 GiB were given)" in failed(judgement)["memory"]
+    assert hall.train(hall.contents.reference)[1].holds
+
+
+@needs_walls
+def test_a_run_that_never_ends_is_stopped_and_goes_on_with_more_time(module, recipe, tmp_path):
+    how = settings(recipe, limit=6.0)
+    with Hall(module, recipe, how, tiny(how), tmp_path).open(str) as hall:
+        endless = changed(hall, ("history = {", "while len(train_loader): print('on and on')\n    history = {"))
+        log, judgement = hall.train(endless)
+        assert log.state == "timed out" and "having been given 6 s" in failed(judgement)["end"]
+        hall.limit = 8.0
+        assert hall.train(endless)[0].limit == 8.0
+
+
+@needs_walls
+def test_what_is_held_back_is_never_there(hall, tmp_path):
+    """Neither in the files that the submission can read, nor elsewhere in its process."""
+    held_back = {image.tobytes() for image in hall.images.held_back.images}
+    given = load_file(hall.images.give(tmp_path / "given.safetensors"))
+    images = {image.tobytes() for name, array in given.items() if name.endswith("_images") for image in array}
+    assert (len(held_back), len(images)) == (25, 145) and not held_back & images
+    look = (
+        "import glob, os\n"
+        "found = [p for p in glob.glob('/tmp/**/*', recursive=True) if os.path.isfile(p)]\n"
+        "raise ValueError(f'{len(test_loader.dataset)} images, files {[os.path.basename(p) for p in found]}')\n"
+    )
+    _, judgement = hall.train(changed(hall, ("history = {", look.replace("\n", "\n    ") + "history = {")))
+    assert "25 images, files []" in failed(judgement)["end"]
+
+
+@needs_walls
+def test_the_floor_counts(module, recipe, tmp_path):
+    how = settings(recipe, "out_of_reach")
+    with Hall(module, recipe, how, tiny(how), tmp_path).open(str) as hall:
+        _, judgement = hall.train(hall.contents.reference)
+    assert list(failed(judgement)) == ["accuracy"] and "95% is the least" in failed(judgement)["accuracy"]
+
+
+def test_memory_that_grows_within_every_epoch():
+    def log(slope: float, epochs: int = 3) -> Log:
+        spans = [[10.0 * n, 10.0 * n + 10] for n in range(epochs)]
+        return Log(spans=spans, memory=[[t / 10, 2**30 + slope * (t % 100)] for t in range(epochs * 100)])
+
+    from autograder.training.judge import GROWTH_BYTES, growth
+
+    assert growth(log(0)) == 0 and growth(log(2**22)) > GROWTH_BYTES > growth(log(2**19))
+    by_chance = log(0)
+    by_chance.memory[150][1] = 2**32
+    assert growth(by_chance) == 0, "one epoch alone may grow"
+    assert growth(Log()) == 0
+
+
+def test_likeness_is_one_for_the_same_and_nothing_for_a_stranger():
+    rng = np.random.default_rng(0)
+    one, other = ({"w": rng.normal(size=(40, 50)), "b": rng.normal(size=3)} for _ in range(2))
+    assert likeness(one, one) == pytest.approx(1) and abs(likeness(one, other)) < 0.1
+    assert likeness({"w": np.zeros((40, 50))}, one) == 0 and likeness({}, one) == 0
+
+
+# --- killed in the middle ---------------------------------------------------------------------------------------------
+
+
+@needs_walls
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(module, recipe, tmp_path):
+    """The grader is killed after the second epoch; the one that takes over ends with the same weights."""
+    def script(store: Path) -> list[str]:
+        return [sys.executable, "-c", KILLED.format(root=str(module.root), name=NAME, store=str(store))]
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run(script(whole), check=True)
+    started = subprocess.Popen(script(cut))
+    wait_for(lambda: any(cut.glob("*/epoch-002.safetensors")) and any(cut.glob("*/log.json")), started)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    subprocess.run(script(cut), check=True)
+    one, other = (Kept(next(folder.iterdir())) for folder in (whole, cut))
+    assert one.log().complete and other.log().complete
+    assert len(other.log().spans) < 4 == len(other.log().epochs), "it was taken up"
+    assert all(np.array_equal(array, other.weights()[4][name]) for name, array in one.weights()[4].items())
+
+
+KILLED = """
+from pathlib import Path
+from dataclasses import replace
+from autograder.classes.train import Hall, Settings, preset_of, recipe_of
+from autograder.course.course import Course
+from autograder.training.images import find_images
+module = Course(Path({root!r})).module({name!r})
+recipe = recipe_of(module)
+settings = Settings(preset_of(recipe, "points"), seed=7, device="cpu", sandbox="full", threads=1, limit=120.0)
+hall = Hall(module, recipe, settings, find_images(settings.preset, Path("data"), named=False), Path({store!r}))
+pieces = [(c, n, t.replace("history = {{", "time.sleep(0.5)\\n    history = {{")) for c, n, t in hall.contents.reference.pieces]
+with hall.open(str):
+    hall.train(replace(hall.contents.reference, pieces=tuple(pieces)))
+"""
+
+
+def wait_for(there, process) -> None:
+    end = time.monotonic() + 300
+    while not there():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+
+
+# --- a class ----------------------------------------------------------------------------------------------------------
+
+
+@needs_walls
+def test_a_class_gets_pages_points_and_a_table(module, recipe, tmp_path):
+    for student, cells in {"ada": CELLS, "bob": [c.replace("return history", "return None") for c in CELLS]}.items():
+        folder = tmp_path / "class" / student / NAME
+        folder.mkdir(parents=True)
+        (folder / "train.ipynb").write_bytes(notebook(*cells))
+    (tmp_path / "class" / "eve" / NAME).mkdir(parents=True)
+    submissions = find_submissions(module, [tmp_path / "class"])
+    how, out = settings(recipe), tmp_path / "grades"
+    console = Console(width=200, file=io.StringIO())
+    feedback_file(out, "ada").parent.mkdir(parents=True)
+    feedback_file(out, "ada").write_text('<html><body class="ag"><div class="page">graded before\n</div></body></html>\n')
+    results = train_and_write(module, recipe, how, tiny(how), submissions, out, 7, console)
+    assert [(each.student, each.holds) for each in results] == [("ada", True), ("bob", False), ("eve", False)]
+    page = feedback_file(out, "ada").read_text()
+    assert "graded before" in page and "3 / 3 bonus" in page and page.count("<img") == 3 and page.endswith("</html>\n")
+    assert "returned no history" in feedback_file(out, "bob").read_text()
+    assert "has no notebook" in (out / "training" / "eve.json").read_text()
+    assert "eve" in (out / "training" / "class.html").read_text()
+    kept = json.loads((out / "training" / "ada.json").read_text())
+    assert kept["bonus"] == 3 and len(kept["run"]["epochs"]) == 4
+    train_and_write(module, recipe, how, tiny(how), submissions, out, 7, console)
+    assert feedback_file(out, "ada").read_text() == page, "a second time changes nothing"
+
+
+@needs_walls
+def test_calibration_is_written_run_by_run(module, recipe):
+    how = settings(recipe)
+    path = calibrate(module, recipe, how, tiny(how), [1, 2], Console(file=io.StringIO()))
+    found = json.loads(path.read_text())["points"]
+    assert list(found["reference"]) == ["seed 1", "seed 2"] and found["reference"]["seed 1"]["caught by"] == []
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--preset", "shrt"], "--preset shrt: there is rehearsal, points, out_of_reach, large"),
+        (["--preset", "large"], "CIFAR-10 is not in"),
+        (["--preset", "large", "--data", "nowhere.npz"], "CIFAR-10 is not in nowhere.npz/"),
+        (["--device", "mps"], "--device mps: there is none here that PyTorch can use; there is cpu"),
+        (["--device", "cuda"], "--device cuda: there is none here that PyTorch can use; there is cpu"),
+        (["--batch-size", "0"], "--batch-size must be positive"),
+        (["--calibrate", "0"], "5 or more for a floor"),
+        (["nobody.ipynb"], "nobody.ipynb does not exist"),
+    ],
+)
+def test_a_wrong_word_is_one_line(module, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(module.root)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert main(["train", NAME, *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said and len(said.splitlines()) == 1
+
+
+def test_damaged_data_are_named(recipe, tmp_path):
+    large = preset_of(recipe, "large")
+    broken = tmp_path / "cifar.npz"
+    broken.write_bytes(b"PK\x03\x04 nothing more")
+    with pytest.raises(CourseError, match=r"cifar\.npz is damaged, or no \.npz file of CIFAR-10"):
+        images.find_images(large, broken, named=True)
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    other = {name: np.zeros((3, 32, 32, 3), np.uint8) for name in names}
+    np.savez(tmp_path / "few.npz", **other)
+    with pytest.raises(CourseError, match="does not hold CIFAR-10 in its official order"):
+        images.find_images(large, tmp_path / "few.npz", named=True)
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(CourseError, match="cifar-10-batches-py is damaged"):
+        images.find_images(large, tmp_path, named=True)
+
+
+def test_a_module_without_training_says_so(toy):
+    with pytest.raises(CourseError, match="toy has no full training: tests/toy/training.py would say what it is"):
+        recipe_of(toy)
+
+
+def test_only_the_gpu_is_let_in(monkeypatch):
+    assert run.device_files("cpu") == []
+    assert all(path.parts[1] == "dev" and path.exists() for path in run.device_files("cuda"))
+
+
+@needs_walls
+def test_too_little_memory_for_the_batch_says_what_would_help(module, recipe, tmp_path):
+    how = settings(recipe)
+    how = replace(how, preset=replace(how.preset, memory_gib=0.001))
+    hall = Hall(module, recipe, how, tiny(how), tmp_path)
+    with pytest.raises(CourseError, match="a batch of 16 images of 32 pixels does not fit .* --batch-size 8"), hall.open(str):
+        pass
