@@ -286,7 +286,8 @@ def select(
     Args:
         released: what is not the student's own: it never takes the place of what is, and what its run makes is not there.
         texts: cells that are no code, as `read_texts` gives them, to be named where a definition stands in one.
-        newest: whether a stub counts that stands below the written function, as it does where cells are run one by one.
+        newest: whether a stub counts whose cell stands below the written function's, as it does where cells are run one
+            by one.
     """
     cells, functions = list(cells), list(functions)
     statements, notes = parse(cells)
@@ -316,7 +317,7 @@ def choose(
     ran = _run_by(released, statements)
     gone = set(map(id, ran))  # by identity: comparing every statement with every other takes too long in a large notebook
     kept = [statement for statement in statements if id(statement) not in gone]
-    kept = _without_displacing(kept if newest else _without_idle_stubs(kept, functions, said), released)
+    kept = _without_displacing(_without_idle_stubs(kept, functions, said, newest), released)
     chosen = needed(kept, functions)
     stubs: dict[str, int] = {}
     homes: dict[str, int] = {}
@@ -372,15 +373,21 @@ def _made_by_the_run(chosen: list[Statement], ran: list[Statement]) -> dict[str,
 
 
 def _without_idle_stubs(
-    statements: list[Statement], functions: set[str], said: dict[int, str]
+    statements: list[Statement], functions: set[str], said: dict[int, str], newest: bool
 ) -> list[Statement]:
-    """All but the stubs of functions that are written somewhere: a stub never takes the place of written code."""
-    written = {n: s.cell for s in statements if not is_stub(s.node) for n in s.binds & functions}
+    """All but the stubs of functions that are written somewhere: a stub never takes the place of written code.
+
+    With `newest` somewhere is the same cell: who runs a stub's cell after the written one may have gone back to it.
+    """
+    written = [(n, s.cell) for s in statements if not is_stub(s.node) for n in s.binds & functions]
+    cells, pairs = dict(written), set(written)
     kept = []
     for statement in statements:
-        idle = [name for name in statement.binds & functions if name in written and is_stub(statement.node)]
+        names = statement.binds & functions if is_stub(statement.node) else ()
+        idle = [name for name in names if ((name, statement.cell) in pairs if newest else name in cells)]
         if idle:
-            said[statement.cell] = f"holds the stub of `{idle[0]}` too: what counts is written in cell {written[idle[0]]}"
+            where = statement.cell if newest else cells[idle[0]]
+            said[statement.cell] = f"holds the stub of `{idle[0]}` too: what counts is written in cell {where}"
         else:
             kept.append(statement)
     return kept

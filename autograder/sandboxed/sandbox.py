@@ -196,7 +196,7 @@ def _unshare(flags: int, about_me: int) -> None:
 
 
 def _grow_tree(readable: Iterable[Path], hidden: Iterable[Path]) -> int:
-    """A mount namespace whose files are `readable` without `hidden`, read-only, and empty `WRITABLE` folders.
+    """A mount namespace whose files are `readable` without `hidden`, read-only, and empty `WRITABLE` folders; /tmp is one.
 
     Landlock keeps files from being opened; here they do not exist: no chmod, no stat, no socket of a service. A process
     of its own makes it, since this one could not leave the namespace again.
@@ -248,6 +248,8 @@ def _leave_only(readable: Iterable[Path], hidden: Iterable[Path], root: Path) ->
         _mount(str(place), str(here), None, MS_BIND | MS_REC)
     for place in WRITABLE:
         (root / place.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    if not (root / "tmp").exists():  # unless Python lies there
+        (root / "tmp").symlink_to(SCRATCH)
     read_only = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY)
     path = str(root).encode()
     _call("syscall", MOUNT_SETATTR, -1, path, AT_RECURSIVE, ctypes.byref(read_only), ctypes.c_size_t(32))
@@ -319,7 +321,7 @@ def default_readable() -> list[Path]:
         own += [Path(base, part) for part in ("bin", "lib", "lib64", "libexec", "include", "share")]
     own += [Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
     own += [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    system = ["/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom"]
+    system = ["/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom"]
     system += ["/dev/random", "/sys/devices/system/cpu"]
     places = [*own, *map(Path, system), Path(__file__).parent]
     return [place for place in dict.fromkeys(places) if place.exists()]

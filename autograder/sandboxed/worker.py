@@ -537,13 +537,23 @@ def _keep_only(answers: int) -> None:
 
 
 def _settle_in(scratch: Path) -> None:
-    """Works, and keeps temporary files, in the scratch folder; the tiny data lie there as `data/`, as in a release."""
+    """Works, and keeps temporary files, in the scratch folder; the tiny data lie there in `data/`, as in a release."""
     os.chdir(scratch)
     os.environ["TMPDIR"] = os.environ["HOME"] = tempfile.tempdir = str(scratch)
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # where torch.compile keeps what it makes
         os.environ[name] = str(scratch / name.lower())
     with contextlib.suppress(OSError):
-        (scratch / "data").symlink_to(PACKAGED_DATA)
+        _link_files(PACKAGED_DATA, scratch / "data")
+
+
+def _link_files(folder: Path, copy: Path) -> None:
+    """Makes a folder `copy` with links to the files in `folder`: more can be written there, and not into `folder`."""
+    copy.mkdir()
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            _link_files(Path(entry.path), copy / entry.name)
+        else:
+            (copy / entry.name).symlink_to(entry.path)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -391,6 +391,8 @@ def test_a_stub_never_takes_the_place_of_written_code():
         assert not code.stubs and run(code)["f"]() == 1
         assert any("holds the stub of `f` too" in note for note in code.notes.values())
     assert own("def f(): return 1", stub, newest=True).stubs == {"f": 2}  # run one by one, the newest counts
+    together = own(f"def f(): return 1\n\n\n{stub}", newest=True)  # but not where both were run at once
+    assert not together.stubs and run(together)["f"]() == 1
     assert own(stub, stub).stubs == {"f": 2}
 
 
