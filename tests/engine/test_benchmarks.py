@@ -2,11 +2,14 @@
 
 import ast
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from conftest import needs_walls
 from toy_course import solved
 
@@ -15,6 +18,7 @@ import compare
 import measure
 import mutants
 import rivals
+import training
 
 WRONG = solved(double="def double(x):\n    return x * x")
 SPIN = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**7))'])"
@@ -24,6 +28,8 @@ sys.path.insert(0, {here!r})
 from in_kernel import points
 print(json.dumps({{exercise: points(globals(), exercise, {about!r}) for exercise in {exercises!r}}}))
 """
+
+TRAINING = [sys.executable, Path(training.__file__)]
 
 
 @needs_walls
@@ -84,3 +90,84 @@ def test_mutants_that_no_check_notices_are_told(grader, tmp_path):
     mutants.write_kept(kept, reasons, "# Head\n")
     assert mutants.read_kept(kept) == reasons
     assert mutants.read_kept(tmp_path / "none") == {}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder in which the loops were measured at the smallest size, in too little time for torch.compile."""
+    folder = tmp_path_factory.mktemp("training")
+    smallest = ["--synthetic", "--device", "cpu", "--image-size", "32", "--batch-size", "2", "--batches", "1"]
+    short = ["--rounds", "1", "--minutes", "0.01", "--output", folder / "table.md"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*TRAINING, *smallest, *short], env=environment, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_the_training_loops_are_measured_side_by_side(trained):
+    table = (trained / "table.md").read_text(encoding="utf-8")
+    [setting] = json.loads((trained / "table.json").read_text(encoding="utf-8"))["settings"]
+    ways = {way["way"]["name"]: way for way in setting["ways"]}
+    base, _, reference, *_ = ways.values()
+    assert base["way"]["name"] == "the lecture's loop" and (base["waits"], reference["waits"]) == (1, 0)
+    assert "synthetic" in table and all(f"| {name} |" in table for name in ways)
+    assert all(len(way["turns"]) == len(way["base"]) and way["turns"][0]["train_seconds"] > 0 for way in ways.values())
+    losses = [(way["turns"][0]["train_loss"], way["turns"][0]["test_loss"]) for way in (base, reference)]
+    assert losses[0] == pytest.approx(losses[1], rel=training.SAME)
+
+
+def test_what_was_not_measured_is_listed_with_the_reason(trained):
+    [setting] = json.loads((trained / "table.json").read_text(encoding="utf-8"))["settings"]
+    names = {way["way"]["name"] for way in setting["ways"]} | setting["not_measured"].keys()
+    assert {way.name for way, _ in training.ways(torch.device("cpu"))} <= names
+    assert "had not compiled" in setting["not_measured"]["torch.compile"]
+    listed = (trained / "table.md").read_text(encoding="utf-8").partition("Not measured:")[2]
+    assert all(f"- {name}: {reason}" in listed for name, reason in setting["not_measured"].items())
+
+
+@pytest.mark.parametrize("name", ["train_one_epoch", "evaluate"])
+def test_the_loop_that_is_measured_is_the_references(name):
+    solved = Path(__file__).parents[2] / "solutions" / "week08_densenet" / "densenet.py"
+    theirs, ours = (
+        next(
+            node.body for node in ast.parse(path.read_text(encoding="utf-8")).body if getattr(node, "name", "") == name
+        )
+        for path in (solved, Path(training.__file__))
+    )
+    assert [ast.unparse(node) for node in ours] == [ast.unparse(node) for node in theirs[1:]]  # without its docstring
+
+
+def test_bytes_resized_on_the_device_are_the_lectures_images():
+    images = training.synthetic(64).some(4, 4)
+    setting = training.Setting(torch.device("cpu"), 48, 4)
+    theirs, ours = (
+        training.Job(training.Way("", resized_on_device=on_device), setting, images, torch.nn.Linear(1, 1))
+        for on_device in (False, True)
+    )
+    [(expected, labels)], [(found, same_labels)] = theirs.train_loader, ours.train_loader
+    found, _ = ours.uploaded(found, same_labels)
+    assert labels.tolist() == same_labels.tolist()
+    assert (found - expected).abs().max() * 255 < 1.01  # PIL rounds between its two passes too
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--data", "nowhere"], "there is no nowhere; --synthetic measures with random images"),
+        (["--data", "."], ". is not the folder of cifar-10-batches-py or an .npz with"),
+        (["--synthetic", "--device", "cuda"], "PyTorch finds no device cuda on this machine"),
+        (["--synthetic", "--device", "cdua"], "argument --device: invalid choice: 'cdua'"),
+        (["--synthetic", "--batch-size", "1"], "argument --batch-size: must be a whole number, at least 2, not '1'"),
+        (["--synthetic", "--minutes", "0"], "--minutes must be more than 0"),
+        (["--synthetic", "--output", "nowhere/table.md"], "there is no folder nowhere for --output"),
+        ([], "one of the arguments --data --synthetic is required"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["training.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        training.main()
+    text = capsys.readouterr().err or f"{ended.value.code}\n"
+    assert text.startswith(f"training.py: {said}") and text.count("\n") == 1
+    assert ended.value.code != 0
