@@ -45,13 +45,18 @@ def guard(package: str) -> Callable[[], None]:
         names.setdefault(id(owner), (owner, {}))[1][name] = None
     lookups = [_lookup(owner, list(wanted)) for owner, wanted in names.values()]
     cells = [cell for function in functions for cell in function.__closure__ or ()]
+    marked = [vars(function) for function in functions]  # with its `Probe`, whose `ask` is what is asked
+    marked += [vars(value) for table in marked for value in table.values() if hasattr(value, "__dict__")]
+    marked += [function.__kwdefaults__ for function in functions if function.__kwdefaults__]
     # Python and torch.compile add names of their own to a module; one of a builtin's would be found in the builtin's place
     shadows = [(frozenset(vars(builtins)) - vars(module).keys(), vars(module)) for module in modules]
 
-    get_code, get_cell = operator.attrgetter("__code__"), operator.attrgetter("cell_contents")
+    get_cell, get_values = operator.attrgetter("cell_contents"), dict.values
+    get_code, get_defaults = operator.attrgetter("__code__"), operator.attrgetter("__defaults__", "__kwdefaults__")
 
     def noted(chain: Any = itertools.chain, map: Any = map) -> Iterable[Any]:
         found = [lookup(table) for lookup, table in lookups]
+        found += [*map(get_defaults, functions), *map(get_values, marked)]
         together: Iterable[Any] = chain(chain.from_iterable(found), map(get_code, functions), map(get_cell, cells))
         return together
 

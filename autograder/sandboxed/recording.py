@@ -26,6 +26,7 @@ MAX_ITEMS = 20_000
 MAX_TEXT = 20_000
 NUMBERS = {int, float, bool, type(None)}  # what JSON carries as it is
 MAX_VALUE_BYTES = 16 * 2**20  # of what one probe gave; a whole answer's and a kept recording's limits are larger
+torch: Any = sys.modules.get("torch")  # in a worker it is there; the grader has none, and a student's comes with `encode`
 PATH_LETTERS = 100  # of the keys above a value, which whoever names its place writes out, cost as much as one more value
 
 
@@ -136,6 +137,8 @@ def encode(
         ValueError: deeper than 16 levels, more than 20,000 items in a container, over `max_bytes`, or past one of
             `bounds`, which are those of one submission when none are given.
     """
+    global torch
+    torch = torch or sys.modules.get("torch")
     arrays: dict[str, np.ndarray] = {}
     bounds = bounds or Bounds()
     tree = json.dumps(_encode(value, arrays, max_depth, bounds))
@@ -147,34 +150,37 @@ def encode(
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray], depth: int, bounds: Bounds) -> Any:
+    """A value's node in the tree. What it is and holds Python and torch themselves say: a class of the submission's has no
+    say in it, neither by `__class__` nor by a method."""
     if depth == 0:
         raise ValueError(f"the result is nested deeper than {MAX_DEPTH} levels")
     bounds.spend("values", 1)
-    if value is None or type(value) is bool:
+    kind = type(value)
+    if value is None or kind is bool:
         return value
-    if isinstance(value, Timing):
-        return {"timing": float(value)}
-    if isinstance(value, int):
+    if kind is Timing:
+        return {"timing": float.__float__(value)}
+    if issubclass(kind, int):
         return int.__index__(value)
-    if isinstance(value, float):
+    if issubclass(kind, float):
         return float.__float__(value)
-    if isinstance(value, str):
+    if issubclass(kind, str):
         return str.__str__(value)[:MAX_TEXT]
-    if isinstance(value, Error):
-        kind = "declared error" if value.declared else "error"
-        return {kind: [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
-    if isinstance(value, dict):
-        items = _some(value.items())
-        bounds.spend("keys", sum(not isinstance(key, str) for key, _ in items))
-        return {"dict": [[_encode(part, arrays, depth - 1, bounds) for part in item] for item in items]}
-    if isinstance(value, (list, tuple)):
-        name = "tuple" if isinstance(value, tuple) else "list"
-        items = _some(value)
+    if kind is Error:
+        name = "declared error" if value.declared else "error"
+        return {name: [value.type[:200], value.message[:MAX_TEXT], value.where[:500]]}
+    if issubclass(kind, dict):
+        pairs = _some(dict.items(value))
+        bounds.spend("keys", sum(not issubclass(type(key), str) for key, _ in pairs))
+        return {"dict": [[_encode(part, arrays, depth - 1, bounds) for part in pair] for pair in pairs]}
+    if issubclass(kind, (list, tuple)):
+        plain = list if issubclass(kind, list) else tuple
+        items = _some(plain.__iter__(value))
         if set(map(type, items)) <= NUMBERS:
             bounds.spend("values", len(items))
-            return {name: items}
-        return {name: [_encode(item, arrays, depth - 1, bounds) for item in items]}
-    if isinstance(value, Other):
+            return {plain.__name__: items}
+        return {plain.__name__: [_encode(item, arrays, depth - 1, bounds) for item in items]}
+    if kind is Other:
         return {"other": [value.type, value.text]}
     return _encode_array(value, arrays) or {"other": [_type_name(value), _short(value)]}
 
@@ -187,23 +193,34 @@ def _some(items: Iterable[Any]) -> list[Any]:
 
 
 def _encode_array(value: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any] | None:
-    if isinstance(value, Tensor):
+    kind = type(value)
+    if kind is Tensor:
         about = {"dtype": value.dtype, "device": value.device, "grad": value.requires_grad}
         return {value.kind: _keep(value.array, arrays), **about}
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        about = {"dtype": str(value.dtype), "device": value.device.type, "grad": bool(value.requires_grad)}
-        plain = value.detach().cpu()
-        if plain.dtype == torch.bfloat16:
-            plain = plain.float()
-        if plain.layout != torch.strided or plain.is_complex() or plain.is_quantized:
-            return {"other": [f"{_type_name(value)} ({value.layout}, {value.dtype})", ""]}
-        return {"tensor": _keep(plain.numpy(), arrays), **about}
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
-        return {"ndarray": _keep(value, arrays), "dtype": str(value.dtype)}
-    if torch is not None and isinstance(value, (torch.device, torch.dtype)):
+    if torch is not None and issubclass(kind, torch.Tensor):
+        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+            return _encode_tensor(value, arrays)
+    if issubclass(kind, (np.ndarray, np.generic)):
+        array = np.array(value, copy=True, order="C")
+        return {"ndarray": _keep(array, arrays), "dtype": str(array.dtype)} if array.dtype.kind in "biuf" else None
+    if torch is not None and kind in (torch.device, torch.dtype):
         return {"other": [_type_name(value), str(value)]}
     return None
+
+
+def _encode_tensor(value: Any, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """A tensor by its memory: torchvision's images are of classes of their own, and so may be a submission's."""
+    if type(value).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # there may be no memory behind it
+        return {"other": [_type_name(value), ""]}
+    grad = bool(torch.Tensor.requires_grad.__get__(value))
+    plain = torch.Tensor.detach(value)
+    about = {"dtype": str(plain.dtype), "device": plain.device.type, "grad": grad}
+    plain = plain.cpu()
+    if plain.dtype == torch.bfloat16:
+        plain = plain.float()
+    if plain.layout != torch.strided or plain.is_complex() or plain.is_quantized:
+        return {"other": [f"{_type_name(value)} ({plain.layout}, {plain.dtype})", ""]}
+    return {"tensor": _keep(plain.numpy(), arrays), **about}
 
 
 def _keep(array: np.ndarray | np.generic, arrays: dict[str, np.ndarray]) -> str:

@@ -1,15 +1,20 @@
 """Runs the attack corpus on the real engine: `python corpus.py COURSE REPORT [UID]`, as that user when run by root.
 
 Makes a course in the empty folder COURSE, grades every attack of `attacks.py` there, each followed by an honest
-submission, and writes to REPORT what can be seen from outside, for `test_attacks.py` to judge.
+submission, and writes to REPORT what can be seen from outside, for `test_attacks.py` to judge. `python corpus.py --controls
+COURSE REPORT [UID]` lets those attacks succeed that may: without walls, and on the grader of `naive.py`.
 """
 
+import contextlib
+import ctypes
 import dataclasses
+import functools
 import io
 import json
 import os
 import re
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -18,7 +23,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
-from attacks import ATTACKS, HELPERS, PEEK, POINTS, POISON, Attack  # noqa: E402
+import naive  # noqa: E402
+from attacks import ATTACKS, HELPERS, NAIVE, OPEN, PEEK, POINTS, POISON, Attack  # noqa: E402
 from walls import become  # noqa: E402
 
 LIMIT = 1.0
@@ -178,6 +184,18 @@ class Listener:
             self.arrived += 1
 
 
+def raw(recordings: list) -> str:
+    """What came to the grader, as it came."""
+    seen = [observation for recording in recordings for observation in recording.observations.values()]
+    notes = [note for recording in recordings for _, note in recording.notes]
+    return "\n".join([*notes, *(f"{one.state} {one.error} {one.error and one.error.message} {one.value}" for one in seen)])
+
+
+def canaries() -> list[Path]:
+    """Files left where others would find them."""
+    return [path for folder in ("/tmp", "/dev/shm", "/var/tmp") for path in Path(folder).glob("attack-canary*")]
+
+
 def descendants(without: int | None = None) -> set[int]:
     """The processes that this one started, and those that they did; of the process `without` only itself."""
     parents = {}
@@ -194,6 +212,13 @@ def descendants(without: int | None = None) -> set[int]:
     return found
 
 
+def reap(pids: set[int]) -> None:
+    """Lets go of orphans that have ended: they are this process's own now."""
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
 def left_over(before: set[int], court: int) -> list[str]:
     """The commands of the processes that were not there before, after a moment to end; not the judge, of whom the court
     takes a new one when the old one has ended."""
@@ -201,6 +226,7 @@ def left_over(before: set[int], court: int) -> list[str]:
         new = descendants(without=court) - before
         if not new:
             return []
+        reap(new)
         time.sleep(0.05)
     return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:80] for pid in new]
 
@@ -219,19 +245,49 @@ def tree(root: Path) -> dict[str, list]:
     return found
 
 
+class Ear:
+    """Hears in the workers' answers the marks by which an attack says how far it came, and takes them out again: what
+    the grader reads is what it would read of the attack without marks."""
+
+    def __init__(self, observers):
+        self.mark = os.urandom(16)
+        self.heard: set[int] = set()
+        self.answers = b""
+        for observer in observers:
+            observer._ask_once = functools.partial(self._ask, observer._ask_once)
+
+    def _ask(self, ask, *args):
+        state, answer, *spent = ask(*args)
+        marks = re.compile(re.escape(self.mark) + rb"(\d);")
+        self.heard |= set(map(int, marks.findall(answer)))
+        answer = marks.sub(b"", answer)
+        self.answers += answer
+        return state, answer, *spent
+
+    def forget(self) -> None:
+        self.heard, self.answers = set(), b""
+
+
+def marks(attack: Attack) -> set[int]:
+    """The lines that an attack must come to behind the walls: all of its text that are marked."""
+    return set(map(int, re.findall(r"struck\((\d)\)", attack.cell)))
+
+
 class Corpus:
     """A course with a running grader, and a way to attack it."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, sandbox: str = "full"):
         from autograder.course.course import Module
         from autograder.grading.grader import Grader
 
         make_course(root)
         self.root, self.out, self.count = root, root / "grades", 0
         self.listener = Listener(root)
-        self.grader = Grader(Module(root, "toy"), seed=1, workers=1, limit=LIMIT)
+        self.grader = Grader(Module(root, "toy"), seed=1, workers=1, limit=LIMIT, sandbox=sandbox)
+        self.world = "1.1.1.1" if sandbox == "full" else "127.0.0.1"  # whom to connect to: the control stays at home
         self.grader.__enter__()
         self.grader.expected  # noqa: B018
+        self.ear = Ear(self.grader.observers.values())
         self.honest()
         self.processes, self.files = descendants(), tree(root)
 
@@ -249,27 +305,34 @@ class Corpus:
         self.count += 1
         return self.grade("honest", notebook(HONEST.replace("{number}", str(self.count)))).score
 
-    def attack(self, attack: Attack) -> dict:
-        """Everything that can be seen of an attack from outside."""
-        from rich.console import Console
-
-        from autograder.classes.grade import ClassResult, print_table, write_grades_csv
-
+    def cells(self, attack: Attack) -> list[str]:
         words = {
             "ROOT": self.root,
             "PORT": self.listener.port,
             "PID": os.getpid(),
             "SOCKET": self.listener.path,
             "ABSTRACT": self.listener.abstract,
+            "WORLD": self.world,
+            "MARK": self.ear.mark.hex(),
         }
-        cell = re.sub(r"@([A-Z]+)@", lambda match: str(words[match[1]]), attack.cell)
+        cells = [HELPERS, TOTAL, attack.cell]
+        return [re.sub(r"@([A-Z]+)@", lambda match: str(words[match[1]]), cell) for cell in cells]
+
+    def attack(self, attack: Attack) -> dict:
+        """Everything that can be seen of an attack from outside."""
+        from rich.console import Console
+
+        from autograder.classes.grade import ClassResult, print_table, write_grades_csv
+
+        self.ear.forget()
         start, arrived = time.monotonic(), self.listener.arrived
-        result = self.grade("mallory", notebook(HELPERS, TOTAL, cell))
+        result = self.grade("mallory", notebook(*self.cells(attack)))
         seconds = time.monotonic() - start
         shown = io.StringIO()
         print_table(ClassResult([result], 0, self.grader.timings), Console(file=shown, force_terminal=False, width=200))
         write_grades_csv(self.out)
         verdicts = result.graded.verdicts if result.graded else ()
+        recordings = self._recordings(result)
         left = left_over(self.processes, self.grader._court.pid)
         files = tree(self.root)
         return {
@@ -278,12 +341,14 @@ class Corpus:
             "points": {f: sum(v.points for v in verdicts if v.function == f) for f in self.grader.contents.functions},
             "states": {v.check: [v.state, v.message] for v in verdicts},
             "notes": result.graded.notes if result.graded else (),
-            "seen": sorted(set(SECRET.findall(repr(self._recordings(result))))),
+            "marks": sorted(self.ear.heard),
+            "seen": sorted(set(SECRET.findall(repr(recordings) + self.ear.answers.decode("latin-1")))),
+            "kept": raw(recordings),
             "page": (self.out / "feedback" / "mallory.html").read_text(),
             "terminal": shown.getvalue(),
             "csv": (self.out / "grades.csv").read_text(),
             "changed": [n for n in files.keys() | self.files.keys() if files.get(n) != self.files.get(n)],
-            "outside": [str(p) for d in ("/tmp", "/dev/shm", "/var/tmp") for p in Path(d).glob("attack-canary*")],
+            "outside": list(map(str, canaries())),
             "left": left,
             "arrived": self.listener.arrived - arrived,
             "next": self.honest() if attack.goal in (POISON, PEEK) or self.count % 4 == 0 else self._skip(),
@@ -299,7 +364,22 @@ class Corpus:
         if not result.graded:
             return []
         code = self.grader.read((self.root / "submitted/mallory/toy/toy.ipynb").read_bytes())
-        return [recording.observations for recording in self.grader.observe(code).values()]
+        return list(self.grader.observe(code).values())
+
+    def mend(self) -> None:
+        """Undoes what an attack without walls has done."""
+        self.root.chmod(0o755)
+        for path in self.root.rglob("*"):
+            path.chmod(0o755)
+        for path in canaries():
+            with contextlib.suppress(OSError):  # another's
+                path.unlink()
+        make_course(self.root)
+        for pid in descendants(without=self.grader._court.pid) - self.processes:
+            os.kill(pid, signal.SIGKILL)
+        while left_over(self.processes, self.grader._court.pid):
+            pass
+        self.files = tree(self.root)
 
 
 def strikes(again: bool) -> list[Attack]:
@@ -307,9 +387,45 @@ def strikes(again: bool) -> list[Attack]:
     return [attack for attack in ATTACKS if not again or attack.goal != POINTS]
 
 
+def keep_orphans() -> None:
+    """Has what a submission's processes leave behind become this process's own, to be seen and ended."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def controls(root: str, report: str, uid: str = "") -> None:
+    """What is seen of the attacks where they succeed."""
+    if uid:
+        become(int(uid), root)
+    keep_orphans()
+    corpus = Corpus(Path(root) / "open", sandbox="none")
+    seen = {}
+    for attack in ATTACKS:
+        if attack.name in OPEN:
+            try:
+                seen[attack.name] = corpus.attack(attack)
+            except Exception as error:
+                seen[attack.name] = {"crash": f"{type(error).__name__}: {error}"}
+            corpus.mend()
+    corpus.grader.__exit__()
+    import torch
+
+    torch.set_num_threads(1)
+    for attack in ATTACKS:
+        if attack.name in NAIVE:
+            corpus.root = Path(root) / attack.name
+            corpus.root.mkdir()
+            honest = HONEST if attack.goal == POISON else ""
+            seen[attack.name] = naive.grade(corpus.cells(attack), corpus.root, corpus.ear.mark, honest)
+    folder, mark = Path(root), corpus.ear.mark
+    seen["right"] = naive.grade([HONEST], folder, mark, HONEST)
+    seen["wrong"] = naive.grade([TOTAL, "def double(x): return 0"], folder, mark)
+    Path(report).write_text(json.dumps(seen))
+
+
 def main(root: str, report: str, uid: str = "") -> None:
     if uid:
         become(int(uid), root)
+    keep_orphans()
     resource.setrlimit(resource.RLIMIT_DATA, (GRADER_BYTES, GRADER_BYTES))  # an attack that succeeds spares the machine
     corpus = Corpus(Path(root))
     seen = {}
@@ -324,4 +440,4 @@ def main(root: str, report: str, uid: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    controls(*sys.argv[2:]) if sys.argv[1] == "--controls" else main(*sys.argv[1:])

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS, LEAK
-from corpus import strikes
+from attacks import ATTACKS, KEPT, LEAK, NAIVE, NOT_RUN, OPEN
+from corpus import marks, strikes
 
 from autograder.classes.submissions import Submission, find_submissions
 from autograder.course.course import Module
@@ -25,21 +25,24 @@ SECONDS = 30  # an attack may take: a few probes, each up to the limit; one that
 needs_walls = pytest.mark.skipif(bool(sandbox.missing_walls()), reason="the sandbox cannot be built here")
 
 
+def start(user: str, *how: str) -> tuple[Path, subprocess.Popen]:
+    """Starts corpus.py in an empty course, and gives the place of its report."""
+    base = Path(tempfile.mkdtemp(prefix="corpus-"))  # not pytest's own folder, which is closed to others
+    base.chmod(0o755)
+    course, report = base / "course", base / "course" / "report.json"
+    course.mkdir()
+    who = []
+    if user == "user" and os.getuid() == 0:
+        who = [str(NOBODY)]
+        os.chown(course, NOBODY, NOBODY)
+    command = [sys.executable, str(Path(__file__).with_name("corpus.py")), *how, str(course), str(report), *who]
+    return report, subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
 @pytest.fixture(scope="session")
 def seen():
-    """What was seen of every attack, by user; both users strike at the same time, each in a course of its own."""
-    started = {}
-    for user in USERS:
-        base = Path(tempfile.mkdtemp(prefix="corpus-"))  # not pytest's own folder, which is closed to others
-        base.chmod(0o755)
-        course, report = base / "course", base / "course" / "report.json"
-        course.mkdir()
-        who = []
-        if user == "user" and os.getuid() == 0:
-            who = [str(NOBODY)]
-            os.chown(course, NOBODY, NOBODY)
-        command = [sys.executable, str(Path(__file__).with_name("corpus.py")), str(course), str(report), *who]
-        started[user] = (report, subprocess.Popen(command, stderr=subprocess.PIPE))
+    """What was seen of every attack, by user, and of the controls; all strike at the same time, each in its own course."""
+    started = {user: start(user) for user in USERS} | {"controls": start("user", "--controls")}
     found = {}
     for user, (report, process) in started.items():
         error = process.communicate(timeout=600)[1].decode()
@@ -57,6 +60,7 @@ STRIKES = [(user, attack) for user in USERS for attack in strikes(user != USERS[
 def test_attack_fails(attack, user, seen):
     outcome = seen[user][attack.name]
     assert "crash" not in outcome, "the grader itself fell"
+    assert set(outcome["marks"]) == marks(attack) != set(), "it did not come to its decisive lines: nothing was tried"
     assert outcome["status"] == attack.status, outcome["reason"]
     assert outcome["points"]["double"] == 0, "points without an answer"
     assert outcome["points"]["label"] == 0, "the expected value was found"
@@ -73,6 +77,39 @@ def test_attack_fails(attack, user, seen):
     assert attack.goal != LEAK or "crashed" not in outcome["page"], "how its hidden process ended was carried out"
     assert outcome["next"] == 4, "the next submission suffered"
     assert outcome["seconds"] < SECONDS, "it held the grader up"
+
+
+@needs_walls
+@pytest.mark.parametrize("name", sorted(OPEN))
+def test_attack_succeeds_without_walls(name, seen):
+    outcome = seen["controls"][name]
+    if name == "change-modes":
+        assert "PermissionError" in outcome["crash"], "the grader cannot write in its own course any more"
+    else:
+        assert any(outcome[sign] for sign in ("seen", "changed", "outside", "left", "arrived"))
+
+
+@needs_walls
+@pytest.mark.parametrize("name", sorted(NAIVE))
+def test_attack_succeeds_on_a_naive_grader(name, seen):
+    assert any(seen["controls"][name].values())
+
+
+@needs_walls
+def test_the_naive_grader_grades(seen):
+    assert seen["controls"]["right"].pop("points")
+    assert not any([*seen["controls"]["right"].values(), *seen["controls"]["wrong"].values()])
+
+
+@needs_walls
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_what_the_attack_carries_comes_to_the_grader(name, seen):
+    assert KEPT[name] in seen[USERS[0]][name]["kept"]
+
+
+def test_every_attack_has_a_control_or_a_reason():
+    assert sorted([*OPEN, *NAIVE, *KEPT, *NOT_RUN]) == sorted(attack.name for attack in ATTACKS)
+    assert all(marks(attack) for attack in ATTACKS)
 
 
 def test_the_corpus_is_of_size():

@@ -67,6 +67,9 @@ EXCHANGED = [
     "sys.modules['autograder.sandboxed.observe']._answer.__code__ = (lambda probe, student, seed: b'').__code__",
     "vars(sys.modules['autograder.sandboxed.recording'])['sorted'] = list",
     "exchange('in_order', (lambda a, b: None)) or exchange('watched', None)",
+    "sys.modules['autograder.sandboxed.probing'].attempt.__defaults__ = (Exception,)",
+    "[object.__setattr__(f.__probe__, 'ask', None) for key, m in list(sys.modules.items()) if key.endswith('probes_public') "
+    "for f in list(vars(m).values()) if hasattr(f, '__probe__')]",
 ]
 
 

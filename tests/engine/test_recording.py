@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision import tv_tensors
 
 from autograder.course.checks import distance
 from autograder.errors import Malformed
@@ -33,6 +36,61 @@ class Loud(str):
 class Half(float):
     def __float__(self):
         return 1.0
+
+
+class Items(list):
+    def __iter__(self):
+        return iter(["forged"])
+
+
+class Pair(tuple):
+    def __iter__(self):
+        return iter(["forged"])
+
+
+class Table(dict):
+    def items(self):
+        return [("forged", True)]
+
+
+class Lying(torch.Tensor):
+    """Says of itself, in every way in which it can be asked, what it is not."""
+
+    dtype, device, requires_grad, layout = "torch.int64", torch.device("meta"), True, None
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return torch.ones(5)
+
+    def detach(self):
+        return torch.ones(5)
+
+    cpu = numpy = tolist = __array__ = untyped_storage = float = detach
+
+
+class Lazy(torch.Tensor):
+    """Has no memory: its own class answers for all that torch does with it."""
+
+    @staticmethod
+    def __new__(cls):
+        return torch.Tensor._make_wrapper_subclass(cls, (3,), dtype=torch.float32)
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return torch.ones(5)
+
+
+class Array(np.ndarray):
+    dtype = property(lambda self: np.dtype("int64"))
+
+    def __array__(self, *args, **kwargs):
+        return np.ones(5)
+
+
+class Float:
+    @property
+    def __class__(self):
+        return float
 
 
 class Broken:
@@ -72,11 +130,39 @@ def test_a_timing_comes_back_as_a_timing():
 
 
 @pytest.mark.parametrize(
-    ("value", "plain"), [(Three(3), 3), (Loud("said"), "said"), (Half(0.5), 0.5), (torch.Size([2, 3]), (2, 3))]
+    ("value", "plain"),
+    [
+        *((Three(3), 3), (Loud("said"), "said"), (Half(0.5), 0.5), (torch.Size([2, 3]), (2, 3))),
+        *((Items([1, "a"]), [1, "a"]), (Pair([1, 2]), (1, 2)), (Table(a=1), {"a": 1})),
+    ],
 )
 def test_subclasses_are_recorded_by_their_value_alone(value, plain):
     back = decode(encode(value))
     assert type(back) is type(plain) and back == plain
+
+
+def test_a_tensor_is_recorded_by_its_memory_whatever_its_class_says():
+    plain = decode(encode(torch.arange(3.0)))
+    assert repr(decode(encode(torch.arange(3.0).as_subclass(Lying)))) == repr(plain)
+    assert repr(decode(encode(tv_tensors.Image(torch.zeros(1, 2, 2))))) == repr(decode(encode(torch.zeros(1, 2, 2))))
+    assert repr(decode(encode(np.arange(3.0).view(Array)))) == repr(decode(encode(np.arange(3.0))))
+
+
+@pytest.mark.parametrize("mode", [TorchFunctionMode, TorchDispatchMode])
+def test_a_mode_that_was_left_on_is_not_asked(mode):
+    def lie(self, func, types, args=(), kwargs=None):
+        return torch.ones(5)
+
+    tensor = torch.arange(3.0)
+    kind = type("Mode", (mode,), {"__torch_function__": lie, "__torch_dispatch__": lie})
+    with kind():
+        blob = encode(tensor)
+    assert decode(blob).array.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("value", [Lazy(), Float()], ids=["Lazy", "Float"])
+def test_what_only_claims_to_be_a_value_is_another(value):
+    assert type(decode(encode(value))) is Other
 
 
 @pytest.mark.parametrize(
