@@ -963,10 +963,10 @@ for name, loop, data_set, more in [
     ("yours", train_one_epoch, small_set, ()),
     ("faster?", train_one_epoch_faster, byte_set, (IMAGE_SIZE,)),
 ]:
-    copy, loader = deepcopy(net), DataLoader(data_set, BATCH_SIZE, pin_memory=device.type == "cuda")
-    adam = torch.optim.Adam(copy.parameters(), lr=LEARNING_RATE)
+    twin, loader = deepcopy(net), DataLoader(data_set, BATCH_SIZE, pin_memory=device.type == "cuda")
+    adam = torch.optim.Adam(twin.parameters(), lr=LEARNING_RATE)
     start = time.perf_counter()
-    loss, accuracy = loop(copy, loader, criterion, adam, device, *more)
+    loss, accuracy = loop(twin, loader, criterion, adam, device, *more)
     print(f"{name:<9}{FEW / (time.perf_counter() - start):7.1f} images/s, loss {loss:.4f}, accuracy {accuracy:.1%}")
 
 # %% [markdown]
