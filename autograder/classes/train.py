@@ -304,8 +304,8 @@ def write_class(hall: Hall, results: list[Trained], out: Path) -> Path:
         }
         for each in results
     ]
-    logs = {each.student: each.log for each in results if each.log}
-    write_whole(path, class_page(hall.module.name, preset, rows, logs))
+    runs = [(each.log, each.judgement) for each in results if each.log and each.judgement]
+    write_whole(path, class_page(hall.module.name, preset, rows, runs))
     return path
 
 

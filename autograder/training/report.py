@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from matplotlib.figure import Figure
 
+DEVICES = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a Mac's GPU"}
 RED, GREEN, GREY = "#d62728", "#2ca02c", "#7f7f7f"
 
 
@@ -38,7 +39,7 @@ def section(
     figures = [curves(recipe, preset, log, judgement), kernels(recipe, seed, weights), cost(preset, log)]
     intro = (
         f"Your functions trained the real network: {preset.train_images:,} images of {preset.image_size} × "
-        f"{preset.image_size} pixels, {preset.epochs} epochs, on {device}, {speed(log, preset):,.0f} images a second. "
+        f"{preset.image_size} pixels, {preset.epochs} epochs, on {DEVICES[device]}, {speed(log, preset):,.0f} images a second. "
         "What counts is measured by the grader, from the weights that came back."
         if log.epochs
         else f"Your functions were to train the real network ({preset.name}), and no epoch was finished."
@@ -53,13 +54,15 @@ def section(
     )
 
 
-def class_page(module: str, preset: Preset, rows: Sequence[Mapping[str, Any]], logs: Mapping[str, Log]) -> str:
+def class_page(
+    module: str, preset: Preset, rows: Sequence[Mapping[str, Any]], runs: Sequence[tuple[Log, Judgement]]
+) -> str:
     """The class: a table and one plot."""
     points = f", {number(preset.points)} bonus points where all holds" if preset.points else ""
     intro = (
         f"Preset {preset.name}: {preset.train_images:,} images of {preset.image_size} pixels, {preset.epochs} epochs{points}."
     )
-    return _template("class.html").render(module=module, intro=intro, rows=rows, figure=_class_curves(preset, logs))
+    return _template("class.html").render(module=module, intro=intro, rows=rows, figure=_class_curves(preset, runs))
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -126,19 +129,23 @@ def cost(preset: Preset, log: Log) -> Picture | None:
     return _picture(figure, "Seconds of each epoch, and the memory in use over time, seen from outside", "svg+xml")
 
 
-def _class_curves(preset: Preset, logs: Mapping[str, Log]) -> Picture | None:
-    with_epochs = {student: log for student, log in logs.items() if log.epochs}
-    if not with_epochs:
+def _class_curves(preset: Preset, runs: Sequence[tuple[Log, Judgement]]) -> Picture | None:
+    runs = [(log, judgement) for log, judgement in runs if log.epochs]
+    if not runs:
         return None
     figure, (axis,) = _figure(1)
-    for log in with_epochs.values():
-        axis.plot(range(1, len(log.epochs) + 1), [e["test_accuracy"] for e in log.epochs], "-", color=GREEN, alpha=0.5)
+    looks = {True: (GREEN, "-", "all holds"), False: (RED, "--", "something does not hold")}
+    for log, judgement in runs:
+        color, style, label = looks[judgement.holds]
+        epochs = range(1, len(log.epochs) + 1)
+        axis.plot(epochs, [e["test_accuracy"] for e in log.epochs], style, color=color, alpha=0.6, label=label)
     if preset.floor:
         axis.axhline(preset.floor, color="black", linewidth=1, linestyle=":", label=f"least: {preset.floor:.0%}")
-        axis.legend()
-    axis.set(xlabel="epoch", ylabel="test accuracy, as reported", ylim=(0, 1))
+    axis.set(xlabel="epoch", ylabel="test accuracy, as reported", ylim=(0, 1.03))
     axis.locator_params("x", integer=True)
-    return _picture(figure, f"Test accuracy by epoch of {len(with_epochs)} submissions", "svg+xml")
+    lines = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))  # one of each kind
+    axis.legend(lines.values(), lines.keys())
+    return _picture(figure, f"Test accuracy by epoch of {len(runs)} submissions", "svg+xml")
 
 
 def _figure(columns: int, height: float = 4.0) -> tuple["Figure", list[Any]]:
