@@ -184,21 +184,24 @@ def _train(options: argparse.Namespace) -> int:
 
     from autograder.classes import train
     from autograder.classes.submissions import enterable, find_submissions
+    from autograder.training.full import Settings, calibrate, preset_of, recipe_of
+    from autograder.training.images import find_images
+    from autograder.training.run import choose_device
 
-    console, recipe = Console(), train.recipe_of(module)
-    preset = train.preset_of(recipe, options.preset, options.batch_size)
-    settings = train.Settings(
+    console, recipe = Console(), recipe_of(module)
+    preset = preset_of(recipe, options.preset, options.batch_size)
+    settings = Settings(
         preset,
         seed=1,
-        device=train.choose_device(options.device),
+        device=choose_device(options.device),
         sandbox=options.sandbox,
         threads=options.threads,
         limit=options.limit,
     )
     place = options.data or module.root / "data"
-    images = train.find_images(preset, place, named=options.data is not None, download=options.download)
+    images = find_images(preset, place, named=options.data is not None, download=options.download)
     if options.calibrate:
-        train.calibrate(module, recipe, settings, images, list(range(1, options.calibrate + 1)), console)
+        calibrate(module, recipe, settings, images, list(range(1, options.calibrate + 1)), console.print)
         return 0
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
     results = train.train_and_write(module, recipe, settings, images, submissions, out, options.seed, console)
@@ -207,7 +210,7 @@ def _train(options: argparse.Namespace) -> int:
         from autograder.gradebook.gradebook import settings as nbgrader_settings
 
         book = ClassBook(module, nbgrader_settings(module.root).coursedir)
-        points = {each.student: train.bonus(each, preset) for each in results if each.student in mine and each.log}
+        points = {each.student: train.bonus(each, preset) for each in results if each.student in mine and each.outcome}
         for problem in book.enter_bonuses(recipe.exercise, points):
             print(f"autograder: {problem}", file=sys.stderr)
     return 0 if all(each.holds for each in results) else 1

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from autograder.sandboxed.observe import frame, fresh_state, run
 from autograder.sandboxed.probing import Student, plain_error
 from autograder.sandboxed.recording import Bounds, Error, Tensor, decode, encode
 
+GIVEN = "given.safetensors"  # the images that a submission is given, in a folder of their own
 TICK_SECONDS = 0.5  # between two words on how many images have passed
 MAX_MESSAGE_BYTES = 2**30  # an epoch's weights and what the optimizer keeps of them
 GIB = 2**30
@@ -58,6 +60,16 @@ class Preset:
     def batches(self) -> int:
         """Steps in one epoch."""
         return math.ceil(self.train_images / self.batch_size)
+
+    @property
+    def given(self) -> int:
+        """Images that pass through the network in one epoch, training and test."""
+        return self.train_images + self.test_images // 2
+
+    @property
+    def work(self) -> int:
+        """The same in all epochs."""
+        return self.epochs * self.given
 
 
 class Pictures(Dataset[tuple[Any, int]]):
@@ -133,7 +145,7 @@ def train(job: dict[str, Any], body: bytes, recipe: Recipe, emit: Callable[[byte
     """Trains by the code in `body`, from where the checkpoint behind it stops; sends how it goes, and each epoch.
 
     Args:
-        job: `functions` (the contract's), `preset`, `seed`, `device`, `threads`, `given` (the file with the images).
+        job: `functions` (the contract's), `preset`, `seed`, `device`, `threads`, `given` (the folder with the images).
     """
     size = struct.unpack_from("<I", body)[0]
     content, kept = json.loads(body[4 : 4 + size]), body[4 + size :]
@@ -142,7 +154,7 @@ def train(job: dict[str, Any], body: bytes, recipe: Recipe, emit: Callable[[byte
     preset = Preset(**job["preset"])
     try:
         student, _ = run(Code(**content), job["functions"])
-        given = load_file(job["given"])
+        given = load_file(Path(job["given"], GIVEN))
         the_run = Run(preset, torch.device(job["device"]), start_network(recipe, job["seed"]), job["classes"], given)
         fresh_state(f"{job['seed']}:run")
         setup = recipe.begin(student, the_run)

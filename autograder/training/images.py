@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from autograder.errors import CourseError
-from autograder.sandboxed.training import Preset
+from autograder.sandboxed.training import GIVEN, Preset
 
 TRAIN, TEST, CLASSES = 50_000, 10_000, 10
 FIRST_LABELS = ([6, 9, 9, 4, 1, 1, 2, 7, 8, 3], [3, 8, 8, 0, 6, 6, 1, 6, 3, 1])  # of the official order
@@ -25,7 +25,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def at(self, places: np.ndarray | slice) -> "Images":
+    def at(self, places: np.ndarray) -> "Images":
         """Those at `places`."""
         return Images(self.images[places], self.labels[places])
 
@@ -38,12 +38,12 @@ class Split:
     test: Images
     held_back: Images
 
-    def give(self, path: Path) -> Path:
-        """Writes what a submission is given; the file's path."""
-        parts = {"train": self.train, "test": self.test}
-        arrays = {f"{name}_images": np.ascontiguousarray(part.images) for name, part in parts.items()}
-        save_file(arrays | {f"{name}_labels": part.labels.astype(np.int64) for name, part in parts.items()}, path)
-        return path
+
+def give(parts: Split, folder: Path) -> None:
+    """Writes what a submission is given of `parts` into `folder`."""
+    given = {"train": parts.train, "test": parts.test}
+    arrays = {f"{name}_images": np.ascontiguousarray(part.images) for name, part in given.items()}
+    save_file(arrays | {f"{name}_labels": part.labels.astype(np.int64) for name, part in given.items()}, folder / GIVEN)
 
 
 def split(preset: Preset, seed: int, train: Images, test: Images) -> Split:

@@ -135,7 +135,7 @@ class Trainer:
     """A worker that trains one submission after another on one device.
 
     Args:
-        given: the file of images that submissions are given.
+        given: the folder with the images that the next submission is given; see `give`.
         sandbox: "full", or "none" for limits alone.
 
     Raises:
