@@ -33,7 +33,7 @@ FOR_AUTHORS = {
     *("Tensor", "Error", "Other"),
     *("mistake", "alternative"),
 }
-FOR_STUDENTS = {"TinyCIFAR10", "check", "experiment_folder", "fetch_module", "run_experiment"}
+FOR_STUDENTS = {"TinyCIFAR10", "check", "experiment_folder", "experiment_seed", "fetch_module", "run_experiment"}
 
 
 @pytest.fixture(scope="module")
