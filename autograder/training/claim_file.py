@@ -189,8 +189,14 @@ def _claim(said: dict[str, Any], weights: dict[str, np.ndarray]) -> Claim:
     seal = said.pop("seal")
     history = {str(name)[:50]: _numbers(values) for name, values in said["history"].items()}
     claim = Claim(
-        **{name: _text(said[name]) for name in ("module", "network", "optimizer")},
-        **{name: _count(said[name]) for name in ("training_images", "test_images", "image_size", "batch_size", "planned")},
+        module=_text(said["module"]),
+        network=_text(said["network"]),
+        training_images=_count(said["training_images"]),
+        test_images=_count(said["test_images"]),
+        image_size=_count(said["image_size"]),
+        batch_size=_count(said["batch_size"]),
+        optimizer=_text(said["optimizer"]),
+        planned=_count(said["planned"]),
         learning_rate=_number(said["learning_rate"]),
         seed=_count(said["seed"]),
         history=history,
@@ -205,9 +211,9 @@ def _claim(said: dict[str, Any], weights: dict[str, np.ndarray]) -> Claim:
         raise NoClaim(f"claims {claim.epochs:,} epochs: {AGAIN}")
     if missing := [name for name in FIGURES if name not in history]:
         raise NoClaim(f'has a history without {missing[0]}: `check("fit")` says what a history is; then train anew')
-    rows = {"clock": claim.clock, "devices": claim.devices, **{name: history[name] for name in FIGURES}}
-    if wrong := [name for name, values in rows.items() if len(values) != claim.epochs]:
-        raise NoClaim(f"has {len(rows[wrong[0]]):,} values of {wrong[0]} for {claim.epochs:,} epochs: {AGAIN}")
+    rows = {"clock": len(claim.clock), "devices": len(claim.devices), **{name: len(history[name]) for name in FIGURES}}
+    if wrong := [name for name, many in rows.items() if many != claim.epochs]:
+        raise NoClaim(f"has {rows[wrong[0]]:,} values of {wrong[0]} for {claim.epochs:,} epochs: {AGAIN}")
     return claim
 
 

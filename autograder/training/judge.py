@@ -98,7 +98,7 @@ def judge(
     add(_accuracy(judgement.mean_accuracy, preset, len(images.held_back), len(judgement.accuracy)))
     add(_figures(log, evaluate(recipe, preset, network, last, images.test, device)))
     add(_weights(recipe, seed, last))
-    add(_batches(last, preset))
+    add(batches(last, preset))
     judgement.remarks += _speed(log, preset, reference_speed)
     return judgement
 
@@ -259,7 +259,8 @@ def likeness(one: Weights, other: Weights) -> float:
     return float(a @ b) / norm if norm else 0.0
 
 
-def _batches(weights: Weights, preset: Preset) -> Finding:
+def batches(weights: Weights, preset: Preset) -> Finding:
+    """That batch norm has counted as many batches as the preset has."""
     title = "Every batch of every epoch trains"
     counted = {int(array) for name, array in weights.items() if name.endswith("num_batches_tracked")}
     due = preset.batches * preset.epochs

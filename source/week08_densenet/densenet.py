@@ -651,10 +651,8 @@ criterion = nn.NLLLoss()
 optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE)
 print(f"training on {device}")
 run = (net, train_loader, test_loader, criterion, optimizer, device, EPOCHS)
-if FULL_EXPERIMENT:
-    history = run_experiment(fit, *run, folder=experiment_folder("densenet121"), seed=SEED)
-else:
-    history = fit(*run)
+where = {"folder": experiment_folder("densenet121"), "seed": SEED} if FULL_EXPERIMENT else {}
+history = run_experiment(fit, *run, **where) if FULL_EXPERIMENT else fit(*run)
 
 # %%
 after = snapshot_weights(net, WATCHED)
