@@ -304,7 +304,7 @@ def _batches(claim: Claim, preset: Preset) -> Finding:
 
 def _gap(train: Sample, test: Sample) -> Finding:
     """Images that were trained on are known better; test images that are known as well were trained on too."""
-    title = "The test images are no better known than images that were not trained on"
+    title = "The test images were not learnt by heart"
     said = f"training images: {train}; test images: {test}"
     if test.interval[0] > train.interval[1]:
         return Finding("gap", title, False, f"they are known better than the training images, as if trained on. {said}")

@@ -85,13 +85,14 @@ def fit(net, train_loader, test_loader, criterion, optimizer, device, epochs=10)
     return history
 
 
-def run(folder: Path, seed: int, epochs: int = EPOCHS, net=None, train_set=None, fit=fit, **how) -> dict:
+def run(folder: Path, seed: int, epochs: int = EPOCHS, train_set=None, fit=fit, claim=True) -> dict:
     """A run of the toy week's experiment, whose claim is then in `folder`."""
-    net = net or started(seed)
+    net = started(seed)
     train = DataLoader(train_set or data(train=True), batch_size=16, shuffle=True)
     test = DataLoader(data(train=False), batch_size=16)
     optimizer = torch.optim.Adam(net.parameters(), lr=PRESET.learning_rate)
-    return run_experiment(fit, net, train, test, nn.CrossEntropyLoss(), optimizer, CPU, epochs, folder, **{"seed": seed} | how)
+    how = (fit, net, train, test, nn.CrossEntropyLoss(), optimizer, CPU, epochs, folder)
+    return run_experiment(*how, seed=seed) if claim else run_experiment(*how)
 
 
 def forged(claim: Claim, **changed) -> Claim:
