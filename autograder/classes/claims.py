@@ -32,7 +32,7 @@ def check_and_write(
     device: str,
     console: Console,
 ) -> bool:
-    """Checks claims, says what was found and what cannot be, and writes `training/claims/<student>.json` for each.
+    """Checks claims, says what was found and what cannot be, and writes `training/claims/<student>.json` and `.txt` for each.
 
     Args:
         find: the images of a preset.
@@ -60,17 +60,20 @@ def check_and_write(
         checked.append(check_claim(recipe, module.name, student, claim, find, draw, device))
     pairs = same_weights(prints)
     for each in checked:
-        others = [(one if each.name == other else other, how) for one, other, how in pairs if each.name in (one, other)]
-        each.shared = [f"{clean(other)} and {clean(each.name)} {how}" for other, how in others]
-        _write(folder / f"{each.name}.json", each, prints.get(each.name), draw)
+        each.shared = [(one if each.name == other else other, how) for one, other, how in pairs if each.name in (one, other)]
+        _write(folder, each, prints.get(each.name), draw)
         console.print(Text("\n".join(words(each))), soft_wrap=True)
     console.print(Text("\n".join(closing())), soft_wrap=True)
     console.print(f"{folder}/", highlight=False, soft_wrap=True)
     return all(each.holds and not each.shared for each in checked)
 
 
-def words(checked: Checked) -> list[str]:
-    """What was found of one claim, line by line."""
+def words(checked: Checked, named: bool = True) -> list[str]:
+    """What was found of one claim, line by line.
+
+    Args:
+        named: whether others are named, which is for the TA alone.
+    """
     name = clean(checked.name)
     if checked.refused:
         return [f"{name}: no bonus points: the file {clean(checked.refused)}"]
@@ -85,7 +88,8 @@ def words(checked: Checked) -> list[str]:
     lines = [f"{name}: {verdict}"]
     for finding in checked.findings:
         lines.append(f"  {'✓' if finding.holds else '✗'} {finding.title}: {clean(finding.said)}")
-    return lines + [f"  ! {clean(line)}" for line in checked.shared + checked.remarks]
+    shared = [f"{clean(other) if named else 'another claim'} and this one {how}" for other, how in checked.shared]
+    return lines + [f"  ! {clean(line)}" for line in shared + checked.remarks]
 
 
 def closing() -> list[str]:
@@ -114,10 +118,15 @@ def _earlier(folder: Path, named: dict[str, Path]) -> dict[str, Print]:
     return found
 
 
-def _write(path: Path, checked: Checked, known: Print | None, draw: int) -> None:
-    """Writes what was found. What is known of an earlier claim is never replaced by the news that a file is none."""
+def _write(folder: Path, checked: Checked, known: Print | None, draw: int) -> None:
+    """Writes what was found: all of it as JSON, and for the student as text, in which no other student is named.
+
+    What is known of an earlier claim is never replaced by the news that a file is none.
+    """
+    path = folder / f"{checked.name}.json"
     if checked.refused and path.is_file():
         return
+    write_whole(folder / f"{checked.name}.txt", "\n".join([*words(checked, named=False), "", *closing()]) + "\n")
     about = {
         "student": checked.name,
         "bonus": checked.bonus,

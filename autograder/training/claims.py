@@ -60,7 +60,7 @@ class Checked:
         refused: why nothing could be checked; empty when something was.
         findings: what has to hold.
         remarks: what a TA should know and what costs nothing by itself.
-        shared: the others whose weights, or whose seed, are the same: no points before the TA has decided.
+        shared: whose weights or seed are the same, and in which way: no points before the TA has decided.
         preset: the experiment that it is a claim of.
         measured: accuracy on the test images drawn.
     """
@@ -70,7 +70,7 @@ class Checked:
     refused: str = ""
     findings: list[Finding] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    shared: list[str] = field(default_factory=list)
+    shared: list[tuple[str, str]] = field(default_factory=list)
     preset: Preset | None = None
     measured: float = math.nan
 
@@ -284,7 +284,7 @@ def _start(recipe: Recipe, claim: Claim) -> Finding:
     """The weights come from the start that the seed gives, and have moved."""
     title = "The weights are trained from the start that its seed gives"
     start = {name: tensor.numpy() for name, tensor in claimed_start(recipe, claim.seed).state_dict().items()}
-    alike = likeness(start, claim.weights)
+    alike = usual_likeness(start, claim.weights)
     if not alike >= OWN_START:
         return Finding(
             "start",
@@ -295,7 +295,23 @@ def _start(recipe: Recipe, claim: Claim) -> Finding:
         )
     if not 1 - alike > MOVED:
         return Finding("start", title, False, f"they are where seed {claim.seed} puts them: nothing was trained")
-    return Finding("start", title, True, f"correlation with the start of seed {claim.seed}: {alike:.2f}; a stranger's is 0.00")
+    told = f"correlation with the start of seed {claim.seed}: {alike:.2f} (median of its large weights; a stranger's is 0.00)"
+    return Finding("start", title, True, told)
+
+
+def usual_likeness(one: Weights, other: Weights) -> float:
+    """The median, over the large weights that both have, of the correlation of each with its other; 0 without any.
+
+    Not the correlation of all together: batch norm undoes the scale of a weight, so that a single one, blown up, could
+    outweigh all others.
+    """
+    names = [name for name, weight in one.items() if is_large(weight) and name in other and other[name].shape == weight.shape]
+    return float(np.median([likeness({name: one[name]}, {name: other[name]}) for name in names])) if names else 0.0
+
+
+def is_large(weight: np.ndarray) -> bool:
+    """Whether it has enough numbers to tell one start from another."""
+    return weight.size >= TELLING and weight.ndim > 1
 
 
 def _batches(claim: Claim, preset: Preset) -> Finding:
@@ -353,7 +369,7 @@ class Print:
 
 def print_of(claim: Claim) -> Print:
     """A claim's print."""
-    large = {name: array for name, array in claim.weights.items() if array.size >= TELLING and array.ndim > 1}
+    large = {name: array for name, array in claim.weights.items() if is_large(array)}
     return Print(claim.seed, frozenset(claim.hashes) | {hash_of(claim.weights)}, {n: _some(n, a) for n, a in large.items()})
 
 
@@ -368,7 +384,7 @@ def same_weights(prints: Mapping[str, Print]) -> list[tuple[str, str, str]]:
     """Pairs of claims that are not independent of each other, and in which way."""
     found = []
     for (one, first), (other, second) in combinations(prints.items(), 2):
-        alike = likeness(first.numbers, second.numbers)
+        alike = usual_likeness(first.numbers, second.numbers)
         if first.hashes & second.hashes:
             found.append((one, other, "have the same weights after an epoch, to the last bit"))
         elif alike >= OWN_START:

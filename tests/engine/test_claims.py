@@ -15,10 +15,13 @@ from claimants import EPOCHS, PRESET, RECIPE, data, forged, run, started, with_c
 from safetensors.numpy import save
 from test_training import stopping_in
 from torch.utils.data import ConcatDataset
+from torchvision.models import densenet121
 from toy_course import write_course
 
 from autograder import cli
 from autograder.classes.claims import closing, words
+from autograder.classes.train import recipe_of
+from autograder.course.course import Course
 from autograder.errors import NoClaim, NotebookError
 from autograder.students import training
 from autograder.students.training import experiment_seed
@@ -216,6 +219,16 @@ def test_the_same_weights_are_told_and_so_are_nearly_the_same(ada, bob):
     for how, other in others.items():
         [(one, two, told)] = same_weights({"ada": print_of(ada), "eve": print_of(other)})
         assert (one, two) == ("ada", "eve") and how in told
+
+
+def test_one_weight_blown_up_outweighs_no_others():
+    """Batch norm undoes the scale: a start that is put into one layer alone makes no descent."""
+    draw = np.random.default_rng(0)
+    start = {str(layer): draw.normal(size=(50, 50)) for layer in range(5)}
+    stranger = {str(layer): draw.normal(size=(50, 50)) for layer in range(5)}
+    forged_one = stranger | {"3": 1000 * start["3"]}
+    assert claims.likeness(start, forged_one) > 0.4 and abs(claims.usual_likeness(start, forged_one)) < 0.1
+    assert claims.usual_likeness(start, start) == pytest.approx(1) and claims.usual_likeness(start, {}) == 0
 
 
 # --- what is no claim -------------------------------------------------------------------------------------------------
@@ -435,7 +448,9 @@ def test_a_class_of_claims(course, ada, bob, capsys):
     copied = write(course, "dan", replace(ada, module=""))
     assert cli.main(["train", "toys", "--device", "cpu", "--claim", copied]) == 1  # the others are known from before
     shown = capsys.readouterr().out
-    assert "ada and dan have the same weights after an epoch" in shown and "before the TA has decided" in shown
+    assert "ada and this one have the same weights after an epoch" in shown and "before the TA has decided" in shown
+    told = (course / "grades/toys/training/claims/dan.txt").read_text()
+    assert "another claim and this one have" in told and "ada" not in told and "What no check" in told
     assert results(course)["dan"]["bonus"] == 0 and results(course)["ada"]["bonus"] == 3
 
     Path(files[0]).write_bytes(b"")
@@ -463,3 +478,10 @@ def test_the_weights_are_torch_s_own_start():
     drawn = claims.claimed_start(RECIPE, 11).state_dict()
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(drawn[name], weight) for name, weight in started(11).state_dict().items() if "class" not in name)
+
+
+def test_the_notebook_s_network_is_the_one_that_is_drawn_again():
+    recipe = recipe_of(Course(Path(__file__).parents[2]).module("week08_densenet"))
+    torch.manual_seed(5)
+    built, drawn = densenet121(weights=None).state_dict(), claims.claimed_start(recipe, 5).state_dict()
+    assert built.keys() == drawn.keys() and all(torch.equal(built[name], weight) for name, weight in drawn.items())
