@@ -5,6 +5,7 @@
     check("count_parameters")                          the public checks of a function, below its cell
     TinyCIFAR10("data", train=True)                    the tiny CIFAR-10 that lies beside the notebook
     run_experiment(fit, net, …), experiment_folder(…)  the real experiment, resumed where it was cut off
+    experiment_seed(folder)                            its seed, drawn once, nobody else's
     fetch_module(archive, module)                      on Colab: the rest of the assignment's folder
 """
 
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
     from autograder.course.colab import fetch_module
     from autograder.sandboxed.cifar10 import TinyCIFAR10
     from autograder.students.check import check
-    from autograder.students.training import experiment_folder, run_experiment
+    from autograder.students.training import experiment_folder, experiment_seed, run_experiment
 
-__all__ = ["TinyCIFAR10", "check", "experiment_folder", "fetch_module", "run_experiment"]
+__all__ = ["TinyCIFAR10", "check", "experiment_folder", "experiment_seed", "fetch_module", "run_experiment"]
 
 _HOMES = {
     "TinyCIFAR10": "autograder.sandboxed.cifar10",
     "check": "autograder.students.check",
     "experiment_folder": "autograder.students.training",
+    "experiment_seed": "autograder.students.training",
     "fetch_module": "autograder.course.colab",
     "run_experiment": "autograder.students.training",
 }

@@ -20,6 +20,7 @@
     │   │                   kept
     │   └── SandboxUnavailable  walls that cannot be built   "not graded", `doctor`      TA
     └── ValueError
+        ├── NoClaim         a file that is no claim          the claim's report          TA, student
         ├── Unreadable      a file that is no notebook       the status "refused"        TA, student
         └── Malformed       bytes that are no recording      never: what they claim      nobody
                                                              counts as crashed
@@ -43,6 +44,7 @@ __all__ = [
     "Malformed",
     "Mismatch",
     "Missing",
+    "NoClaim",
     "NotHere",
     "NotKept",
     "NotebookError",
@@ -107,3 +109,7 @@ class GraderFault(RuntimeError):
 
 class NotKept(GraderFault):
     """Something would have to run that is not in the store, and there are no workers to run it."""
+
+
+class NoClaim(ValueError):
+    """The file is no claim of a training run; the message says in which way and what to do."""

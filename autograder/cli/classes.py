@@ -1,6 +1,7 @@
 """Commands for whoever grades a class: `grade`, `regrade`, `train`, `export` and `gradescope`."""
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ from autograder.errors import CourseError
 
 if TYPE_CHECKING:
     from autograder.cli.options import Commands
+    from autograder.course.course import Module
+    from autograder.sandboxed.training import Preset
+    from autograder.training.images import Images
 
 BELOW = 3  # exit status of `grade --fail-below`
 
@@ -78,12 +82,15 @@ def _add_train(commands: "Commands") -> None:
     train.add_argument("--download", action="store_true", help="fetch CIFAR-10 (170 MB) where it is missing")
     train.add_argument("--batch-size", type=int, metavar="N", help="another than the preset's, where memory is short")
     train.add_argument("--threads", type=int, default=CORES, metavar="N", help="of the CPU (default: all)")
-    train.add_argument("--seed", type=int, help="of weights and images (default: drawn once for the class and kept)")
+    train.add_argument("--seed", type=int, help="of weights and images (default: drawn once, kept)")
     train.add_argument(
         "--limit", type=float, metavar="SECONDS", help="for one run (default: four times what the reference would take)"
     )
     train.add_argument(
         "--calibrate", type=int, metavar="N", help="train the reference N times, and the training mistakes: for floors"
+    )
+    train.add_argument(
+        "--claim", type=Path, nargs="+", metavar="FILE", help="check claims of students' own runs instead; trains nothing"
     )
     add_sandbox(train)
 
@@ -179,6 +186,8 @@ def _train(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None and value <= 0:
             raise CourseError(f"--{name.replace('_', '-')} must be positive")
     module = Course.find().module(options.module)
+    if options.claim:
+        return _check_claims(options, module)
     require_sandbox(options)
     from rich.console import Console
 
@@ -214,6 +223,32 @@ def _train(options: argparse.Namespace) -> int:
         for problem in book.enter_bonuses(recipe.exercise, points):
             print(f"autograder: {problem}", file=sys.stderr)
     return 0 if all(each.holds for each in results) else 1
+
+
+def _check_claims(options: argparse.Namespace, module: "Module") -> int:
+    if options.paths or options.calibrate:
+        raise CourseError("--claim checks files alone: name no submissions beside it, and no --calibrate")
+    import secrets
+
+    import torch
+    from rich.console import Console
+
+    from autograder.classes import claims
+    from autograder.training.full import recipe_of
+    from autograder.training.images import find_images
+    from autograder.training.run import choose_device
+
+    recipe, place, out = recipe_of(module), options.data or module.root / "data", grades_folder(options, module)
+    torch.set_num_threads(options.threads)
+
+    @functools.cache
+    def find(preset: "Preset") -> "tuple[Images, Images]":
+        return find_images(preset, place, named=options.data is not None, download=options.download)
+
+    draw = secrets.randbits(62) if options.seed is None else options.seed
+    device = choose_device(options.device)
+    alright = claims.check_and_write(module, recipe, find, options.claim, out, draw, device, Console())
+    return 0 if alright else 1
 
 
 def _agreed(options: argparse.Namespace) -> bool:

@@ -1,6 +1,7 @@
 """Commands for students, `check` and `pack`, and for whoever gets what was packed: `receipt`."""
 
 import argparse
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ def add_commands(commands: "Commands") -> None:
     receipt = add_command(
         commands, "receipt", _receipt, "say whether a collected notebook is the one a receipt was made for"
     )
-    receipt.add_argument("notebook", type=Path, help="the collected file")
+    receipt.add_argument("notebook", type=Path, help="the collected file; or the claim that came with it")
     receipt.add_argument("receipt", type=Path, help="the student's .receipt.json")
 
 
@@ -61,11 +62,15 @@ def _pack(options: argparse.Namespace) -> int:
     saved = datetime.fromtimestamp(path.stat().st_mtime)
     packed, receipt, problems = pack(path, options.output)
     print(f"{packed}: hand in this file. It is {path} as saved at {saved:%Y-%m-%d %H:%M:%S}.")
+    said = receipt.read_text(encoding="utf-8").strip()
+    if claim := json.loads(said).get("claim"):
+        size, came = f"{claim['bytes'] / 2**20:.1f} MiB", claim["from"]
+        print(f"{packed.parent / claim['file']}: your training run ({size}), for bonus points: hand it in too. It is {came}.")
     for problem in problems:
         print(f"  ! {problem}")
     if not problems:
         print("Nothing was found that must cost points; `autograder check` runs the public checks on it.")
-    print(f"{receipt}: the receipt, keep it.\n{receipt.read_text(encoding='utf-8').strip()}")
+    print(f"{receipt}: the receipt, keep it.\n{said}")
     return 0
 
 

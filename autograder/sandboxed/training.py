@@ -141,6 +141,13 @@ def start_network(recipe: Recipe, seed: int) -> nn.Module:
     return recipe.network()
 
 
+def claimed_start(recipe: Recipe, seed: int) -> nn.Module:
+    """The network with the weights that a student's own run starts from, whose notebook says `torch.manual_seed(seed)`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return recipe.network()
+
+
 def train(job: dict[str, Any], body: bytes, recipe: Recipe, emit: Callable[[bytes], None]) -> None:
     """Trains by the code in `body`, from where the checkpoint behind it stops; sends how it goes, and each epoch.
 

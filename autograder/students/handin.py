@@ -24,6 +24,7 @@ from autograder.grading.report import as_text, number
 from autograder.installed import DISTRIBUTION, foreign
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select
 from autograder.students.check import Bundle, read_about
+from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES
 
 LARGE_BYTES = 10 * 2**20
 RECEIPT_BYTES = 2**16
@@ -69,6 +70,8 @@ def check_notebook(path: Path, limit: float) -> tuple[str, bool]:
 def pack(path: Path, out: Path | None = None) -> tuple[Path, Path, list[str]]:
     """Makes the file to hand in and its receipt; gives both paths, and what will cost points.
 
+    A claim of the student's own training run, in a folder beside the notebook, is taken along; see `claim_beside`.
+
     Args:
         out: the file to make; by default the name that the grader expects, in a new folder `handin/` beside the notebook.
     """
@@ -86,8 +89,27 @@ def pack(path: Path, out: Path | None = None) -> tuple[Path, Path, list[str]]:
     if not (out.exists() and out.samefile(path)):
         write_whole(out, data)
     receipt = out.with_suffix(".receipt.json")
-    write_whole(receipt, json.dumps(make_receipt(out.name, data, about), indent=1) + "\n")
+    said = make_receipt(out.name, data, about)
+    if claim := claim_beside(path.parent, out.parent):
+        content = start_of(claim, MAX_CLAIM_BYTES)
+        write_whole(out.parent / CLAIM, content)
+        said["claim"] = {"from": claim.relative_to(path.parent).as_posix(), **_identity(CLAIM, content)}
+    write_whole(receipt, json.dumps(said, indent=1) + "\n")
     return out, receipt, problems + find_problems(data, about)
+
+
+def claim_beside(folder: Path, out: Path) -> Path | None:
+    """The newest claim in the notebook's folder or in one right below it, but for the one where the packed file is made.
+
+    What no claim can be for its size is left alone, and so are links.
+    """
+    found = [path for path in (folder / CLAIM, *folder.glob(f"*/{CLAIM}")) if path.is_file() and not path.is_symlink()]
+    fit = [
+        path
+        for path in found
+        if path.parent.resolve() != out.resolve() and 0 < path.stat().st_size <= MAX_CLAIM_BYTES
+    ]
+    return max(fit, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def find_problems(data: bytes, about: dict[str, Any]) -> list[str]:
@@ -199,14 +221,16 @@ def _too_large(data: bytes, cells: list[dict[str, Any]]) -> list[str]:
 def make_receipt(name: str, data: bytes, about: dict[str, Any]) -> dict[str, Any]:
     """What `verify_receipt` can compare (file, SHA-256, bytes), and what a student says beside it."""
     return {
-        "file": name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
+        **_identity(name, data),
         "packed": datetime.now().astimezone().isoformat(timespec="seconds"),
         "module": about.get("module", ""),
         "made_from": about.get("made_from", ""),
         "versions": {"python": platform.python_version(), **_versions(DISTRIBUTION, "torch", "torchvision", "numpy")},
     }
+
+
+def _identity(name: str, data: bytes) -> dict[str, Any]:
+    return {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
 def _versions(*names: str) -> dict[str, str]:
@@ -220,7 +244,7 @@ def _versions(*names: str) -> dict[str, str]:
 
 
 def verify_receipt(file: Path, receipt: Path) -> tuple[str, bool]:
-    """What a receipt proves about a collected file, in words, and whether it is the file it was made for.
+    """What a receipt proves about a collected file, a notebook or a claim, and whether it is the file it was made for.
 
     Raises:
         CourseError: one of the two cannot be read, or is no receipt.
@@ -230,7 +254,8 @@ def verify_receipt(file: Path, receipt: Path) -> tuple[str, bool]:
             raise CourseError(f"{path} is not a regular file: name the collected notebook, then its receipt")
     try:
         said = json.loads(start_of(receipt, RECEIPT_BYTES))
-        claimed, packed = str(said["sha256"]), clean(str(said["packed"]), 40)
+        of = said["claim"] if file.suffix == Path(CLAIM).suffix else said
+        claimed, packed = str(of["sha256"]), clean(str(said["packed"]), 40)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CourseError(f"{receipt} is no receipt of `autograder pack`: ask the student for the file") from None
     with file.open("rb") as stream:

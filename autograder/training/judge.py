@@ -99,7 +99,7 @@ def judge(
     add(_accuracy(judgement.mean_accuracy, preset, len(images.held_back), len(judgement.accuracy)))
     add(_figures(log, evaluate(recipe, preset, network, last, images.test, device)))
     add(_weights(recipe, seed, last))
-    add(_batches(last, preset))
+    add(batches(last, preset))
     judgement.remarks += _speed(log, preset, reference_speed)
     return judgement
 
@@ -236,31 +236,39 @@ def _figures(log: Log, measured: tuple[float, float]) -> Finding:
 def _weights(recipe: Recipe, seed: int, weights: Weights) -> Finding:
     """They come from the start that the seed gives, and have moved: weights that were brought along do neither."""
     title = "The weights are trained from this run's own start"
-    likeness = likeness_to_start(recipe, seed, weights)
-    if likeness < OWN_START:
-        return Finding("weights", title, False, f"they are not descended from it (correlation {likeness:.2f})")
-    if 1 - likeness < MOVED:
-        return Finding("weights", title, False, "they are where they were before: another network was trained, or a copy")
-    return Finding("weights", title, True, f"correlation with the start {likeness:.2f}")
-
-
-def likeness_to_start(recipe: Recipe, seed: int, weights: Weights) -> float:
-    """The correlation of `weights` with those that a run of this seed starts from: 1 at the start, 0 for a stranger's."""
     start = {name: tensor.numpy() for name, tensor in start_network(recipe, seed).state_dict().items()}
-    return likeness(start, weights)
+    alike = usual_likeness(start, weights)
+    if not alike >= OWN_START:
+        return Finding("weights", title, False, f"they are not descended from it (correlation {alike:.2f})")
+    if not 1 - alike > MOVED:
+        return Finding("weights", title, False, "they are where they were before: another network was trained, or a copy")
+    return Finding("weights", title, True, f"correlation with the start {alike:.2f}")
 
 
-def likeness(one: Weights, other: Weights) -> float:
-    """The correlation of two networks' large weights, all together; those of other shapes are left out."""
-    names = [n for n, w in one.items() if w.size >= TELLING and w.ndim > 1 and n in other and other[n].shape == w.shape]
-    if not names:
-        return 0.0
-    a, b = (np.concatenate([each[name].ravel().astype(np.float64) for name in names]) for each in (one, other))
+def usual_likeness(one: Weights, other: Weights) -> float:
+    """The median, over the large weights that both have, of the correlation of each with its other; 0 without any.
+
+    Not the correlation of all together: batch norm undoes the scale of a weight, so that a single one, blown up, could
+    outweigh all others.
+    """
+    names = [name for name, weight in one.items() if is_large(weight) and name in other and other[name].shape == weight.shape]
+    return float(np.median([correlation(one[name], other[name]) for name in names])) if names else 0.0
+
+
+def is_large(weight: np.ndarray) -> bool:
+    """Whether it has enough numbers to tell one start from another."""
+    return weight.size >= TELLING and weight.ndim > 1
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of the numbers of two arrays of one shape, without taking off a mean: 1 for multiples; 0 where one is all zeros."""
+    a, b = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / norm if norm else 0.0
 
 
-def _batches(weights: Weights, preset: Preset) -> Finding:
+def batches(weights: Weights, preset: Preset) -> Finding:
+    """That batch norm has counted as many batches as the preset has."""
     title = "Every batch of every epoch trains"
     counted = {int(array) for name, array in weights.items() if name.endswith("num_batches_tracked")}
     due = preset.batches * preset.epochs

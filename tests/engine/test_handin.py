@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -275,3 +276,40 @@ def test_a_receipt_cannot_write_to_the_terminal_or_be_a_link(folder, capsys):
     assert "\x1b" not in capsys.readouterr().err
     (folder / "link.json").symlink_to("receipt.json")
     assert cli.main(["receipt", "toy.ipynb", "link.json"]) == 2
+
+
+# --- a claim of a training run ----------------------------------------------------------------------------------------
+
+
+def test_pack_takes_the_newest_claim_along(folder, capsys):
+    packed(capsys)
+    assert not Path("handin/claim.safetensors").exists() and "claim" not in json.loads(read_receipt())
+    for number, (place, content) in enumerate({"older": b"old", "newer": b"new"}.items()):
+        Path(place).mkdir()
+        (Path(place) / "claim.safetensors").write_bytes(content)
+        os.utime(Path(place) / "claim.safetensors", (number, number))
+    for _ in range(2):  # the copy in handin/ is never taken for another run
+        assert cli.main(["pack"]) == 0
+        assert "for bonus points: hand it in too. It is newer/claim.safetensors" in capsys.readouterr().out
+        assert Path("handin/claim.safetensors").read_bytes() == b"new"
+    claim = json.loads(read_receipt())["claim"]
+    assert (claim["sha256"], claim["bytes"]) == (hashlib.sha256(b"new").hexdigest(), 3)
+    assert cli.main(["receipt", "handin/claim.safetensors", "handin/toy.receipt.json"]) == 0
+    Path("handin/claim.safetensors").write_bytes(b"other")
+    assert cli.main(["receipt", "handin/claim.safetensors", "handin/toy.receipt.json"]) == 1
+
+
+def test_what_can_be_no_claim_is_left_alone(folder, capsys):
+    for place in ("empty", "huge", "link", "folder"):
+        Path(place).mkdir()
+    Path("empty/claim.safetensors").touch()
+    with Path("huge/claim.safetensors").open("wb") as file:
+        file.truncate(2**30)
+    Path("link/claim.safetensors").symlink_to("/etc/passwd")
+    Path("folder/claim.safetensors").mkdir()
+    assert cli.main(["pack"]) == 0
+    assert "bonus" not in capsys.readouterr().out and not Path("handin/claim.safetensors").exists()
+
+
+def read_receipt() -> str:
+    return Path("handin/toy.receipt.json").read_text()

@@ -32,8 +32,9 @@ FOR_AUTHORS = {
     *("check", "remark", "same", "require"),
     *("Tensor", "Error", "Other"),
     *("mistake", "alternative"),
+    *("Preset", "Recipe", "Run", "Setup"),
 }
-FOR_STUDENTS = {"TinyCIFAR10", "check", "experiment_folder", "fetch_module", "run_experiment"}
+FOR_STUDENTS = {"TinyCIFAR10", "check", "experiment_folder", "experiment_seed", "fetch_module", "run_experiment"}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from autograder.sandboxed.notebook import Code
 from autograder.sandboxed.training import GIVEN
 from autograder.training import images, run
 from autograder.training.full import FullTraining, Settings, calibrate, preset_of, recipe_of
-from autograder.training.judge import GROWTH_BYTES, Judgement, growth, likeness
+from autograder.training.judge import GROWTH_BYTES, Judgement, growth, usual_likeness
 from autograder.training.run import Kept, Log
 
 CELLS = [cell.partition("\n")[2] for cell in SOURCE.split("# %%")[1:] if "[markdown]" not in cell.partition("\n")[0]]
@@ -243,8 +243,8 @@ def test_memory_that_grows_within_an_epoch():
 def test_likeness_is_one_for_the_same_and_nothing_for_a_stranger():
     rng = np.random.default_rng(0)
     one, other = ({"w": rng.normal(size=(40, 50)), "b": rng.normal(size=3)} for _ in range(2))
-    assert likeness(one, one) == pytest.approx(1) and abs(likeness(one, other)) < 0.1
-    assert likeness({"w": np.zeros((40, 50))}, one) == 0 and likeness({}, one) == 0
+    assert usual_likeness(one, one) == pytest.approx(1) and abs(usual_likeness(one, other)) < 0.1
+    assert usual_likeness({"w": np.zeros((40, 50))}, one) == 0 and usual_likeness({}, one) == 0
 
 
 # --- killed in the middle ---------------------------------------------------------------------------------------------
