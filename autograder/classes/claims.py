@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from autograder.classes.grade import write_section
 from autograder.course.course import Module
 from autograder.errors import CourseError, NoClaim
 from autograder.files import write_whole
@@ -61,7 +63,7 @@ def check_and_write(
     pairs = same_weights(prints)
     for each in checked:
         each.shared = [(one if each.name == other else other, how) for one, other, how in pairs if each.name in (one, other)]
-        _write(folder, each, prints.get(each.name), draw)
+        _write(folder, module, each, prints.get(each.name), draw)
         console.print(Text("\n".join(words(each))), soft_wrap=True)
     console.print(Text("\n".join(closing())), soft_wrap=True)
     console.print(f"{folder}/", highlight=False, soft_wrap=True)
@@ -118,7 +120,7 @@ def _earlier(folder: Path, named: dict[str, Path]) -> dict[str, Print]:
     return found
 
 
-def _write(folder: Path, checked: Checked, known: Print | None, draw: int) -> None:
+def _write(folder: Path, module: Module, checked: Checked, known: Print | None, draw: int) -> None:
     """Writes what was found: all of it as JSON, and for the student as text, in which no other student is named.
 
     What is known of an earlier claim is never replaced by the news that a file is none.
@@ -126,7 +128,11 @@ def _write(folder: Path, checked: Checked, known: Print | None, draw: int) -> No
     path = folder / f"{checked.name}.json"
     if checked.refused and path.is_file():
         return
-    write_whole(folder / f"{checked.name}.txt", "\n".join([*words(checked, named=False), "", *closing()]) + "\n")
+    text = "\n".join([*words(checked, named=False), "", *closing()])
+    write_whole(folder / f"{checked.name}.txt", text + "\n")
+    shown = f'<pre style="white-space: pre-wrap">{escape(text)}</pre>'
+    fragment = f"<section>\n<h2>Claim of your own training</h2>\n{shown}\n</section>\n"
+    write_section(folder.parents[1], module, checked.name, "claim", fragment)
     about = {
         "student": checked.name,
         "bonus": checked.bonus,

@@ -28,11 +28,12 @@ from autograder.grading.report import (
     REFUSED,
     SCHEMA,
     Result,
+    empty_page,
     feedback_page,
     grades_csv,
+    keep_sections,
     number,
     result_json,
-    section_of,
     with_section,
 )
 from autograder.grading.timings import Timings
@@ -170,14 +171,21 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
         return {}
     page = feedback_file(out, result.student)
     texts = {path: result_json(result, exercises), page: feedback_page(result, exercises)}
-    if page.is_file() and (training := section_of(page.read_text(encoding="utf-8"))):
-        texts[page] = with_section(texts[page], training)
+    if page.is_file():
+        texts[page] = keep_sections(page.read_text(encoding="utf-8"), texts[page])
     return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
 
 
 def feedback_file(out: Path, student: str) -> Path:
     """The student's feedback page."""
     return out / "feedback" / f"{student}.html"
+
+
+def write_section(out: Path, module: Module, student: str, name: str, fragment: str) -> None:
+    """Writes a section of the student's feedback page, which is made where there is none yet."""
+    page = feedback_file(out, student)
+    before = page.read_text(encoding="utf-8") if page.is_file() else empty_page(module.name, student)
+    write_whole(page, with_section(before, name, fragment))
 
 
 def _status(path: Path) -> str:

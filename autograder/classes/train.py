@@ -11,15 +11,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from autograder.classes.grade import feedback_file
+from autograder.classes.grade import write_section
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
 from autograder.course.course import Course, Module
-from autograder.errors import GraderFault, Unreadable
+from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
 from autograder.grading.judge import clean
 from autograder.grading.observer import Observer
-from autograder.grading.report import empty_page, number, with_section
+from autograder.grading.report import number
 from autograder.sandboxed.training import Preset, Recipe
 from autograder.training.full import FullTraining, Outcome, Settings
 from autograder.training.images import Images
@@ -148,9 +148,7 @@ def write_trained(training: FullTraining, trained: Trained, out: Path) -> None:
     }
     write_whole(path, json.dumps(about, indent=1) + "\n")
     how = (settings.preset, outcome.seed, outcome.log, judgement, outcome.weights, settings.device, points)
-    page = feedback_file(out, trained.student)
-    before = page.read_text(encoding="utf-8") if page.is_file() else empty_page(training.module.name, trained.student)
-    write_whole(page, with_section(before, section(training.recipe, *how)))
+    write_section(out, training.module, trained.student, "training", section(training.recipe, *how))
 
 
 def write_class(training: FullTraining, results: list[Trained], out: Path) -> Path:
@@ -208,6 +206,19 @@ def what_to_say(trained: Trained) -> list[str]:
         return [trained.problem]
     judgement = trained.outcome.judgement
     return [f"{f.title}: no. {f.said}" for f in judgement.findings if not f.holds] + judgement.remarks
+
+
+def bonuses(out: Path) -> dict[str, float]:
+    """Bonus points by student, from all that lies in `out`: those of the full training or of a claim, the higher."""
+    found: dict[str, float] = {}
+    for path in sorted((out / "training").glob("*.json")) + sorted((out / "training" / "claims").glob("*.json")):
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            points = 0.0 if said.get("shared") else float(said.get("bonus", 0.0))
+            found[path.stem] = max(points, found.get(path.stem, 0.0))
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise CourseError(f"{path} is damaged: delete it and run the command again") from None
+    return found
 
 
 def bonus(trained: Trained, preset: Preset) -> float:

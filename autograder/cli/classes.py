@@ -191,8 +191,8 @@ def _train(options: argparse.Namespace) -> int:
     require_sandbox(options)
     from rich.console import Console
 
-    from autograder.classes import train
-    from autograder.classes.submissions import enterable, find_submissions
+    from autograder.classes.submissions import find_submissions
+    from autograder.classes.train import train_and_write
     from autograder.training.full import Settings, calibrate, preset_of, recipe_of
     from autograder.training.images import find_images
     from autograder.training.run import choose_device
@@ -213,16 +213,22 @@ def _train(options: argparse.Namespace) -> int:
         calibrate(module, recipe, settings, images, list(range(1, options.calibrate + 1)), console.print)
         return 0
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
-    results = train.train_and_write(module, recipe, settings, images, submissions, out, options.seed, console)
-    if preset.points and (mine := enterable(module, submissions)):
-        from autograder.gradebook.gradebook import ClassBook
-        from autograder.gradebook.gradebook import settings as nbgrader_settings
-
-        book = ClassBook(module, nbgrader_settings(module.root).coursedir)
-        points = {each.student: train.bonus(each, preset) for each in results if each.student in mine and each.outcome}
-        for problem in book.enter_bonuses(recipe.exercise, points):
-            print(f"autograder: {problem}", file=sys.stderr)
+    results = train_and_write(module, recipe, settings, images, submissions, out, options.seed, console)
+    _enter_bonuses(module, recipe.exercise, out)
     return 0 if all(each.holds for each in results) else 1
+
+
+def _enter_bonuses(module: "Module", exercise: str, out: Path) -> None:
+    """Into the course's own gradebook, what its own class earned."""
+    if out.resolve() != module.grades.resolve() or not (module.root / "nbgrader_config.py").is_file():
+        return
+    from autograder.classes.train import bonuses
+    from autograder.gradebook.gradebook import ClassBook, settings
+
+    points = bonuses(out)
+    if any(points.values()):
+        for problem in ClassBook(module, settings(module.root).coursedir).enter_bonuses(exercise, points):
+            print(f"autograder: {problem}", file=sys.stderr)
 
 
 def _check_claims(options: argparse.Namespace, module: "Module") -> int:
@@ -248,6 +254,7 @@ def _check_claims(options: argparse.Namespace, module: "Module") -> int:
     draw = secrets.randbits(62) if options.seed is None else options.seed
     device = choose_device(options.device)
     alright = claims.check_and_write(module, recipe, find, options.claim, out, draw, device, Console())
+    _enter_bonuses(module, recipe.exercise, out)
     return 0 if alright else 1
 
 

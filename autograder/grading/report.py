@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
-BEGIN, END = "<!-- training -->", "<!-- end of training -->"  # around the full training's section in a feedback page
+SECTIONS = ("training", "claim")  # of a feedback page that are not made by grading, in their order
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
@@ -172,19 +172,29 @@ def empty_page(module: str, student: str) -> str:
     return _template("feedback.html").render(result=result, reason="not asked for yet", exercises=[])
 
 
-def with_section(page: str, fragment: str) -> str:
-    """A feedback page with `fragment` in the place of the section that it had, or at its end."""
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2] if rest else ""
+def with_section(page: str, name: str, fragment: str) -> str:
+    """A feedback page with `fragment` as its section `name`, one of `SECTIONS`, in the place of the one that it had."""
+    begin, end = _marks(name)
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2] if rest else ""
     if not rest:
-        before, closing, after = page.rpartition("</div></body>")
-        after = closing + after
-    return f"{before}{BEGIN}\n{fragment}{END}{after}"
+        later = [mark for other in SECTIONS[SECTIONS.index(name) + 1 :] if (mark := _marks(other)[0]) in page]
+        before, place, after = page.rpartition((later or ["</div></body>"])[0])
+        after = place + after
+    return f"{before}{begin}\n{fragment}{end}{after}"
 
 
-def section_of(page: str) -> str:
-    """The section that a feedback page has; empty when it has none."""
-    return page.partition(BEGIN)[2].partition(END)[0].lstrip("\n")
+def keep_sections(page: str, new: str) -> str:
+    """The page `new` with the sections that `page` has."""
+    for name in SECTIONS:
+        begin, end = _marks(name)
+        if begin in page:
+            new = with_section(new, name, page.partition(begin)[2].partition(end)[0].lstrip("\n"))
+    return new
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
 
 
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:

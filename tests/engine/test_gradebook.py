@@ -121,6 +121,20 @@ def test_not_graded_is_no_zero(book):
     assert grade(book, None)[EXERCISE] == (3, None, None, False)
 
 
+def test_bonus_points_are_extra_credit_and_a_ta_s_stay(book):
+    grade(book, 3.0)
+    name = "exercise-arithmetic"
+    assert book.enter_bonuses("arithmetic", {"ada": 2.0, "nobody": 2.0, "idle": 0.0}) == [
+        "nobody is not graded yet, so 2 bonus points wait: grade, then run this again"
+    ]
+    assert read(book)[name][2] == 2.0
+    assert book.enter_bonuses("arithmetic", {"ada": 2.0}) == [] and read(book)[name][2] == 2.0, "once"
+    assert book.enter_bonuses("arithmetic", {"ada": 0.0}) == [] and read(book)[name][2] == 0.0, "taken back"
+    by_hand(book, name, 3.0, extra=1.0)
+    (problem,) = book.enter_bonuses("arithmetic", {"ada": 2.0})
+    assert "1 extra credit by a TA, which stays: add 2 by hand" in problem and read(book)[name][2] == 1.0
+
+
 def test_points_follow_the_source(book):
     grade(book, 3.0)
     book.register(source.read_source(book.module.source), {**POINTS, "arithmetic": 8.0})

@@ -19,10 +19,11 @@ from toy_training import NAME, SOURCE, write_training_course
 
 from autograder.classes.grade import feedback_file
 from autograder.classes.submissions import find_submissions
-from autograder.classes.train import train_and_write
+from autograder.classes.train import bonuses, train_and_write
 from autograder.cli import main
 from autograder.course.course import Course
 from autograder.errors import CourseError
+from autograder.grading.report import empty_page, keep_sections, with_section
 from autograder.sandboxed.notebook import Code
 from autograder.sandboxed.training import GIVEN
 from autograder.training import images, run
@@ -317,8 +318,19 @@ def test_a_class_gets_pages_points_and_a_table(module, recipe, tmp_path):
     assert "eve" in (out / "training" / "class.html").read_text()
     kept = json.loads((out / "training" / "ada.json").read_text())
     assert kept["bonus"] == 3 and len(kept["run"]["epochs"]) == 4
+    assert bonuses(out) == {"ada": 3, "bob": 0, "eve": 0}
     train_and_write(module, recipe, how, tiny(how), submissions, out, 7, console)
     assert feedback_file(out, "ada").read_text() == page, "a second time changes nothing"
+
+
+def test_a_graded_page_keeps_its_sections():
+    page = with_section(empty_page("toy", "ada"), "claim", "my claim\n")
+    page = with_section(page, "training", "my training\n")
+    assert page.index("my training") < page.index("my claim") < page.index("</body>")
+    kept = keep_sections(page, empty_page("toy", "bob"))
+    assert "my training" in kept and "my claim" in kept and "bob" in kept
+    assert keep_sections(kept, empty_page("toy", "bob")) == kept
+    assert with_section(kept, "claim", "another\n").count("<!-- claim -->") == 1
 
 
 @needs_walls

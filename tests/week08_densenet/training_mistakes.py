@@ -54,7 +54,7 @@ def tests_after_every_batch(net, train_loader, test_loader, criterion, optimizer
     def watched(batches):
         for images, labels in batches:
             yield images, labels
-            if len(batches) > 50:
+            if len(batches) > 250:
                 evaluate(net, test_loader, criterion, device)
                 net.train()
 
