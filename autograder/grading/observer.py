@@ -41,7 +41,7 @@ from autograder.sandboxed.worker import TOO_MUCH_SAID, send_message
 Answer = TypeVar("Answer")
 SANDBOXED = Path(sandbox.__file__).parent
 READER_FILES = ("notebook.py", "worker.py")  # what the code that is read in a notebook depends on
-NOT_PROBES = ("test_", "mistakes", "alternatives")  # what no recording depends on, unless the probes import it
+NOT_PROBES = ("test_", "mistakes", "alternatives", "training")  # what no recording depends on, unless the probes import it
 BUDGET = 6  # limits of one probe: the wall time for all probes of one submission in one set
 PUBLIC_SEED = 40  # of what a release holds: students are asked the same each time, and no grade is given on it
 

@@ -204,5 +204,5 @@ def _calibrated(outcome: Outcome, preset: Preset) -> dict[str, Any]:
         "caught by": [finding.name for finding in outcome.judgement.findings if not finding.holds],
         "images a second": round(speed(outcome.log, preset), 1),
         "MiB": round(peak(outcome.log) / 2**20),
-        "growth MiB": round(growth(outcome.log) / 2**20, 1),
+        "growth MiB": round(growth(outcome.log, outcome.log.memory) / 2**20, 1),
     }

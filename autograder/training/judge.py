@@ -179,12 +179,12 @@ def _memory(log: Log, preset: Preset) -> Finding:
             False,
             f"the memory ran out ({preset.memory_gib:g} GiB were given): what is kept from one batch to the next?",
         )
-    grown = growth(log)
     said = f"at most {peak(log) / GIB:.2f} GiB"
-    if grown > GROWTH_BYTES:
-        return Finding(
-            "memory", title, False, f"{said}, and {grown / 2**20:,.0f} MiB more at the end of an epoch than at its start"
-        )
+    for samples, where in ((log.memory, ""), (log.device_memory, " on the GPU")):
+        grown = growth(log, samples)
+        if grown > GROWTH_BYTES:
+            more = f"{grown / 2**20:,.0f} MiB more{where} at the end of an epoch than at its start"
+            return Finding("memory", title, False, f"{said}, and {more}")
     return Finding("memory", title, True, said)
 
 
@@ -193,8 +193,8 @@ def peak(log: Log) -> float:
     return max((amount for _, amount in log.memory), default=0.0)
 
 
-def growth(log: Log) -> float:
-    """Bytes that memory grows by from the first batch of an epoch to its last: twice what half an epoch adds.
+def growth(log: Log, samples: list[list[float]]) -> float:
+    """Bytes that memory, seen as `samples`, grows by from the first batch of an epoch to its last: twice what half an epoch adds.
 
     In the process's first epoch alone, since what was given back there is taken again later without being seen; without
     its beginning, in which libraries settle in, and its end, when it tests.
@@ -203,7 +203,7 @@ def growth(log: Log) -> float:
         return 0.0
     start, end = log.spans[0]
     eighth = (end - start) / 8
-    early, late = ([m for t, m in log.memory if n * eighth <= t - start < (n + 2) * eighth] for n in (1, 5))
+    early, late = ([m for t, m in samples if n * eighth <= t - start < (n + 2) * eighth] for n in (1, 5))
     return max(0.0, 2 * (median(late) - median(early))) if early and late else 0.0
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ from autograder.sandboxed.worker import TOO_MUCH_MEMORY, ask, send_message
 
 SILENT_SECONDS = 300.0  # without a word of how far it is; a pass over some hundred images takes seconds
 SCRATCH_MEGABYTES = 256  # what a loader's workers share are batches, which are larger than in a probe
+DEVICE_SECONDS = 1.0  # between two looks at a GPU's memory
 KEPT_EPOCHS = 3  # of whose weights the accuracy is the mean
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 DEVICE_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "dri/renderD128", "kfd")
@@ -49,6 +51,7 @@ class Log:
         seconds: wall seconds of each epoch, training and test, by the grader's clock.
         images: how many images went through the network, by the submission's word.
         memory: [seconds, bytes] pairs, seen from outside, since the run was last taken up.
+        device_memory: the same of a GPU's memory, beyond what was in use before.
         spans: from when to when on that clock an epoch ran.
         limit: wall seconds that the run was given.
         accuracy: on the images held back, by the number of the epoch; measured once the run has ended.
@@ -60,6 +63,7 @@ class Log:
     seconds: list[float] = field(default_factory=list)
     images: int = 0
     memory: list[list[float]] = field(default_factory=list)
+    device_memory: list[list[float]] = field(default_factory=list)
     spans: list[list[float]] = field(default_factory=list)
     limit: float = 0.0
     accuracy: dict[str, float] = field(default_factory=dict)
@@ -209,7 +213,7 @@ class Trainer:
         left = limit - sum(log.seconds)
         try:
             self._worker.probes()
-            with contextlib.closing(hearing):
+            with contextlib.closing(hearing), _watched(self.device) as device_memory:
                 sock = self._worker.sock
                 assert sock is not None
                 body = struct.pack("<I", len(content)) + content + checkpoint
@@ -218,6 +222,7 @@ class Trainer:
             raise GraderFault(f"its worker was lost ({error}); run it again, it goes on after the last epoch") from error
         if broken := what_is_broken(done["state"], hearing.first):
             raise GraderFault(broken)
+        log.device_memory = device_memory
         log.memory = [[seconds, max(0, taken - self._folders)] for seconds, taken in done["memory"]]
         log.state, log.why = self._ending(done["state"], hearing, limit)
         kept.write(log)
@@ -349,6 +354,34 @@ def device_files(device: str) -> list[Path]:
         return []
     numbered = [path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()]
     return [path for path in (*sorted(numbered), *(Path("/dev", name) for name in DEVICE_FILES)) if path.exists()]
+
+
+@contextlib.contextmanager
+def _watched(device: str) -> Iterator[list[list[float]]]:
+    """Collects, while the block runs, how much of a GPU's memory is in use, whoever uses it; nothing for other devices."""
+    samples: list[list[float]] = []
+    if device != "cuda":
+        yield samples
+        return
+    import torch
+
+    def used() -> int:
+        free, total = torch.cuda.mem_get_info()
+        return total - free
+
+    start, before, done = time.monotonic(), used(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(DEVICE_SECONDS):
+            samples.append([round(time.monotonic() - start, 2), max(0, used() - before)])
+
+    watch = threading.Thread(target=look, daemon=True)
+    watch.start()
+    try:
+        yield samples
+    finally:
+        done.set()
+        watch.join()
 
 
 @contextlib.contextmanager

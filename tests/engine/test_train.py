@@ -25,8 +25,8 @@ from autograder.course.course import Course
 from autograder.errors import CourseError
 from autograder.grading.report import empty_page, keep_sections, with_section
 from autograder.sandboxed.notebook import Code
-from autograder.sandboxed.training import GIVEN
-from autograder.training import images, run
+from autograder.sandboxed.training import GIVEN, Preset
+from autograder.training import images, judge, run
 from autograder.training.full import FullTraining, Settings, calibrate, preset_of, recipe_of
 from autograder.training.judge import GROWTH_BYTES, Judgement, growth, usual_likeness
 from autograder.training.run import Kept, Log
@@ -227,18 +227,21 @@ def test_the_floor_counts(module, recipe, tmp_path):
 
 
 def test_memory_that_grows_within_an_epoch():
+    def grown(log: Log) -> float:
+        return growth(log, log.memory)
+
     def log(slope: float) -> Log:
         """Memory as an allocator shows it: what the first epoch took is not given back."""
         first = [[t / 10, 2**30 + slope * t] for t in range(100)]
         return Log(spans=[[0.0, 10.0], [10.0, 20.0]], memory=first + [[t / 10, 2**30 + slope * 99] for t in range(100, 200)])
 
-    assert growth(log(0)) == 0
-    assert growth(log(2**22)) > 5 * GROWTH_BYTES and growth(log(2**18)) < GROWTH_BYTES / 2
+    assert grown(log(0)) == 0
+    assert grown(log(2**22)) > 5 * GROWTH_BYTES and grown(log(2**18)) < GROWTH_BYTES / 2
     by_chance = log(0)
     for moment in (0, 60, 70, 99):
         by_chance.memory[moment][1] = 2**32
-    assert growth(by_chance) == 0, "a peak is no growth"
-    assert growth(Log()) == growth(Log(spans=[[0.0, 0.01]])) == 0
+    assert grown(by_chance) == 0, "a peak is no growth"
+    assert grown(Log()) == grown(Log(spans=[[0.0, 0.01]])) == 0
 
 
 def test_likeness_is_one_for_the_same_and_nothing_for_a_stranger():
@@ -385,6 +388,23 @@ def test_damaged_data_are_named(recipe, tmp_path):
 def test_a_module_without_training_says_so(toy):
     with pytest.raises(CourseError, match="toy has no full training: tests/toy/training.py would say what it is"):
         recipe_of(toy)
+
+
+def test_a_gpu_s_memory_is_watched_from_outside(monkeypatch):
+    """By a stand-in for the driver: no machine of ours has a GPU."""
+    free = iter(range(10**9, 0, -(10**6)))
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (next(free), 2 * 10**9))
+    monkeypatch.setattr(run, "DEVICE_SECONDS", 0.01)
+    with run._watched("cuda") as samples:
+        time.sleep(0.2)
+    assert [used for _, used in samples[:3]] == [10**6, 2 * 10**6, 3 * 10**6]
+    with run._watched("cpu") as samples:
+        pass
+    assert samples == []
+    steep = [[t / 10, 2**22 * t] for t in range(100)]
+    log = Log(state="finished", spans=[[0.0, 10.0]], device_memory=steep)
+    finding = judge._memory(log, Preset("small", 1, 2, 32, 1, 1, 0.1))
+    assert not finding.holds and "MiB more on the GPU" in finding.said
 
 
 def test_only_the_gpu_is_let_in(monkeypatch):
