@@ -12,6 +12,7 @@ Nothing heavy is imported before a command needs it, and nothing is decided here
 import argparse
 import os
 import sys
+from typing import Any
 
 from autograder.cli import author, classes, course, student
 from autograder.course.course import nearest
@@ -51,10 +52,25 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
         prog="autograder", description="Autograded assignments for Deep Learning for Visual Computing."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Command)
     for reader in (classes, author, student, course):
         reader.add_commands(commands)
     return parser, list(commands.choices)
+
+
+class _Command(argparse.ArgumentParser):
+    """Takes options before, between and behind a list of paths; argparse's own takes the list for empty at an option."""
+
+    _within = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
+        if self._within:
+            return super().parse_known_args(args, namespace)
+        self._within = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
 
 
 class _Version(argparse.Action):

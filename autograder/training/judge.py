@@ -194,7 +194,7 @@ def peak(log: Log) -> float:
 
 
 def growth(log: Log, samples: list[list[float]]) -> float:
-    """Bytes that memory, seen as `samples`, grows by from the first batch of an epoch to its last: twice what half an epoch adds.
+    """Bytes that memory (`samples`) grows by from the first batch of an epoch to its last: twice what half an epoch adds.
 
     In the process's first epoch alone, since what was given back there is taken again later without being seen; without
     its beginning, in which libraries settle in, and its end, when it tests.

@@ -102,3 +102,17 @@ def test_timings_say_what_took_how_long_and_what_was_kept(course, shared, monkey
     assert "taken from the store" in again and "slowest probes" not in again and "slowest submissions" not in again
     assert not any(name.startswith("observing") for name in again)
     assert "2 of 2 submissions were taken from the store" in again[-2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["grade toys --limit 3 a b", "grade --limit 3 toys a b", "grade toys a b --limit 3", "grade toys a --limit 3 b"],
+)
+def test_options_may_stand_anywhere_among_paths(line):
+    options = cli._parser()[0].parse_args(line.split())
+    assert (options.module, [*map(str, options.paths)], options.limit) == ("toys", ["a", "b"], 3.0)
+
+
+def test_no_path_is_none():
+    options = cli._parser()[0].parse_args("grade --timings toys --limit 3".split())
+    assert (options.module, options.paths, options.timings) == ("toys", [], True)
