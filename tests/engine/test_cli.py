@@ -114,5 +114,5 @@ def test_options_may_stand_anywhere_among_paths(line):
 
 
 def test_no_path_is_none():
-    options = cli._parser()[0].parse_args("grade --timings toys --limit 3".split())
+    options = cli._parser()[0].parse_args(["grade", "--timings", "toys", "--limit", "3"])
     assert (options.module, options.paths, options.timings) == ("toys", [], True)
