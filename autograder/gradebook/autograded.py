@@ -2,13 +2,16 @@
 
 Ids, points, check cells and texts come from the source, never from a submission; whatever became of the student's cells
 (doubled, split, moved, stripped of their metadata), a class's notebooks read alike. What has no place of its own is
-kept behind the cell that it followed.
+kept behind the cell that it followed. Nothing of it is passed over: a question or plot without an answer waits for a TA as
+long as there are cells of the student's own that may hold one, and says where they stand.
 """
 
+import base64
+import binascii
+import contextlib
 import hashlib
-import itertools
 import re
-from collections import defaultdict
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
@@ -21,11 +24,25 @@ from autograder.grading.grader import Graded
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, check_table, without_folders
 from autograder.sandboxed.notebook import MAX_TEXT_BYTES, HandedIn
+from autograder.sandboxed.pictures import UNSEEN, VECTOR, is_picture
 
 PLAIN_TAGS = re.compile("p|em|strong|del|code|pre|span|div|br|hr|[uo]l|li|a|blockquote|table|thead|tbody|t[rhd]|h[1-6]")
 THEIRS = "The student's own output, as handed in:"
-KEPT = "A cell of the student's own:"
+KEPT = "The student's own cell {}:"
+CHANGED = "The student's own cell {}, which the student changed:"
 MISSING = "This cell is missing in the submission."
+ELSEWHERE = "Nothing of the student's stands in this cell. It may stand in {}."
+MANY = 12  # own cells that are listed
+
+
+@dataclass(frozen=True)
+class Own:
+    """A cell of the student's own: its number among these, where it stands in words, and whether it has a place there."""
+
+    number: int
+    cell: HandedIn
+    where: str
+    placed: bool
 
 
 def rebuild(cells: list[SourceCell], points: dict[str, float], handed_in: list[HandedIn]) -> NotebookNode:
@@ -35,16 +52,19 @@ def rebuild(cells: list[SourceCell], points: dict[str, float], handed_in: list[H
     the `answer`, by which a later regrading knows whether it changed.
     """
     places = _places(cells, handed_in)
-    kept = _kept(cells, handed_in, places)
+    theirs = {number: handed_in[place] for number, place in places.items()}
+    own = _own(cells, handed_in, places)
     notebook = make_notebook(cells, [cell.stub for cell in cells], points)
-    numbers = itertools.count(1)
-    made = [_own_cell(theirs, next(numbers)) for theirs in kept[-1]]
+    made = [_own_cell(one) for one in own.get(-1, [])]
     for number, (cell, node) in enumerate(zip(cells, notebook.cells, strict=True)):
-        theirs = handed_in[places[number]] if number in places else None
+        behind = [one for one in own.get(number, []) if not one.placed]
         if _fillable(cell):
-            around = kept[number] if theirs else itertools.chain(*kept.values())
-            _fill(cell, node, theirs, [other.source for other in around if other.kind == "markdown"])
-        made += [node, *(_own_cell(other, next(numbers)) for other in kept[number])]
+            near = [one.cell.source for one in behind if one.cell.kind == "markdown"] if number in theirs else []
+            _fill(cell, node, theirs.get(number), near, _elsewhere(cell, cells, theirs, own))
+        for one in own.get(number, []):
+            if one.placed:
+                _say(node, CHANGED.format(one.number))
+        made += [node, *map(_own_cell, behind)]
     notebook.cells = made
     return notebook
 
@@ -99,7 +119,8 @@ def _likeness(cell: SourceCell, number: int, theirs: HandedIn) -> tuple[bool, ..
     opening = cell.role in ("question", "plot") and _first_line(theirs.source) == _first_line(cell.stub)
     if not (same_id or unchanged or opening or theirs.id == f"cell-{number:03d}"):
         return None
-    return False, same_id, not unchanged if _fillable(cell) else unchanged, bool(theirs.shown)
+    shown = any(is_picture(kind) for kind, _ in theirs.shown) if cell.role == "plot" else bool(theirs.shown)
+    return False, same_id, not unchanged if _fillable(cell) else unchanged, shown
 
 
 def _same(text: str, other: str) -> bool:
@@ -117,52 +138,98 @@ def _fillable(cell: SourceCell) -> bool:
     return cell.role == "question" or (cell.kind == "code" and cell.role not in ("check", "grade"))
 
 
-def _kept(cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, int]) -> dict[int, list[HandedIn]]:
-    """The student's cells without a place, and changed ones where only the source's text counts, by the number of the
-    source's cell that they follow (-1: none)."""
+def _own(cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, int]) -> dict[int, list[Own]]:
+    """The student's own cells, by the number of the source's cell that they follow (-1: none).
+
+    Those are cells without a place, changed ones where only the source's text counts, and changed ones of no exercise,
+    question or plot, which have a place and may hold an answer all the same.
+    """
     numbers = {place: number for number, place in places.items()}
     placed = {(handed_in[place].source, handed_in[place].shown) for place in numbers}
-    kept, last = defaultdict(list), -1
+    pictures = {shown for place in numbers for shown in handed_in[place].shown if is_picture(shown[0])}
+    own, last, count = dict[int, list[Own]](), -1, 0
     for place, theirs in enumerate(handed_in):
         last = numbers.get(place, last)
         if place in numbers:
-            nothing_new = _fillable(cells[last]) or _same(theirs.source, cells[last].stub)
+            nothing_new = bool(cells[last].role and _fillable(cells[last])) or _same(theirs.source, cells[last].stub)
         else:
+            new_pictures = any(is_picture(shown[0]) and shown not in pictures for shown in theirs.shown)
             copied = (theirs.source, theirs.shown) in placed
-            nothing_new = copied or any(_same(theirs.source, cell.stub) for cell in cells)
-        if theirs.source.strip() and not nothing_new:
-            kept[last].append(theirs)
-    return kept
+            nothing_new = copied or (not new_pictures and any(_same(theirs.source, cell.stub) for cell in cells))
+        if (theirs.source.strip() or theirs.shown) and not nothing_new:
+            count += 1
+            has_a_place = place in numbers and _fillable(cells[last])
+            own.setdefault(last, []).append(Own(count, theirs, _where(cells, last), has_a_place))
+    return own
+
+
+def _where(cells: list[SourceCell], last: int) -> str:
+    """Behind which of the source's cells something stands, in words."""
+    if last == len(cells) - 1:
+        return "at the end"
+    named = [grade_id(cell) for cell in cells[: last + 1] if cell.role]
+    return f"below {named[-1]}" if named else "at the top"
+
+
+def _elsewhere(
+    cell: SourceCell, cells: list[SourceCell], theirs: dict[int, HandedIn], own: dict[int, list[Own]]
+) -> dict[str, list[str]]:
+    """What an answer to a question or plot may be where its own cell has none: where it stands, and its contents."""
+    found = {}
+    if cell.role == "plot":  # also a picture in a cell that has another use
+        for number, other in theirs.items():
+            pictures = [content for kind, content in other.shown if is_picture(kind)]
+            if cells[number].role in ("question", "exercise") and pictures:
+                found[grade_id(cells[number])] = pictures
+    if cell.role in ("question", "plot"):
+        for one in sorted((one for each in own.values() for one in each), key=lambda one: one.number):
+            contents = [one.cell.source, *(content for _, content in one.cell.shown)]
+            found[f"own cell {one.number} ({one.where})"] = contents
+    return found
 
 
 # --- what is in it ----------------------------------------------------------------------------------------------------
 
 
-def _fill(cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, texts: list[str]) -> None:
-    """Puts the student's text and outputs into a cell; `texts` stand where a written answer may be too."""
+def _fill(
+    cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, texts: list[str], elsewhere: dict[str, list[str]]
+) -> None:
+    """Puts the student's text and outputs into a cell; `texts` stand where a written answer may be too.
+
+    What is `elsewhere` counts only where there is nothing else.
+    """
     if theirs is None:
         answers = []
     elif cell.role == "plot":
-        answers = [content for kind, content in theirs.shown if kind.startswith("image/")]
+        answers = [content for kind, content in theirs.shown if is_picture(kind)]
     else:
         answers = [] if _same(theirs.source, cell.stub) else [theirs.source]
         answers += [content for _, content in theirs.shown if cell.role == "question"]
     if cell.role == "question":
         answers += texts
+    lost = not answers and bool(elsewhere)
+    if lost:
+        answers = [content for contents in elsewhere.values() for content in contents]
+    if cell.role == "plot" and theirs and not answers and not _same(theirs.source, cell.stub):
+        answers = [theirs.source]  # what draws it was changed and shows nothing: that too is for a person to judge
     if cell.role:
-        answer = hashlib.sha256("\0".join(answers).encode()).hexdigest()
+        answer = hashlib.sha256("\0".join(answers).encode("utf-8", "replace")).hexdigest()
         node.metadata["autograder"] = {"answered": bool(answers), "answer": answer}
+    if theirs is not None:
+        _show(node, theirs)
+    if lost:
+        named = list(elsewhere)
+        more = [f"{len(named) - MANY} more"] if len(named) > MANY else []
+        _say(node, ELSEWHERE.format(", ".join(named[:MANY] + more)))
     if theirs is None and cell.role:
         _say(node, MISSING)
-    elif theirs is not None:
-        _show(node, theirs)
 
 
-def _own_cell(theirs: HandedIn, number: int) -> NotebookNode:
-    new: Any = nbformat.v4.new_code_cell if theirs.kind == "code" else nbformat.v4.new_markdown_cell
-    node: NotebookNode = new(id=f"kept-{number:03d}")
-    _show(node, theirs)
-    _say(node, KEPT)
+def _own_cell(one: Own) -> NotebookNode:
+    new: Any = nbformat.v4.new_code_cell if one.cell.kind == "code" else nbformat.v4.new_markdown_cell
+    node: NotebookNode = new(id=f"kept-{one.number:03d}")
+    _show(node, one.cell)
+    _say(node, KEPT.format(one.number))
     return node
 
 
@@ -174,15 +241,22 @@ def _show(node: NotebookNode, theirs: HandedIn) -> None:
             _say(node, THEIRS)
         return
     node.source = markdown(theirs.source)
-    pictures = [(f"picture-{n}", *shown) for n, shown in enumerate(theirs.shown) if shown[0] != "text/plain"]
+    pictures = [(f"picture-{n}", *shown) for n, shown in enumerate(theirs.shown) if shown[0].startswith("image/")]
     node.source += "".join(f"\n\n![{name}](attachment:{name})" for name, _, _ in pictures)
+    node.source += "".join(f"\n\n*{_plain(text)}*" for kind, text in theirs.shown if kind == UNSEEN)
     if pictures:
         node.attachments = {name: {kind: content} for name, kind, content in pictures}
 
 
 def _output(kind: str, content: str) -> NotebookNode:
-    data = {kind: _plain(content) if kind == "text/plain" else "".join(content.split())}
-    output: NotebookNode = nbformat.v4.new_output("display_data", data=data)
+    if kind == VECTOR:
+        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+            content = base64.b64decode(content).decode()
+    elif kind.startswith("image/"):
+        content = "".join(content.split())
+    else:
+        kind, content = "text/plain", _plain(content)
+    output: NotebookNode = nbformat.v4.new_output("display_data", data={kind: content})
     return output
 
 

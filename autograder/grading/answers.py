@@ -9,7 +9,8 @@ from typing import Any
 from autograder.errors import Malformed, Unreadable
 from autograder.grading.recordings import Observation
 from autograder.sandboxed import intact
-from autograder.sandboxed.notebook import SHOWN, Code, HandedIn
+from autograder.sandboxed.notebook import Code, HandedIn
+from autograder.sandboxed.pictures import SHOWN
 from autograder.sandboxed.recording import Bounds, Error, Tensor, decode
 from autograder.sandboxed.sandbox import MEMORY_BYTES
 from autograder.sandboxed.worker import TOO_MUCH_MEMORY
@@ -121,7 +122,7 @@ def plain_contents(value: dict[str, Any]) -> list[HandedIn]:
 def _is_shown(kind: Any, content: Any) -> bool:
     if kind not in SHOWN or not isinstance(content, str):
         return False
-    return kind == "text/plain" or bool(re.fullmatch(r"[A-Za-z0-9+/=\s]+", content))
+    return not kind.startswith("image/") or bool(re.fullmatch(r"[A-Za-z0-9+/=\s]+", content))
 
 
 def _plain_notes(notes: Any) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autograder.sandboxed.errors import Unreadable
+from autograder.sandboxed.pictures import UNSEEN, Shown, fit, is_picture, look, take_out
 
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "discard", "clear"}
 # Functions of imported modules that set something up for the others; all other such calls, as in
@@ -26,10 +27,9 @@ SET_UP = {"basicConfig", "filterwarnings", "simplefilter", "makedirs", "mkdir", 
 PYTHON_CELL_MAGICS = {"time", "capture", "prun"}  # what such a cell defines, the notebook keeps
 TIMED = re.compile(r"""get_ipython\(\)\.run_line_magic\('time', ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
 MAX_NOTEBOOK_BYTES = 100 * 2**20
-# of what a TA is shown: cells, outputs of one, and bytes of a text, of a picture and of all together
+# of what a TA is shown: cells, outputs of one, and bytes of a text, of all together, and of these for pictures at least
 MAX_CELLS, MAX_OUTPUTS, MAX_TEXT_BYTES = 2000, 100, 20_000
-MAX_PICTURE_BYTES, MAX_SHOWN_BYTES = 4 * 2**20, 7 * 2**20
-SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
+MAX_SHOWN_BYTES, PICTURES_BYTES = 7 * 2**20, 3 * 2**20
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -49,7 +49,7 @@ class HandedIn:
     Args:
         kind: code or markdown.
         grade_id: what its nbgrader metadata claims, and `id` what the file's format calls it; neither is trusted.
-        shown: (type, content) of its outputs or, in a markdown cell, of its attached pictures; types as in `SHOWN`.
+        shown: (type, content) of its outputs or, in a markdown cell, of its pictures; types as in `pictures.SHOWN`.
     """
 
     kind: str
@@ -149,37 +149,52 @@ def read_texts(data: bytes) -> list[tuple[str, str]]:
 def read_contents(data: bytes) -> list[dict[str, Any]]:
     """All cells of a notebook file for a TA to look at, as `HandedIn`'s fields; what is too large is cut, and says so.
 
+    Texts go before what was printed, that before pictures, which are shrunk.
+
     Raises:
         Unreadable: as `read_cells`.
     """
-    contents, left = [], MAX_SHOWN_BYTES
-    for cell in _cells(_parse(data))[:MAX_CELLS]:
-        fields = _fields(cell)
+    cells = _cells(_parse(data))
+    contents = [_fields(cell) for cell in cells[:MAX_CELLS]]
+    left = MAX_SHOWN_BYTES - PICTURES_BYTES
+    for fields in contents:
         fields["source"] = _cut(fields["source"], min(MAX_TEXT_BYTES, left))
         left -= _size(fields["source"])
+    for fields in contents:
         shown, fields["shown"] = fields["shown"], []
         for kind, content in shown:
-            if kind == "text/plain":
-                content = _cut(content, min(MAX_TEXT_BYTES, left))
-            elif _size(content) > min(MAX_PICTURE_BYTES, left):
-                kind, content = "text/plain", "(a picture that is too large to be shown here)"
-            left -= _size(content)
-            fields["shown"].append([kind, content])
-        contents.append(fields)
-        if left <= 0:
-            break
-    return contents
+            text = content if is_picture(kind) else _cut(content, min(MAX_TEXT_BYTES, left))
+            left -= 0 if is_picture(kind) else _size(text)
+            fields["shown"] += [(kind, text)] if left > 0 or is_picture(kind) else []
+    _fit_pictures(contents, max(left, 0) + PICTURES_BYTES)
+    left_out = len(cells) - MAX_CELLS
+    return contents + ([_fields({"source": f"({left_out} more cells are not shown here)"})] if left_out > 0 else [])
+
+
+def _fit_pictures(contents: list[dict[str, Any]], left: int) -> None:
+    """Shrinks the pictures of all cells until they have room; those of cells that a person grades are the last to go."""
+    places = [(fields, n) for fields in contents for n, (kind, _) in enumerate(fields["shown"]) if is_picture(kind)]
+    first = [number for number, (fields, _) in enumerate(places) if fields["grade_id"]]
+    for (fields, n), shown in zip(places, fit([f["shown"][n] for f, n in places], first, left), strict=True):
+        fields["shown"][n] = shown
+    for fields in contents:  # one line is enough for many that are not shown
+        lines = dict.fromkeys(shown for shown in fields["shown"] if shown[0] == UNSEEN)
+        fields["shown"] = [list(one) for one in fields["shown"] if one[0] != UNSEEN] + [list(one) for one in lines]
 
 
 def _fields(cell: dict[str, Any]) -> dict[str, Any]:
     metadata = cell.get("metadata")
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    kind, source, shown = "code" if cell.get("cell_type") == "code" else "markdown", _source(cell), shown_in(cell)
+    if kind == "markdown":
+        source, written_in = take_out(source)
+        shown += written_in
     return {
-        "kind": "code" if cell.get("cell_type") == "code" else "markdown",
-        "source": _source(cell),
+        "kind": kind,
+        "source": source,
         "grade_id": str(about.get("grade_id", ""))[:200] if isinstance(about, dict) else "",
         "id": str(cell.get("id", ""))[:200],
-        "shown": _shown(cell),
+        "shown": shown,
     }
 
 
@@ -194,22 +209,17 @@ def _cut(text: str, size: int) -> str:
     return f"{text.encode('utf-8', 'replace')[: max(size, 0)].decode('utf-8', 'ignore')}\n(cut here: it is too large)"
 
 
-def _shown(cell: dict[str, Any]) -> list[tuple[str, str]]:
-    """The outputs, or the attached pictures, of a cell of format 4: of each the first type that is safe to show."""
-    outputs = cell.get("outputs") or []
+def shown_in(cell: dict[str, Any]) -> list[Shown]:
+    """The outputs, or the attached pictures, of a cell; where there are very many, pictures before texts."""
+    outputs = cell.get("outputs")
     if isinstance(cell.get("attachments"), dict):
         outputs = [{"data": attached} for attached in cell["attachments"].values()]
-    shown = []
-    for output in outputs[:MAX_OUTPUTS] if isinstance(outputs, list) else []:
-        if not isinstance(output, dict):
-            continue
-        data = output["data"] if isinstance(output.get("data"), dict) else {}
-        kind = next((kind for kind in SHOWN if kind in data), "text/plain")
-        content = data.get(kind, output.get("text", output.get("traceback", "")))
-        glue = "\n" if "traceback" in output else ""
-        lines = content if isinstance(content, list) else [content]
-        shown.append((kind, glue.join(line for line in lines if isinstance(line, str))))
-    return [(kind, content) for kind, content in shown if content]
+    found = [look(output) for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
+    shown = [one for each in found for one in each]
+    if len(shown) > MAX_OUTPUTS:
+        ordered = sorted(range(len(shown)), key=lambda place: not is_picture(shown[place][0]))
+        shown = [shown[place] for place in sorted(ordered[:MAX_OUTPUTS])]
+    return shown
 
 
 def _python(notebook: dict[str, Any]) -> str:

@@ -22,13 +22,13 @@ from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, number
 from autograder.installed import DISTRIBUTION, foreign
-from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select
+from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select, shown_in
+from autograder.sandboxed.pictures import is_picture
 from autograder.students.check import Bundle, read_about
 from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES
 
 LARGE_BYTES = 10 * 2**20
 RECEIPT_BYTES = 2**16
-PICTURES = ("image/png", "image/svg+xml", "image/jpeg")
 
 
 def find_notebook(place: Path) -> Path:
@@ -159,6 +159,7 @@ def _plain_cells(data: bytes) -> list[dict[str, Any]]:
             "id": _dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id"),
             "text": "".join(map(str, text)) if isinstance(text := cell.get("source", ""), list) else str(text),
             "outputs": [output for output in _list(cell.get("outputs")) if isinstance(output, dict)],
+            "picture": any(is_picture(kind) for kind, _ in shown_in(cell)),
             "run": cell.get("execution_count") is not None,
         }
         for cell in cells
@@ -188,15 +189,11 @@ def _marked_problems(cells: list[dict[str, Any]], marked: list[dict[str, Any]]) 
             problems.append(f"the cell {name} is there {times[name]} times: keep one")
         elif released["locked"] and not same:
             problems.append(f"the check cell {name} was edited: the grader uses its own, undo what you changed")
-        elif released["kind"] == "markdown" and same:
+        elif released["kind"] == "markdown" and same and not mine["picture"]:
             problems.append(f"{name} is not answered yet")
-        elif released["kind"] == "code" and not released["locked"] and not _has_picture(mine):
+        elif released["kind"] == "code" and not released["locked"] and not mine["picture"]:
             problems.append(f"{name} shows no picture: run it and save, people grade what they see")
     return problems
-
-
-def _has_picture(cell: dict[str, Any]) -> bool:
-    return any(kind in _dict(output.get("data")) for output in cell["outputs"] for kind in PICTURES)
 
 
 def _unrun(cells: list[dict[str, Any]]) -> list[str]:
