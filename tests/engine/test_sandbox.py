@@ -229,7 +229,7 @@ def test_landlock_alone_keeps_abstract_sockets_and_signals_in(tmp_path):
         sock.listen()
         script = f"""
         sandbox._prctl(sandbox.PR_SET_NO_NEW_PRIVS, 1)
-        sandbox._landlock([Path("/dev/null")], [])
+        sandbox._landlock([Path("/dev/null")], [], [])
         say(tried(lambda: socket.socket(socket.AF_UNIX).connect("\\0{tmp_path}")), tried(lambda: os.kill({os.getpid()}, 0)))
         """
         assert run(script) == ["PermissionError", "PermissionError"]
