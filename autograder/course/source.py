@@ -1,7 +1,8 @@
 """An instructor's source file: a notebook in jupytext's py:percent form whose cells carry short roles.
 
     # %% role="exercise" function="count_parameters"     one function of the contract, its body between
-                                                         ### BEGIN SOLUTION and ### END SOLUTION
+                                                         ### BEGIN SOLUTION and ### END SOLUTION; or one class, with
+                                                         a region in each method that is to be written
     # %% role="check" exercise="count_parameters"        check("count_parameters"), right under it
     # %% role="grade" exercise="parameters"              check("parameters"), the grade cell: worth the exercise's checks
     # %% [markdown] role="question" name="…" points=4    a written question; the model answer is its solution region
@@ -25,7 +26,7 @@ from typing import Any
 from autograder.course.checks import Check, points_problem
 from autograder.course.imports import place
 from autograder.errors import CourseError
-from autograder.sandboxed.notebook import Cell, Statement, parse
+from autograder.sandboxed.notebook import Cell, Statement, is_stub, parse
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
 REGION = re.compile(
@@ -63,8 +64,21 @@ class SourceCell:
             return REGION.sub("*Your answer here.*\n", self.text)
         if self.role == "plot":
             return REGION.sub("", self.text)
-        raising = f'raise NotImplementedError("write {self.about.get("function", "this")}")\n'
-        return REGION.sub(lambda match: match["indent"] + raising, self.text)
+        return REGION.sub(self._raising, self.text)
+
+    def _raising(self, region: re.Match[str]) -> str:
+        """What stands in place of a region: a raise that names the function, or the method of the class."""
+        name = self.about.get("function", "this")
+        above = re.findall(r"^([ \t]*)def[ \t]+(\w+)", self.text[: region.start()], re.MULTILINE)
+        methods = [method for indent, method in above if 0 < len(indent) < len(region["indent"])]
+        if self.is_class and methods:
+            name = f"{name}.{methods[-1]}"
+        return f'{region["indent"]}raise NotImplementedError("write {name}")\n'
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the contract's name that it defines is a class."""
+        return any(isinstance(node, ast.ClassDef) for node in _definitions(self.about.get("function", ""), self.solution))
 
     @property
     def rubric(self) -> str:
@@ -185,7 +199,7 @@ def _problem(cell: SourceCell) -> str:
     if cell.role in ("question", "plot") and (problem := points_problem(about["points"])):
         return problem
     regions = len(REGION.findall(cell.text))
-    if cell.role in ("exercise", "question") and regions != 1:
+    if cell.role in ("exercise", "question") and regions != 1 and not (regions and cell.is_class):
         return f"needs one ### BEGIN SOLUTION … ### END SOLUTION region, has {regions}"
     if cell.role == "plot" and regions:
         return (
@@ -193,14 +207,16 @@ def _problem(cell: SourceCell) -> str:
         )
     if cell.role not in ("exercise", "question") and (regions or "SOLUTION" in cell.text):
         return "has a solution region, but no role that takes one"
-    if cell.role == "exercise" and about["function"] not in _defined(cell.solution):
+    if cell.role == "exercise" and not _definitions(about["function"], cell.solution):
         return f"does not define {about['function']}"
+    if cell.role == "exercise" and cell.is_class and not all(map(is_stub, _definitions(about["function"], cell.stub))):
+        return f"what students get of {about['function']} says something already: put all that its methods do into regions"
     return ""
 
 
-def _defined(code: str) -> set[str]:
+def _definitions(name: str, code: str) -> list[ast.stmt]:
     nodes = [statement.node for statement in parse([Cell(0, code)])[0]]
-    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name]
 
 
 def exercises(cells: list[SourceCell]) -> dict[str, list[str]]:
@@ -234,6 +250,11 @@ def points(exercises: dict[str, list[str]], checks: list[Check]) -> dict[str, fl
 def functions(cells: list[SourceCell]) -> list[str]:
     """The contract's functions in the notebook's order."""
     return [name for names in exercises(cells).values() for name in names]
+
+
+def classes(cells: list[SourceCell]) -> list[str]:
+    """Those of the contract's functions that are classes."""
+    return [cell.about["function"] for cell in cells if cell.role == "exercise" and cell.is_class]
 
 
 def reference_statements(cells: list[SourceCell]) -> list[Statement]:

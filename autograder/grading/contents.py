@@ -59,7 +59,7 @@ class Contents:
     @cached_property
     def released(self) -> Released:
         """What the released notebook says itself, outside the exercises."""
-        return released_by(source.given_statements(self.cells))
+        return released_by(source.given_statements(self.cells), source.classes(self.cells))
 
     @cached_property
     def checks(self) -> list[Check]:

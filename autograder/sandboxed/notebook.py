@@ -29,8 +29,15 @@ TIMED = re.compile(r"""get_ipython\(\)\.run_line_magic\('time', ('(?:[^'\\]|\\.)
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 # of what a TA is shown: cells, outputs of one, and bytes of a text, of all together, and of these for pictures at least
 MAX_CELLS, MAX_OUTPUTS, MAX_TEXT_BYTES = 2000, 100, 20_000
+<<<<<<< HEAD
 MAX_SHOWN_BYTES, PICTURES_BYTES = 7 * 2**20, 3 * 2**20
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+=======
+MAX_PICTURE_BYTES, MAX_SHOWN_BYTES = 4 * 2**20, 7 * 2**20
+SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+>>>>>>> 12a791437008ab764f2ca50e6c6fea3db87b0c9e
 
 
 @dataclass(frozen=True)
@@ -101,19 +108,21 @@ class Released:
     Args:
         texts: a hash of each statement; see `squeezed_hash`.
         run: the names that its cells make by running something, as `net = densenet121()` does.
+        classes: what the exercises ask a class for.
     """
 
     texts: frozenset[str] = frozenset()
     run: frozenset[str] = frozenset()
+    classes: frozenset[str] = frozenset()
 
     def as_dict(self) -> dict[str, list[str]]:
         """As JSON carries it."""
-        return {"texts": sorted(self.texts), "run": sorted(self.run)}
+        return {"texts": sorted(self.texts), "run": sorted(self.run), "classes": sorted(self.classes)}
 
     @classmethod
     def from_dict(cls, about: dict[str, list[str]]) -> "Released":
         """What `as_dict` gave."""
-        return cls(frozenset(about["texts"]), frozenset(about["run"]))
+        return cls(*(frozenset(about.get(name, ())) for name in ("texts", "run", "classes")))
 
 
 NOTHING_RELEASED = Released()
@@ -301,7 +310,8 @@ def select(
     """
     cells, functions = list(cells), list(functions)
     statements, notes = parse(cells)
-    code = choose(statements, notes, functions, released, newest=newest)
+    fit = [statement for statement in statements if not _is_function_for_a_class(statement, released)]
+    code = choose(fit, notes, functions, released, newest=newest)
     homes = {name: cell.number for cell in cells for name in functions if _defines(name, cell.source)} | code.homes
     missing = [name for name in functions if name not in code.homes]
     absent = {name: why for name in missing if (why := _why_absent(name, functions, statements, cells, texts, notes))}
@@ -348,11 +358,11 @@ def choose(
 # --- what the released notebook says itself ---------------------------------------------------------------------------
 
 
-def released_by(statements: Iterable[Statement]) -> Released:
-    """What the statements of a released notebook's cells, without the exercises', say."""
+def released_by(statements: Iterable[Statement], classes: Iterable[str] = ()) -> Released:
+    """What the statements of a released notebook's cells, without the exercises', say; which exercises are `classes`."""
     statements = list(statements)
     run = {name for statement in statements if _runs(statement.node) for name in statement.binds}
-    return Released(frozenset(squeezed_hash(s.text) for s in statements), frozenset(run))
+    return Released(frozenset(squeezed_hash(s.text) for s in statements), frozenset(run), frozenset(classes))
 
 
 def squeezed_hash(text: str) -> str:
@@ -449,12 +459,26 @@ def _why_absent(
     for where, text in texts:
         if _defines(name, text):
             return f"{where} holds it: make that a code cell (Esc, then Y), without any ``` lines, and run it"
+    if as_function := [s.cell for s in statements if isinstance(s.node, FUNCTIONS) and s.node.name == name]:
+        return f"cell {as_function[-1]} defines it as a function, and a class is asked for: `class {name}`"
+    if inside := [(s.cell, outer) for s in statements for outer in _around(name, s.node)]:
+        return f"cell {inside[-1][0]} defines it inside `{inside[-1][1]}`: move it out, to the left edge of the cell"
     defined = {s.node.name: s.cell for s in statements if isinstance(s.node, DEFINITIONS)}
     others = {_plain_name(other): other for other in defined if other not in functions}
     near = difflib.get_close_matches(_plain_name(name), others, n=1, cutoff=0.85)
     if near:
         return f"cell {defined[others[near[0]]]} defines `{others[near[0]]}`: give it the name `{name}`"
     return ""
+
+
+def _is_function_for_a_class(statement: Statement, released: Released) -> bool:
+    return isinstance(statement.node, FUNCTIONS) and statement.node.name in released.classes
+
+
+def _around(name: str, node: ast.stmt) -> list[str]:
+    """The names of the definitions in `node` that have a definition of `name` right in them."""
+    outer = [part for part in ast.walk(node) if isinstance(part, DEFINITIONS)]
+    return [one.name for one in outer if any(isinstance(part, DEFINITIONS) and part.name == name for part in one.body)]
 
 
 def _plain_name(name: str) -> str:
@@ -656,10 +680,19 @@ def _touches(statement: Statement, wanted: set[str], imported: set[str], writers
 
 
 def is_stub(node: ast.stmt) -> bool:
-    """Whether a function's or a class's body says nothing yet: a docstring, `pass`, `...`, NotImplementedError."""
+    """Whether a function's or a class's body says nothing yet: a docstring, `pass`, `...`, NotImplementedError.
+
+    A class of which one method is written is no stub, nor one that only inherits: `class DenseLayer(MyLayer): pass`.
+    """
     if isinstance(node, ast.ClassDef):
-        return all(_says_nothing(part) or is_stub(part) for part in node.body)
-    return isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
+        methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+        return bool(methods or not node.bases) and all(_says_nothing(part) or is_stub(part) for part in node.body)
+    return isinstance(node, ast.FunctionDef) and all(_says_nothing(part) or _begins(part) for part in node.body)
+
+
+def _begins(node: ast.stmt) -> bool:
+    """Whether this is `super().__init__()`, with which the `__init__` of every module begins."""
+    return isinstance(node, ast.Expr) and ast.unparse(node.value) == "super().__init__()"
 
 
 def _says_nothing(node: ast.stmt) -> bool:

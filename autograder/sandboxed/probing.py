@@ -91,6 +91,12 @@ class Student:
             raise Missing(self._missing[name])
         return followed(self._namespace[name], self._look)
 
+    def follow(self, made: Callable[..., Any]) -> Callable[..., Any]:
+        """Calls `made`, a class of the student's or what a function of theirs returned, as `student.name(…)` calls that."""
+        call: Callable[..., Any] = (lambda *args, **kwargs: made(*args, **kwargs)) if isinstance(made, type) else made
+        following: Callable[..., Any] = followed(call, self._look)
+        return following
+
     def afresh(self) -> "Student":
         """The functions after all the cells ran once more, for what they looked at as they ran."""
         return self._run_again() if self._run_again else self

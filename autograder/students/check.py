@@ -204,9 +204,9 @@ def _cells() -> list[Cell]:
 
 def _for_session(graded: Graded) -> Graded:
     """What the notebook does not define may stand in a cell that was not run."""
-    for_file, for_session = "is not defined in the notebook", "is not defined yet: run its cell first"
+    for_file, for_session = r"is not defined in the notebook(?!: cell \d+ defines)", "is not defined yet: run its cell first"
     return replace(
-        graded, verdicts=tuple(replace(v, message=v.message.replace(for_file, for_session)) for v in graded.verdicts)
+        graded, verdicts=tuple(replace(v, message=re.sub(for_file, for_session, v.message)) for v in graded.verdicts)
     )
 
 

@@ -320,7 +320,56 @@ with torch.no_grad():
 # %% [markdown]
 # The first block has 335,040 parameters: the 331,776 weights from above and 3,264 of batch normalisation.
 #
-# ## Exercise 3: classifier
+# ## Exercise 3: block
+#
+# ### `DenseLayer`
+#
+# **Why.** All that makes a DenseNet dense happens in this one layer, 58 times over: read the whole stack, write a few
+# channels, put them behind. Whoever has written it knows the network.
+#
+# **Write** the class, a [`Module`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html): its parts in
+# `__init__`, what they do in `forward`. Batch normalisation, ReLU and a 1 × 1 convolution squeeze all channels to
+# `bottleneck` · `growth`; batch normalisation, ReLU and a 3 × 3 convolution, which keeps height and width, write
+# `growth` new ones. Neither convolution has a bias. The printout of `denselayer1` above shows the parts of such a layer
+# of 64 channels, growth 32 and bottleneck 4.
+#
+# **It is right when** the result is the stack that came in, unchanged, with the new channels behind it; when the parts
+# have torchvision's names (`norm1`, `conv1`, `norm2`, `conv2`), so that its weights fit and the new channels agree with
+# its own, in training as in evaluation mode; and when gradients reach the input and every parameter.
+
+# %% role="exercise" function="DenseLayer"
+class DenseLayer(nn.Module):
+    """Reads all channels so far, and returns them with `growth` new ones behind.
+
+    channels: how many come in. The first convolution makes `bottleneck` * `growth` of them, the second one `growth`.
+    """
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, kernel_size=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, kernel_size=3, padding=1, bias=False)
+        ### END SOLUTION
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) -> (batch, channels + growth, height, width); `x` itself stays as it is."""
+        ### BEGIN SOLUTION
+        squeezed = self.conv1(F.relu(self.norm1(x)))
+        new = self.conv2(F.relu(self.norm2(squeezed)))
+        return torch.cat([x, new], dim=1)
+        ### END SOLUTION
+
+
+# %% role="check" exercise="DenseLayer"
+check("DenseLayer")
+
+# %% role="grade" exercise="block"
+check("block")
+
+# %% [markdown]
+# ## Exercise 4: classifier
 #
 # **Why.** The last layer gives 1,000 scores, one for each class of ImageNet. CIFAR-10 has ten classes. Everything
 # before it can stay: the features do not know how many classes there are.
@@ -352,7 +401,7 @@ net = replace_classifier(net, num_classes=10)
 print(f"{count_parameters(net):,} parameters, {parameter_shapes(net)[-2:]} in the new classifier")
 
 # %% [markdown]
-# ## Exercise 4: weights
+# ## Exercise 5: weights
 #
 # What does training do to the weights? To see it, keep a copy from before. The lecture watches two layers: the very
 # first convolution, and the first bottleneck convolution. (It calls the latter `denselayer1[2]`; dense layers can no
@@ -438,7 +487,7 @@ for name, weight in before.items():
     print(f"{name}: {tuple(weight.shape)}")
 
 # %% [markdown]
-# ## Exercise 5: training
+# ## Exercise 6: training
 #
 # ### A small detective story: the impossible loss
 #
@@ -659,7 +708,7 @@ history = run_experiment(fit, *run, **where) if FULL_EXPERIMENT else fit(*run)
 after = snapshot_weights(net, WATCHED)
 
 # %% [markdown]
-# ## Exercise 6: plots
+# ## Exercise 7: plots
 #
 # **Why.** Ten rows of figures hide what two curves show: whether training still helps, and whether it helps on images
 # that the network has not seen.
@@ -882,43 +931,31 @@ check()
 # %% [markdown]
 # ## Go deeper (optional, no points)
 #
-# A dense layer by hand, to see that there is no magic. Before you read the next cell, try it on paper: six modules in a
-# row (see the printout of `denselayer1` above), and one line of `forward` that does the concatenation.
+# ### A whole block of your layers
+#
+# Six of your layers in a row are DenseNet-121's first dense block. A *transition* ends it: it halves the channels with
+# a 1 × 1 convolution, and the height and the width by averaging. The names of your parts are torchvision's, so the
+# weights of its block fit into yours. Do both compute the same?
 
 # %%
-class DenseLayer(nn.Module):
-    """Reads all channels so far, (batch, channels, height, width), and returns them with `growth` new ones behind."""
-
-    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, bottleneck * growth, kernel_size=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(bottleneck * growth)
-        self.conv2 = nn.Conv2d(bottleneck * growth, growth, kernel_size=3, padding=1, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        squeezed = self.conv1(F.relu(self.norm1(x)))
-        new = self.conv2(F.relu(self.norm2(squeezed)))
-        return torch.cat([x, new], dim=1)
-
-
-# %% [markdown]
-# The names are those of torchvision, so its weights fit. Six such layers in a row are the first dense block. Do both
-# blocks compute the same?
-
-# %%
-theirs = torchvision.models.densenet121(weights=None).features.denseblock1.eval()
-ours = nn.Sequential(*[DenseLayer(64 + 32 * layer) for layer in range(6)]).eval()
-for mine, original in zip(ours, theirs.children(), strict=True):
+theirs = torchvision.models.densenet121(weights=None).features.eval()
+block = nn.Sequential(*[DenseLayer(64 + 32 * layer) for layer in range(6)]).eval()
+for mine, original in zip(block, theirs.denseblock1.children(), strict=True):
     mine.load_state_dict(original.state_dict())
+transition = nn.Sequential(nn.BatchNorm2d(256), nn.ReLU(), nn.Conv2d(256, 128, 1, bias=False), nn.AvgPool2d(2)).eval()
+transition.load_state_dict(dict(zip(transition.state_dict(), theirs.transition1.state_dict().values(), strict=True)))
 
 stack = torch.randn(2, 64, 56, 56)
 with torch.no_grad():
-    print("channels:", stack.shape[1], "->", ours(stack).shape[1])
-    print("largest difference from torchvision's block:", (ours(stack) - theirs(stack)).abs().max().item())
+    grown, original = block(stack), theirs.denseblock1(stack)
+    halved, smaller = transition(grown), theirs.transition1(original)
+print("block:     ", tuple(stack.shape), "->", tuple(grown.shape))
+print("transition:", tuple(grown.shape), "->", tuple(halved.shape))
+for name, one, other in [("block", grown, original), ("transition", halved, smaller)]:
+    print(f"largest difference from torchvision's {name}: {(one - other).abs().max().item():.1e}")
 
 # %% [markdown]
-# Things to try: replace `torch.cat` by an addition (which shapes must change?); leave out the bottleneck and count the
+# Things to try: replace the concatenation by an addition (which shapes must change?); leave out the bottleneck and count the
 # parameters again; set the growth rate to 12, as in the paper's smaller networks. And why must the ReLU come *before*
 # the convolution, if later layers are to read what was written, negative values and all?
 #

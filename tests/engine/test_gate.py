@@ -23,6 +23,7 @@ from autograder.authors.leaks import find_leaks, secret_lines
 from autograder.authors.release import released_files
 from autograder.course.checks import Check, same
 from autograder.course.course import Course
+from autograder.course.source import read_source
 from autograder.errors import CourseError
 from autograder.grading import contents
 from autograder.grading.contents import Contents
@@ -125,6 +126,52 @@ def test_a_stub_that_cannot_run_is_told(course):
     start, end = SOURCE.index("    ### BEGIN"), SOURCE.index("# %% role=\"check\"")
     problems = course_problems(course(source=SOURCE[:start] + body + "\n" + SOURCE[end:]))
     assert len(problems) == 1 and "line 10: without its solution it does not run" in problems[0], problems
+
+
+CLASS_CELL = """# %% role="exercise" function="Layer"
+class Layer:
+    \"\"\"A layer.\"\"\"
+
+    def __init__(self, width: int = 3):
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.width = width
+        ### END SOLUTION
+
+    def forward(self, x):
+        ### BEGIN SOLUTION
+        widened = x * self.width
+        return widened
+        ### END SOLUTION
+
+
+# %% role="grade" exercise="layers"
+check("layers")
+
+"""
+
+
+def test_a_class_has_a_region_in_each_method(tmp_path):
+    path = tmp_path / "layers.py"
+    path.write_text(CLASS_CELL)
+    cell = read_source(path)[0]
+    assert cell.is_class and "BEGIN" not in cell.solution and list(cell.solution_lines())[0] == "self.width = width"
+    raising = [line.strip() for line in cell.stub.splitlines() if "raise" in line]
+    assert raising == [f'raise NotImplementedError("write Layer.{name}")' for name in ("__init__", "forward")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("super().__init__()", "self.depth = 2", "what students get of Layer says something already: put all"),
+        ("### ", "# ", "needs one ### BEGIN SOLUTION … ### END SOLUTION region, has 0"),
+    ],
+)
+def test_a_class_that_is_no_exercise_is_told(tmp_path, old, new, line):
+    path = tmp_path / "layers.py"
+    path.write_text(CLASS_CELL.replace(old, new))
+    with pytest.raises(CourseError, match=re.escape(line)):
+        read_source(path)
 
 
 def test_every_file_is_looked_through(course):

@@ -337,6 +337,62 @@ def test_what_does_something_is_no_stub(source):
 def test_a_class_of_stubs_is_a_stub():
     assert chosen("class f:\n    '''Doc.'''\n    def a(self): pass\n    def b(self): ...").stubs == {"f": 1}
     assert chosen("class f:\n    def a(self): pass\n    def b(self): return 1").stubs == {}
+    assert chosen(STUB_OF_A_CLASS.format("raise NotImplementedError('write f.__init__')")).stubs == {"f": 1}
+    assert chosen(STUB_OF_A_CLASS.format("self.width = width")).stubs == {}, "one method is written"
+    assert chosen("class mine:\n    def a(self): return 1", "class f(mine): pass").stubs == {}, "it inherits"
+
+
+STUB_OF_A_CLASS = """class f(nn.Module):
+    '''Doc.'''
+
+    def __init__(self, width: int = 3):
+        super().__init__()
+        {}
+
+    def forward(self, x):
+        '''Doc.'''
+        raise NotImplementedError("write f.forward")
+"""
+
+
+def test_a_written_class_counts_beside_its_stub():
+    stub, written = STUB_OF_A_CLASS.format("raise NotImplementedError"), "class f:\n    def forward(self, x): return x"
+    for cells in ([stub, written], [written, stub], [f"{written}\n\n\n{stub}"]):
+        code = chosen(*cells)
+        assert not code.stubs and run(code)["f"]().forward(3) == 3
+        assert any("holds the stub of `f` too" in note for note in code.notes.values())
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        (["def f(width): return width"], "cell 1 defines it as a function, and a class is asked for: `class f`"),
+        (["async def f(width): return width"], "cell 1 defines it as a function, and a class is asked for: `class f`"),
+        (["class Net:\n    class f:\n        pass"], "cell 1 defines it inside `Net`: move it out, to the left"),
+        (["def make():\n    class f: pass\n    return f"], "cell 1 defines it inside `make`: move it out, to the left edge"),
+        (["x = 1", "class F:\n    def forward(self, x): return x"], "cell 2 defines `F`: give it the name `f`"),
+        (["class f:\n    def forward(self, x) return x"], "its cell 1 does not run: "),
+        (["class G:\n    def forward(self, x): return x"], None),
+        ([], None),
+    ],
+)
+def test_why_a_class_is_not_there(cells, why):
+    cells = [Cell(number, text) for number, text in enumerate(cells, 1)]
+    code = select(cells, ["f", "g"], Released(classes=frozenset({"f"})))
+    assert "f" not in code.stubs and not any("f" in text for _, _, text in code.pieces if "def f" in text)
+    assert code.absent["f"].startswith(why) if why else "f" not in code.absent
+
+
+def test_a_class_in_a_text_cell_and_a_function_inside_another():
+    code = select([Cell(1, "x = 1")], ["f"], texts=[("the text cell below code cell 1", "class f(nn.Module):\n    pass")])
+    assert code.absent["f"].startswith("the text cell below code cell 1 holds it: make that a code cell")
+    assert chosen("class Trainer:\n    def f(self): return 1").absent["f"].startswith("cell 1 defines it inside `Trainer`")
+
+
+def test_a_class_stays_where_a_function_of_its_name_was_tried():
+    released = Released(classes=frozenset({"f"}))
+    code = select([Cell(1, "class f:\n    pass\nf.x = 1"), Cell(2, "def f(): return 2")], ["f"], released)
+    assert isinstance(run(code)["f"], type)
 
 
 def test_an_absent_function_leaves_the_others():

@@ -6,6 +6,7 @@ global names (undefined in this file, hence the line above): what answers is the
 """
 
 import copy
+import dataclasses
 import datetime
 import functools
 import itertools
@@ -30,8 +31,10 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch.backends.mps import is_available as has_mps
 from torch.cuda import is_available as has_cuda
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler
 from torchvision import transforms
+from torchvision.models.densenet import _DenseLayer
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.utils import make_grid
 
@@ -316,6 +319,183 @@ def count_by_recursion(net):
         return (first.numel() if first.requires_grad else 0) + count(rest)
 
     return count(list(net.parameters()))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# DenseLayer
+
+
+@alternative(of="DenseLayer")
+class LayerOfTorchvision(_DenseLayer):
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck, drop_rate=0.0)
+
+    def forward(self, x):
+        return torch.cat([x, super().forward(x)], 1)
+
+
+@alternative(of="DenseLayer")
+class LayerThatSavesMemory(_DenseLayer):
+    """Torchvision's with checkpoints: it computes the first half again on the way back."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(num_input_features=channels, growth_rate=growth, bn_size=bottleneck, drop_rate=0,
+                         memory_efficient=True)  # fmt: skip
+
+    def forward(self, x):
+        return torch.concatenate((x, _DenseLayer.forward(self, [x])), dim=1)
+
+
+@alternative(of="DenseLayer")
+class LayerAsASequence(nn.Sequential):
+    """The parts of an nn.Sequential with names; those without parameters are called as one likes."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        wide = growth * bottleneck
+        super().__init__(
+            OrderedDict(
+                [
+                    ("norm1", nn.BatchNorm2d(channels)),
+                    ("relu1", nn.ReLU(inplace=True)),
+                    ("conv1", nn.Conv2d(channels, wide, kernel_size=(1, 1), stride=1, bias=False)),
+                    ("norm2", nn.BatchNorm2d(wide)),
+                    ("relu2", nn.ReLU(inplace=True)),
+                    ("conv2", nn.Conv2d(wide, growth, kernel_size=3, stride=1, padding="same", bias=False)),
+                ]
+            )
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat((x, super().forward(x)), dim=-3)
+
+
+@alternative(of="DenseLayer")
+class LayerWithAddedModules(nn.Module):
+    """In another order, by `add_module`, one ReLU for both."""
+
+    def __init__(self, channels, growth=32, bottleneck=4):
+        super(LayerWithAddedModules, self).__init__()  # noqa: UP008  many have learnt it so
+        parts = {
+            "conv2": nn.Conv2d(bottleneck * growth, growth, 3, 1, 1, bias=False),
+            "norm2": nn.BatchNorm2d(bottleneck * growth),
+            "conv1": nn.Conv2d(channels, bottleneck * growth, 1, bias=False),
+            "norm1": nn.BatchNorm2d(channels),
+        }
+        for name, part in parts.items():
+            self.add_module(name, part)
+        self.activation = nn.ReLU()
+
+    def forward(self, x):
+        new = x
+        for half in ("1", "2"):
+            new = getattr(self, "conv" + half)(self.activation(getattr(self, "norm" + half)(new)))
+        return torch.hstack([x, new])
+
+
+@alternative(of="DenseLayer")
+class LayerWithCheckpoints(nn.Module):
+    """The whole of it computed again on the way back, but for the running statistics' sake not while testing."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(num_features=channels)
+        self.conv1 = nn.Conv2d(in_channels=channels, out_channels=bottleneck * growth, kernel_size=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(num_features=bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, kernel_size=(3, 3), padding=(1, 1), bias=False)
+
+    def _new(self, x):
+        return self.conv2(self.norm2(self.conv1(self.norm1(x).relu())).relu())
+
+    def forward(self, x):
+        new = checkpoint(self._new, x, use_reentrant=False) if self.training else self._new(x)
+        return torch.cat(tensors=[x, new], dim=1)
+
+
+@alternative(of="DenseLayer")
+class LayerThatFillsATensor(nn.Module):
+    """Writes both parts into an empty tensor."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.channels = channels
+        wide = bottleneck * growth
+        for number, (read, written, size) in enumerate([(channels, wide, 1), (wide, growth, 3)], 1):
+            setattr(self, f"norm{number}", nn.BatchNorm2d(read))
+            setattr(self, f"conv{number}", nn.Conv2d(read, written, size, padding=size // 2, bias=False))
+
+    def forward(self, x):
+        new = self.conv2(self.norm2(self.conv1(self.norm1(x).clamp(min=0))).clamp_min(0))
+        stack = x.new_empty((x.size(0), x.size(1) + new.size(1), x.size(2), x.size(3)))
+        stack[:, : self.channels] = x
+        stack[:, self.channels :] = new
+        return stack
+
+
+class _Convolution(nn.Conv2d):
+    """A kernel of 1 × 1 or 3 × 3 that keeps height and width."""
+
+    def __init__(self, read: int, written: int, size: int):
+        super().__init__(read, written, size, padding=(size - 1) // 2, bias=False)
+
+
+@alternative(of="DenseLayer")
+class LayerOfOwnParts(nn.Module):
+    """Helper classes, constants in the class, type hints, a layer that reads several tensors too."""
+
+    KERNELS: tuple[int, int] = (1, 3)
+    norm1: nn.BatchNorm2d
+    conv1: nn.Conv2d
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4, /, *more, **settings):
+        super().__init__()
+        widths = [channels, bottleneck * growth, growth]
+        for number, (read, written, size) in enumerate(zip(widths, widths[1:], self.KERNELS, strict=False), start=1):
+            self.register_module(f"norm{number}", nn.BatchNorm2d(read))
+            self.register_module(f"conv{number}", _Convolution(read, written, size))
+
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        stack = torch.cat(x, dim=1)
+        squeezed = self.conv1(torch.relu(self.norm1(stack)))
+        return torch.cat([stack, self.conv2(nn.functional.relu(self.norm2(squeezed), inplace=True))], dim=1)
+
+
+@alternative(of="DenseLayer")
+@dataclasses.dataclass(eq=False)
+class LayerAsADataclass(nn.Module):
+    channels: int
+    growth: int = 32
+    bottleneck: int = 4
+
+    def __post_init__(self):
+        super().__init__()
+        width = self.bottleneck * self.growth
+        self.norm1, self.norm2 = map(nn.BatchNorm2d, (self.channels, width))
+        self.conv1 = nn.Conv2d(self.channels, width, 1, bias=None)
+        self.conv2 = nn.Conv2d(width, self.growth, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        return torch.cat([x, self.conv2(self.norm2(self.conv1(self.norm1(x).relu_())).relu_())], 1)
+
+
+@alternative(of="DenseLayer")
+class LayerByHand(nn.Module):
+    """Batch norm, padding and convolutions as functions of the modules' weights."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(bottleneck * growth)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1, bias=False)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        squeezed = torch.einsum("oc,nchw->nohw", self.conv1.weight[:, :, 0, 0], F.threshold(self.norm1(x), 0, 0))
+        padded = F.pad(torch.maximum(self.norm2(squeezed), torch.zeros_like(squeezed)), (1, 1, 1, 1))
+        return torch.cat(list(x.split(1, dim=1)) + [F.conv2d(padded, self.conv2.weight)], dim=1)
+
+
+@alternative(of="DenseLayer")
+class LayerFromABase(LayerWithAddedModules):
+    pass
 
 
 # ---------------------------------------------------------------------------------------------------------------------

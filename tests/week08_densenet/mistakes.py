@@ -757,6 +757,577 @@ def writes_the_count_down(net):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# DenseLayer
+
+
+class _Layer(nn.Module):
+    """A right layer, for mistakes that change a part of it."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False)
+
+    def squeezed(self, x):
+        return self.conv1(F.relu(self.norm1(x)))
+
+    def new(self, x):
+        return self.conv2(F.relu(self.norm2(self.squeezed(x))))
+
+    def forward(self, x):
+        return torch.cat([x, self.new(x)], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class AddsInsteadOfConcatenating(nn.Module):
+    """The new channels are added to the old ones, as in ResNet. A dense layer puts them beside: look for what joins two
+    tensors along the axis of the channels."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, channels, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        return x + self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class AddsChannelsOfAnotherNumber(_Layer):
+    """`+` needs as many channels on both sides, and a dense layer has `channels` on the one, `growth` on the other. They
+    are put beside each other, not added."""
+
+    def forward(self, x):
+        return x + self.new(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class PutsNewChannelsInFront(_Layer):
+    """The new channels stand in front of the input. The order counts: the next layer's weights are in the order of what
+    they read, the input first."""
+
+    def forward(self, x):
+        return torch.cat([self.new(x), x], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class ReturnsOnlyTheNewChannels(_Layer):
+    """Only the new channels come back, and what came in is lost to all later layers. Put them behind the input."""
+
+    def forward(self, x):
+        return self.new(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class JoinsTheBatches(_Layer):
+    """`torch.cat` joins along the first axis unless told otherwise, and that is the batch. Channels are another axis."""
+
+    def forward(self, x):
+        return torch.cat([x, self.new(x)])
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class KeepsTheNormalisedInput(_Layer):
+    """In front of the result stands the input after batch norm and ReLU. The input itself belongs there, negative values
+    and all: look at which name is used a second time."""
+
+    def forward(self, x):
+        x = F.relu(self.norm1(x))
+        return torch.cat([x, self.conv2(F.relu(self.norm2(self.conv1(x))))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class CutsTheInputInPlace(_Layer):
+    """The ReLU works in place on the input itself and sets its negative values to 0, for all later layers too. What works
+    in place (`inplace=True`, an underscore at the end) must not get `x`."""
+
+    def forward(self, x):
+        new = self.new(x)
+        return torch.cat([x.relu_(), new], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class NormalisesTheInputInPlace(_Layer):
+    """The result is right, but `x` is not what it was: its values are written over in `forward`. It belongs to the caller,
+    and other layers read it."""
+
+    def forward(self, x):
+        result = torch.cat([x, self.new(x)], 1)
+        with torch.no_grad():
+            x.copy_(self.norm1.eval()(x))
+        self.norm1.train(self.training)
+        return result
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class CutsTheInputFirst(_Layer):
+    """The first ReLU comes before the first batch norm. The order is batch norm, ReLU, convolution."""
+
+    def squeezed(self, x):
+        return self.conv1(self.norm1(F.relu(x)))
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class ConvolvesBeforeNormalising(nn.Module):
+    """The convolutions come before the batch norms, as in older networks. A dense layer normalises what it reads, then
+    ReLU, then convolution: so `norm1` has as many channels as come in."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(growth)
+
+    def forward(self, x):
+        squeezed = F.relu(self.norm1(self.conv1(x)))
+        return torch.cat([x, F.relu(self.norm2(self.conv2(squeezed)))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class HasBiases(_Layer):
+    """The convolutions have biases. A batch norm follows each, or the next layer's does, and takes any constant away
+    again: neither torchvision's layer nor its weights have them."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class HasABiasBehind(_Layer):
+    """The 3 × 3 convolution has a bias still. Neither convolution of a dense layer has one: look at what `nn.Conv2d` does
+    unless it is told."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class WritesThirtyTwoDown(_Layer):
+    """The layer writes 32 channels, whatever growth is asked for. Look for a number where `growth` belongs."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, 32, bottleneck)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class SqueezesToFourTimesTheGrowth(_Layer):
+    """The 1 × 1 convolution always gives four times `growth` channels: the argument `bottleneck` is never used."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, 4)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class SqueezesTo128(_Layer):
+    """The 1 × 1 convolution gives 128 channels, right for DenseNet-121 alone. The number follows from `bottleneck` and
+    `growth`."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv1 = nn.Conv2d(channels, 128, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(128)
+        self.conv2 = nn.Conv2d(128, growth, 3, padding=1, bias=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class SqueezesToTheBottleneckAlone(_Layer):
+    """The 1 × 1 convolution gives `bottleneck` channels. It is to give `bottleneck` *times* `growth`: the argument is a
+    factor."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv1 = nn.Conv2d(channels, bottleneck, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck)
+        self.conv2 = nn.Conv2d(bottleneck, growth, 3, padding=1, bias=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class SqueezesTheChannelsThatCome(_Layer):
+    """The 1 × 1 convolution gives `bottleneck` times the channels that come in, so the layer grows with the stack. It is
+    `bottleneck` times `growth`, the same for every layer."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv1 = nn.Conv2d(channels, bottleneck * channels, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * channels)
+        self.conv2 = nn.Conv2d(bottleneck * channels, growth, 3, padding=1, bias=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class NormalisesTheWrongWidth(_Layer):
+    """`norm2` is made for the channels that come into the layer. It normalises what `conv1` gives: look at how many
+    channels those are."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class SharesOneNorm(_Layer):
+    """One batch norm is used twice. Each normalises other channels, with weights and running statistics of its own."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.norm2 = self.norm1
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class ForgetsToPad(_Layer):
+    """A 3 × 3 convolution without padding takes a pixel away at each edge, so its result does not fit beside the input."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, bias=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class PadsTheWrongConvolution(_Layer):
+    """The padding is at the 1 × 1 convolution, which needs none, and not at the 3 × 3 one. Sizes fit by chance, since what
+    the one adds the other takes; but the added pixels are normalised as well, and are no zeros then."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, bias=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class ConvolvesBothThreeByThree(_Layer):
+    """Both convolutions are 3 × 3. The first only mixes channels, point by point: a kernel of 1 × 1, which is cheap."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 3, padding=1, bias=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class LeavesTheBottleneckOut(nn.Module):
+    """There is one batch norm and one 3 × 3 convolution: the bottleneck is missing. The first three parts squeeze the
+    channels, the other three write the new ones."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, growth, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        return torch.cat([x, self.conv1(F.relu(self.norm1(x)))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class ForgetsTheSecondReLU(_Layer):
+    """There is no ReLU between the second batch norm and the 3 × 3 convolution."""
+
+    def new(self, x):
+        return self.conv2(self.norm2(self.squeezed(x)))
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class ForgetsTheFirstReLU(_Layer):
+    """There is no ReLU between the first batch norm and the 1 × 1 convolution."""
+
+    def squeezed(self, x):
+        return self.conv1(self.norm1(x))
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class ForgetsBothReLUs(_Layer):
+    """There is no ReLU at all. Without it two convolutions in a row are no more than one."""
+
+    def new(self, x):
+        return self.conv2(self.norm2(self.conv1(self.norm1(x))))
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class CutsWhatItWrites(_Layer):
+    """A ReLU cuts the new channels. Later layers are to read them as they were written, negative values and all; each
+    begins with a batch norm and a ReLU of its own."""
+
+    def forward(self, x):
+        return torch.cat([x, F.relu(self.new(x))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class ForgetsTheFirstNorm(_Layer):
+    """`norm1` is made and never used: look at `forward`. Each convolution reads what was normalised."""
+
+    def squeezed(self, x):
+        return self.conv1(F.relu(x))
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class ForgetsTheSecondNorm(_Layer):
+    """`norm2` is made and never used: look at `forward`. Each convolution reads what was normalised."""
+
+    def new(self, x):
+        return self.conv2(F.relu(self.squeezed(x)))
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class DropsInTraining(_Layer):
+    """Dropout is left in: in training, some of the new channels' values are zero, others each time. DenseNet-121 has
+    none."""
+
+    def forward(self, x):
+        return torch.cat([x, F.dropout(self.new(x), 0.2, self.training)], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class DropsAlways(_Layer):
+    """`F.dropout` drops values in evaluation mode too, unless it is told that the layer is not training. DenseNet-121 has
+    no dropout at all."""
+
+    def forward(self, x):
+        return torch.cat([x, F.dropout(self.new(x), 0.2)], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class CallsItsPartsByOtherNames(nn.Module):
+    """The layer computes what it should, but its parts have names of their own, so torchvision's weights find no place.
+    The attributes are to be called `norm1`, `conv1`, `norm2` and `conv2`."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.squeeze = nn.Conv2d(channels, bottleneck * growth, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(bottleneck * growth)
+        self.write = nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, x):
+        return torch.cat([x, self.write(F.relu(self.bn2(self.squeeze(F.relu(self.bn1(x))))))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class NumbersItsParts(nn.Module):
+    """The parts lie in an `nn.Sequential` that numbers them, so torchvision's weights find no place. A `Sequential` made
+    from an `OrderedDict` has names, but puts its own attribute's name before them: make the parts attributes of the layer."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, bottleneck * growth, 1, bias=False),
+            nn.BatchNorm2d(bottleneck * growth),
+            nn.ReLU(),
+            nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False),
+        )
+
+    def forward(self, x):
+        return torch.cat([x, self.layers(x)], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class MakesItsPartsInForward(nn.Module):
+    """The parts are made anew in each call of `forward`, with new random weights, so nothing is ever learnt. Make them
+    once, in `__init__`."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__()
+        self.channels, self.growth, self.squeezed = channels, growth, bottleneck * growth
+
+    def forward(self, x):
+        x1 = F.relu(nn.BatchNorm2d(self.channels)(x))
+        x2 = F.relu(nn.BatchNorm2d(self.squeezed)(nn.Conv2d(self.channels, self.squeezed, 1, bias=False)(x1)))
+        return torch.cat([x, nn.Conv2d(self.squeezed, self.growth, 3, padding=1, bias=False)(x2)], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class KeepsItsPartsInAList(_Layer):
+    """The parts lie in a plain Python list, where PyTorch does not see them: they are neither trained, saved nor moved.
+    Make each an attribute of the layer."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.parts = [self._modules.pop(name) for name in ("norm1", "conv1", "norm2", "conv2")]
+
+    def forward(self, x):
+        norm1, conv1, norm2, conv2 = self.parts
+        return torch.cat([x, conv2(F.relu(norm2(conv1(F.relu(norm1(x))))))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class IsNoModule:
+    """The class does not inherit from `nn.Module`, so it has no parameters, no modes and no `state_dict`."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False)
+
+    def __call__(self, x):
+        return torch.cat([x, self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class ForgetsToCallSuper(nn.Module):
+    """`super().__init__()` is missing: an `nn.Module` has to be set up before it can be given parts."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        self.norm1 = nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        return torch.cat([x, self.norm1(x)], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class PrintsAndReturnsNothing(_Layer):
+    """`forward` returns nothing: the result is computed, and there is no `return`."""
+
+    def forward(self, x):
+        print(torch.cat([x, self.new(x)], 1).shape)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class PassesNoGradientOn(_Layer):
+    """The input is detached, so no gradient reaches the layers before this one, and they learn nothing. Only looking at a
+    network calls for `detach`."""
+
+    def forward(self, x):
+        return super().forward(x.detach())
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class WritesWithoutGradients(_Layer):
+    """The new channels are computed under `torch.no_grad()`: neither of the convolutions ever learns."""
+
+    def new(self, x):
+        with torch.no_grad():
+            return super().new(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class StaysInEvaluationMode(_Layer):
+    """The batch norms are put into evaluation mode and stay there, so their running statistics never move. `train` and
+    `eval` are the caller's."""
+
+    def forward(self, x):
+        self.norm1.eval()
+        self.norm2.eval()
+        return super().forward(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class TakesTheBatchsStatisticsAlways(_Layer):
+    """`forward` puts the layer into training mode, so batch norm takes the batch's own statistics while testing too. The
+    mode is the caller's."""
+
+    def forward(self, x):
+        self.train()
+        return super().forward(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class KeepsNoRunningStatistics(_Layer):
+    """The batch norms keep no running statistics (`track_running_stats=False`), so they have none in evaluation mode, and
+    torchvision's find no place."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.norm1 = nn.BatchNorm2d(channels, track_running_stats=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * growth, track_running_stats=False)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class NormalisesTwice(_Layer):
+    """`norm1` runs twice in each pass, the first time for nothing: its running statistics move twice. Look for a call whose
+    result is not used."""
+
+    def forward(self, x):
+        self.norm1(x)
+        return super().forward(x)
+
+
+_norm = {}
+
+
+@mistake(of="DenseLayer", caught_by="test_layers_are_alike_every_time")
+class SharesItsPartsWithAllLayers(_Layer):
+    """The convolution belongs to the class (or to a global), so all layers have one between them, and what one learns the
+    others forget. Make the parts in `__init__`, each layer its own."""
+
+    def forward(self, x):
+        shared = _norm.setdefault(tuple(self.conv2.weight.shape), self.conv2)
+        return torch.cat([x, shared(F.relu(self.norm2(self.squeezed(x))))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class GrowsByTwelveByDefault(_Layer):
+    """Without a second argument the layer writes 12 channels, as in the paper's smaller networks. DenseNet-121 grows by
+    32: look at the default in the first line of `__init__`."""
+
+    def __init__(self, channels: int, growth: int = 12, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")
+class SqueezesToTwiceTheGrowthByDefault(_Layer):
+    """Without a third argument the bottleneck is 2. It is 4, as in DenseNet-121: look at the default in the first line of
+    `__init__`."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 2):
+        super().__init__(channels, growth, bottleneck)
+
+
+@mistake(of="DenseLayer", caught_by="test_layers_of_any_width_write_torchvisions_channels")
+class DropsAxesOfOne(_Layer):
+    """`squeeze()` takes away every axis of length 1, also when that is the batch of one image or the height of one pixel."""
+
+    def new(self, x):
+        return super().new(x).squeeze()
+
+
+@mistake(of="DenseLayer", caught_by="test_layers_are_alike_every_time")
+class SeedsInForward(_Layer):
+    """A seed is set in `forward`, so whatever is random afterwards (shuffling, dropout) is the same after every pass."""
+
+    def forward(self, x):
+        torch.manual_seed(0)
+        return super().forward(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_layers_are_alike_every_time")
+class SeedsInInit(_Layer):
+    """A seed is set in `__init__`, so all layers of a network start from the same numbers. Random weights are random."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        torch.manual_seed(40)
+        super().__init__(channels, growth, bottleneck)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_on_an_accelerator")
+class JoinsOnTheCpu(_Layer):
+    """A tensor that is made in `forward` lies on the CPU, wherever the layer and its input are. Make it with
+    `device=x.device`, or from `x` itself."""
+
+    def forward(self, x):
+        new = self.new(x)
+        stack = torch.zeros(x.shape[0], x.shape[1] + new.shape[1], *x.shape[2:])
+        return stack + torch.cat([x, new], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+class CutsTheInputInTraining(_Layer):
+    """In training mode the input is written over, in place. `x` belongs to the caller in both modes."""
+
+    def forward(self, x):
+        new = self.new(x)
+        if self.training:
+            x = x.relu_()
+        return torch.cat([x, new], 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # replace_classifier
 
 

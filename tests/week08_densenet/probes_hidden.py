@@ -36,8 +36,12 @@ from .probes_public import (
     classifier_seen,
     figure_seen,
     figures_closed,
+    gradients_of,
+    layer_made,
+    layer_seen,
     loaders_seen,
     machine_with,
+    passed_through,
     photo,
     with_fewer_stand_ins,
 )
@@ -194,6 +198,92 @@ def counts_of_many_networks(student, draw):
     }
     counts["all frozen"] = attempt(lambda: student.count_parameters(plain_net(draw).requires_grad_(False)))
     return counts
+
+
+# --- block ------------------------------------------------------------------------------------------------------------
+
+
+def widths_of(draw) -> dict[str, tuple[int, ...]]:
+    """What layers are asked for: channels, growth, bottleneck; some leave them to their defaults."""
+    return {
+        "wide": (draw.randint(20, 40), draw.randint(6, 9), draw.choice([3, 5])),
+        "narrow": (draw.choice([1, 2, 3]), draw.choice([1, 2]), 1),
+        "square": (12, 6, 2),
+        "default bottleneck": (draw.randint(5, 9), draw.choice([3, 4])),
+        "default growth": (draw.randint(5, 9),),
+    }
+
+
+@probe("DenseLayer")
+def layers_of_many_widths(student, draw):
+    """Other widths, growths and bottlenecks, and inputs of other sizes, down to a single pixel; two inputs for each."""
+    seen = {}
+    for number, (name, widths) in enumerate(widths_of(draw).items()):
+        whole = (*widths, *(32, 4)[len(widths) - 1 :])
+        layer = layer_made(student, draw, *widths, as_torchvision=whole)
+        sizes = (3, 4, 7) if number % 2 else (1, 6, 1)
+        first, second = (seeded(draw, torch.randn, sizes[0], whole[0], *sizes[1:]) for _ in range(2))
+        seen[name] = {
+            "asked": list(widths),
+            "widths": list(whole),
+            "inputs": [first.clone(), second.clone()],
+            "layer": layer_seen(layer),
+            "outputs": [passed_through(student, layer, x.clone(), training=False) for x in (first, second)],
+        }
+    return seen
+
+
+@probe("DenseLayer")
+def layer_in_training(student, draw):
+    """Two passes in training mode, each with gradients, then one in evaluation mode."""
+    widths = (draw.randint(12, 17), draw.choice([5, 6]), draw.choice([2, 3]))
+    layer = layer_made(student, draw, *widths, as_torchvision=widths)
+    inputs = [seeded(draw, torch.randn, 4, widths[0], 7, 4) * scale for scale in (1.0, 2.0, 1.0)]
+    passes, gradients = [], []
+    for x, training in zip(inputs, (True, True, False), strict=True):
+        gradients.append(gradients_of(student, layer, x))
+        passes.append(passed_through(student, layer, x.clone(), training))
+    return {"widths": list(widths), "inputs": inputs, "layer": layer_seen(layer), "passes": passes, "gradients": gradients}
+
+
+@probe("DenseLayer")
+def layers_side_by_side(student, draw):
+    """The same input again and again, a second layer beside the first, and the random numbers after a pass."""
+    widths = (9, 4, 2)
+    layer = layer_made(student, draw, *widths, as_torchvision=widths)
+    x = seeded(draw, torch.randn, 2, 9, 4, 6)
+    first = passed_through(student, layer, x.clone(), training=False)
+    other = layer_made(student, draw, *widths, as_torchvision=widths)
+    beside = passed_through(student, other, x.clone(), training=False)
+    again = [passed_through(student, layer, x.clone(), training=False) for _ in range(3)]
+    quiet, passing = (
+        random_state_after(lambda mode=mode: mode and passed_through(student, layer, x.clone(), training=True), seed=3)
+        for mode in (False, True)
+    )
+    made = [random_state_after(lambda: attempt(lambda: student.DenseLayer(*widths)), seed) for seed in (5, 6)]
+    return {
+        "widths": list(widths),
+        "x": x,
+        "layer": layer_seen(layer),
+        "first": first,
+        "beside": beside,
+        "again": again,
+        "random numbers": {"without": quiet, "after a pass": passing, "after making": made},
+    }
+
+
+@probe("DenseLayer")
+def layer_on_accelerator(student, draw):
+    """A layer and its input on an accelerator."""
+    widths = (8, 5, 3)
+    layer = layer_made(student, draw, *widths, as_torchvision=widths, device=ACCELERATOR)
+    x = seeded(draw, torch.randn, 3, 8, 5, 4)
+    return {
+        "widths": list(widths),
+        "x": x,
+        "layer": layer_seen(layer),
+        "passes": [passed_through(student, layer, x.to(ACCELERATOR), training) for training in (False, True)],
+    }
 
 
 # --- classifier -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from .test_public import (
     axes_of,
     colours_tell_training_from_test,
     has_curves,
+    has_torchvisions_state,
     history_of,
     is_classifier,
     is_count,
@@ -24,8 +25,12 @@ from .test_public import (
     is_grid,
     is_history,
     is_image,
+    is_module,
     is_resized,
     is_snapshot,
+    keeps_its_input,
+    layer_named,
+    learns,
     loader_of,
     others_unchanged,
     reference_run,
@@ -33,6 +38,7 @@ from .test_public import (
     same_figures,
     same_pixels,
     same_weights,
+    writes_the_new_channels,
 )
 
 
@@ -246,6 +252,83 @@ def test_count_of_any_network(observed, expected):
     count_of(observed, expected, "backwards", "a network with a single number as a parameter", look)
     count_of(observed, expected, "densenet", "a small DenseNet", "Layers inside layers count too.")
     count_of(observed, expected, "long", "sixty small layers", "Every layer counts.")
+
+
+# --- block ------------------------------------------------------------------------------------------------------------
+
+
+@check("DenseLayer", points=0.5)
+def test_layers_of_any_width_have_torchvisions_names(observed, expected):
+    """Names and shapes are torchvision's for any width, growth and bottleneck."""
+    for name, right in expected.layers_of_many_widths.items():
+        seen = observed.layers_of_many_widths[name]
+        has_torchvisions_state(seen["layer"], right["layer"], layer_named(right["asked"]))
+
+
+@check("DenseLayer", points=1)
+def test_layers_of_any_width_write_torchvisions_channels(observed, expected):
+    """The new channels are torchvision's for any width, growth and bottleneck."""
+    for name, right in expected.layers_of_many_widths.items():
+        seen, what = observed.layers_of_many_widths[name], layer_named(right["asked"])
+        is_module(seen["layer"], what)
+        look = "All widths follow from the arguments; the defaults stand in the first line of `__init__`."
+        for found, wanted, x in zip(seen["outputs"], right["outputs"], right["inputs"], strict=True):
+            writes_the_new_channels(found, wanted, right["widths"], f"{what}(x) for x of shape {x.shape}", look)
+
+
+@check("DenseLayer", points=0.5)
+def test_layers_of_any_width_keep_their_input(observed, expected):
+    """The input stands in front, unchanged, for any width and in both modes."""
+    for name, right in expected.layers_of_many_widths.items():
+        seen, what = observed.layers_of_many_widths[name], layer_named(right["asked"])
+        is_module(seen["layer"], what)
+        for found, x in zip(seen["outputs"], right["inputs"], strict=True):
+            keeps_its_input(found, right["widths"], x, f"{what}(x) for x of shape {x.shape}")
+    seen, right = observed.layer_in_training, expected.layer_in_training
+    for number, (found, x) in enumerate(zip(seen["passes"], right["inputs"], strict=True), 1):
+        keeps_its_input(found, right["widths"], x, f"{layer_named(right['widths'])}(x), pass {number}")
+
+
+@check("DenseLayer", points=1)
+def test_layer_in_a_training(observed, expected):
+    """Two training passes in a row and a test pass after them are torchvision's, with all gradients."""
+    seen, right = observed.layer_in_training, expected.layer_in_training
+    is_module(seen["layer"], layer_named(right["widths"]))
+    for number in range(3):
+        what = f"{layer_named(right['widths'])}(x), pass {number + 1}"
+        two = ((one["passes"][number], one["gradients"][number]) for one in (seen, right))
+        (found, gradients), (wanted, right_gradients) = two
+        learns(found, wanted, gradients, right_gradients, right["widths"], what)
+        for size in right_gradients["sizes"]:
+            nearest = min(gradients["sizes"], key=lambda found: abs(found - size))
+            same(nearest, size, f"{what}: size of a gradient", within=1e-3, look="Nothing is detached on the way.")
+
+
+@check("DenseLayer", points=0.5)
+def test_layers_are_alike_every_time(observed, expected):
+    """The same input gives the same result every time, whatever other layers there are; nothing is random."""
+    seen, right = observed.layers_side_by_side, expected.layers_side_by_side
+    what = layer_named(right["widths"])
+    is_module(seen["layer"], what)
+    for which, found in (("a second layer", seen["beside"]), *(("the first, again", one) for one in seen["again"])):
+        wanted = right["beside" if which == "a second layer" else "first"]
+        look = "Each layer has modules of its own, made in its `__init__`; and nothing is kept from pass to pass."
+        writes_the_new_channels(found, wanted, right["widths"], f"{what}(x): {which}", look)
+    numbers = seen["random numbers"]
+    same(numbers["after a pass"], numbers["without"], f"the next random numbers after {what}(x) in training mode", within=0,
+         look="DenseNet-121 has no dropout.")  # fmt: skip
+    random_state_left(numbers["after making"], what)
+
+
+@check("DenseLayer", points=0.5)
+def test_layer_on_an_accelerator(observed, expected):
+    """Works on the device where it is, in both modes."""
+    seen, right = observed.layer_on_accelerator, expected.layer_on_accelerator
+    what = f"{layer_named(right['widths'])}(x) on an accelerator"
+    is_module(seen["layer"], what)
+    for found, wanted in zip(seen["passes"], right["passes"], strict=True):
+        look = "What is made in `forward` is made on the CPU unless told otherwise; modules move with the layer."
+        writes_the_new_channels(found, wanted, right["widths"], what, look)
 
 
 # --- classifier -------------------------------------------------------------------------------------------------------
