@@ -29,15 +29,9 @@ TIMED = re.compile(r"""get_ipython\(\)\.run_line_magic\('time', ('(?:[^'\\]|\\.)
 MAX_NOTEBOOK_BYTES = 100 * 2**20
 # of what a TA is shown: cells, outputs of one, and bytes of a text, of all together, and of these for pictures at least
 MAX_CELLS, MAX_OUTPUTS, MAX_TEXT_BYTES = 2000, 100, 20_000
-<<<<<<< HEAD
 MAX_SHOWN_BYTES, PICTURES_BYTES = 7 * 2**20, 3 * 2**20
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-=======
-MAX_PICTURE_BYTES, MAX_SHOWN_BYTES = 4 * 2**20, 7 * 2**20
-SHOWN = ("image/png", "image/jpeg", "text/plain")  # HTML and widgets could run in the browser of whoever looks
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
->>>>>>> 12a791437008ab764f2ca50e6c6fea3db87b0c9e
 
 
 @dataclass(frozen=True)

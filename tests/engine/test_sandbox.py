@@ -44,7 +44,7 @@ def tried_as_ordinary_user() -> dict:
         os.chown(home, ORDINARY, ORDINARY)
         environment = {"PATH": os.defpath, "PYTHONPATH": str(Path(sandbox.__file__).parents[2])}
         command = [sys.executable, walls.__file__, home, str(ORDINARY)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -253,10 +253,13 @@ def inside(work, readable=(), hidden=(), look=lambda: None):
     (asking, ask), (telling, tell) = os.pipe(), os.pipe()
     child = nursery.fork()
     if child == 0:
-        nursery.enter(2**30, 60)
-        os.write(tell, json.dumps(work()).encode())
-        os.read(asking, 1)
-        os._exit(0)
+        try:
+            nursery.enter(60)
+            os.write(tell, json.dumps(work()).encode())
+            os.read(asking, 1)
+        finally:
+            os._exit(0)
+    os.close(tell)
     said = json.loads(os.read(telling, 10000))
     seen = look()
     os.write(ask, b"x")
@@ -269,7 +272,7 @@ def run(script: str) -> list:
     """What a script `say`s; it runs in a process of its own, since a nursery moves the one that makes it."""
     environment = {"PATH": os.defpath, "PYTHONPATH": str(Path(sandbox.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     text = START + textwrap.dedent(script)
-    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
