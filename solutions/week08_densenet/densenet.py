@@ -51,6 +51,26 @@ def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
+class DenseLayer(nn.Module):
+    """Reads all channels so far, and returns them with `growth` new ones behind.
+
+    channels: how many come in. The first convolution makes `bottleneck` * `growth` of them, the second one `growth`.
+    """
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, bottleneck * growth, kernel_size=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(bottleneck * growth)
+        self.conv2 = nn.Conv2d(bottleneck * growth, growth, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) -> (batch, channels + growth, height, width); `x` itself stays as it is."""
+        squeezed = self.conv1(F.relu(self.norm1(x)))
+        new = self.conv2(F.relu(self.norm2(squeezed)))
+        return torch.cat([x, new], dim=1)
+
+
 def replace_classifier(net: nn.Module, num_classes: int = 10) -> nn.Module:
     """Replaces `net.classifier` by a new random linear layer with bias, and returns the same network.
 

@@ -59,7 +59,7 @@ RECIPE = Recipe(
             batch_size=32,
             epochs=5,
             learning_rate=1e-3,
-            floor=0.40,
+            floor=0.45,
             points=2,
         ),
         Preset(

@@ -46,37 +46,6 @@ def keeps_every_graph(net, loader, criterion, optimizer, device):
     return float(loss_sum) / seen, correct / seen
 
 
-@mistake(of="fit", caught_by="end")
-def tests_after_every_batch(net, train_loader, test_loader, criterion, optimizer, device, epochs=10):
-    """The whole test set is evaluated after every batch to draw a finer curve: the epoch takes a hundred times as long."""
-    history = {name: [] for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")}
-
-    def watched(batches):
-        for images, labels in batches:
-            yield images, labels
-            if len(batches) > 250:
-                evaluate(net, test_loader, criterion, device)
-                net.train()
-
-    class Watched:
-        dataset, batch_size = train_loader.dataset, train_loader.batch_size
-
-        def __iter__(self):
-            return watched(train_loader)
-
-        def __len__(self):
-            return len(train_loader)
-
-    for epoch in range(epochs):
-        start = time.perf_counter()
-        train = train_one_epoch(net, Watched(), criterion, optimizer, device)
-        test = evaluate(net, test_loader, criterion, device)
-        for values, value in zip(history.values(), (*train, *test, time.perf_counter() - start), strict=True):
-            values.append(value)
-        print(epoch + 1, train, test)
-    return history
-
-
 @mistake(of="train_one_epoch", caught_by="batches")
 def stays_in_evaluation_mode(net, loader, criterion, optimizer, device):
     """A look at the network after 150 batches leaves it in evaluation mode: from there on batch norm learns nothing."""

@@ -152,6 +152,116 @@ def test_size_with_fewer_classes(observed, expected):
              "The count depends on the network that is given.")  # fmt: skip
 
 
+# --- block ------------------------------------------------------------------------------------------------------------
+
+# Right layers differ by up to 1e-6 (sums in another order), wrong ones by 1e-3 and more.
+LAYER = 2e-5
+
+
+def layer_named(widths: list[int]) -> str:
+    return f"DenseLayer({', '.join(map(str, widths))})"
+
+
+def is_module(seen: dict, what: str) -> None:
+    """Requires an nn.Module to have been made."""
+    require(seen["made"] == "Module", what, "an nn.Module", seen["made"],
+            "`class DenseLayer(nn.Module)`, whose `__init__` begins with `super().__init__()`.")  # fmt: skip
+
+
+def has_torchvisions_state(seen: dict, expected: dict, what: str) -> None:
+    """Requires the names and the shapes of torchvision's parameters and buffers, in whatever order."""
+    is_module(seen, what)
+    found, right = seen["state"], expected["state"]
+    missing, more = ([name for name in one if name not in other] for one, other in ((right, found), (found, right)))
+    require(not missing and not more, f"{what}: names of its parameters and buffers", f"the {len(right)} of torchvision's",
+            f"without {missing}, and with {more} besides" if more else f"without {missing}",
+            "Modules that are attributes of the layer bring names: `self.norm1` brings `norm1.weight`.")  # fmt: skip
+    for name, shape in right.items():
+        same(found[name], shape, f"{what}: shape of {name}",
+             look="Squeezed to bottleneck · growth channels by a 1 × 1 convolution, then growth written by a 3 × 3 one.")
+
+
+def is_output(found, widths: list[int], x: Tensor, what: str) -> None:
+    """Requires a tensor as high and wide as the input, with `growth` more channels."""
+    shape = (x.shape[0], widths[0] + widths[1], *x.shape[2:])
+    require(isinstance(found, Tensor) and found.kind == "tensor", what, f"a torch.Tensor of shape {shape}", found)
+    require(found.shape == shape, f"{what}: the shape", f"{shape}: {widths[0]} channels and {widths[1]} new ones",
+            f"{found.shape}", "New channels are put beside what came in, along the axis of the channels.")  # fmt: skip
+
+
+def keeps_its_input(seen: dict, widths: list[int], x: Tensor, what: str) -> None:
+    """Requires the input in front of the output, and unchanged where it came from."""
+    is_output(seen["output"], widths, x, what)
+    front = Tensor(seen["output"].array[:, : widths[0]], seen["output"].dtype)
+    same(front, x, f"{what}: its first {widths[0]} channels", within=0, look="The input comes first, as it came in.")
+    same(seen["x after"], x, f"{what}: x afterwards", within=0,
+         look="Later layers read x too: what works in place, as `inplace=True`, must not work on x.")  # fmt: skip
+
+
+def writes_the_new_channels(seen: dict, expected: dict, widths: list[int], what: str, look: str) -> None:
+    """Requires the right new channels, behind the input, in front of it, or alone: where they are is asked elsewhere."""
+    channels, growth, *_ = widths
+    found, right = seen["output"], expected["output"].array[:, channels:]
+    require(isinstance(found, Tensor) and found.kind == "tensor", what, "a torch.Tensor", found)
+    places = [found.array[:, channels:], found.array[:, :growth]] if found.array.ndim == 4 else []
+    new = [part for part in places if part.shape == right.shape]
+    require(bool(new), f"{what}: the shape of the {growth} new channels", f"{right.shape}", f"{found.shape} in all",
+            "Padding keeps height and width; `growth` channels are new.")  # fmt: skip
+    gap = [float(np.abs(part - right).max()) for part in new]
+    nearest = new[int(np.argmin(np.nan_to_num(gap, nan=np.inf)))]
+    same(Tensor(nearest, found.dtype), Tensor(right, "torch.float32"), f"{what}: the new channels", within=LAYER, look=look)
+
+
+@check("DenseLayer", points=0.5)
+def test_layer_has_torchvisions_names(observed, expected):
+    """It is a module whose parameters and buffers have the names and shapes of torchvision's dense layer."""
+    seen, right = observed.a_dense_layer, expected.a_dense_layer
+    has_torchvisions_state(seen["layer"], right["layer"], layer_named(right["widths"]))
+    has_torchvisions_state(seen["by default"], right["by default"], layer_named(right["widths"][:1]))
+
+
+@check("DenseLayer", points=1)
+def test_new_channels_come_behind_the_input(observed, expected):
+    """The input stands in front of the result, unchanged, the new channels behind it."""
+    seen, right = observed.a_dense_layer, expected.a_dense_layer
+    is_module(seen["layer"], layer_named(right["widths"]))
+    for mode in ("evaluation", "training"):
+        what = f"{layer_named(right['widths'])}(x) in {mode} mode"
+        keeps_its_input(seen[mode], right["widths"], right["x"], what)
+
+
+@check("DenseLayer", points=1)
+def test_new_channels_are_torchvisions(observed, expected):
+    """With torchvision's weights the new channels are torchvision's, in evaluation mode."""
+    seen, right = observed.a_dense_layer, expected.a_dense_layer
+    what = f"{layer_named(right['widths'])}(x) in evaluation mode"
+    is_module(seen["layer"], what)
+    look = "Batch norm, ReLU, convolution, and once more: the order matters, and each of the six has its work."
+    writes_the_new_channels(seen["evaluation"], right["evaluation"], right["widths"], what, look)
+
+
+@check("DenseLayer", points=0.5)
+def test_layer_learns(observed, expected):
+    """In training mode too; the running statistics move, and gradients reach the input and every parameter."""
+    seen, right = observed.a_dense_layer, expected.a_dense_layer
+    what = f"{layer_named(right['widths'])}(x) in training mode"
+    is_module(seen["layer"], what)
+    learns(seen["training"], right["training"], seen["gradients"], right["gradients"], right["widths"], what)
+
+
+def learns(seen: dict, expected: dict, gradients: dict, right_gradients: dict, widths: list[int], what: str) -> None:
+    """Requires the new channels of training mode, running statistics that moved as they do, and all gradients."""
+    look = "In training mode batch norm takes the batch's own statistics; nothing else changes, and nothing is random."
+    writes_the_new_channels(seen, expected, widths, what, look)
+    same(seen["statistics after"], expected["statistics after"], f"{what}: means of the buffers afterwards", within=LAYER,
+         look="PyTorch's batch norm keeps its running statistics by itself, once for each pass.")  # fmt: skip
+    found, right = gradients.get("sizes", gradients.get("failed")), right_gradients["sizes"]
+    require(isinstance(found, list), f"{what}: the backward pass", "gradients", found)
+    reached = sum(size > 0 for size in found)
+    require(reached >= len(right), f"{what}: gradients", f"one for the input and each of {len(right) - 1} parameters",
+            f"{reached} of them", "What is detached, or made under `no_grad`, passes no gradient on.")  # fmt: skip
+
+
 # --- classifier -------------------------------------------------------------------------------------------------------
 
 
