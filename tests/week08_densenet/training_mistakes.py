@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 """Wrong functions that pass every small check: only the full training shows them. The docstring is the hint.
 
 `caught_by` names what the full training finds: "end", "memory", "accuracy", "figures", "weights" or "batches".
@@ -85,28 +84,4 @@ def leaves_early(net, loader, criterion, optimizer, device):
         loss_sum += loss.item() * len(labels)
         correct += int((scores.argmax(dim=1) == labels).sum())
         seen += len(labels)
-    return loss_sum / seen, correct / seen
-
-
-@mistake(of="train_one_epoch", caught_by="accuracy")
-def learning_rate_grows(net, loader, criterion, optimizer, device):
-    """The learning rate grows by 5 % a batch from the 150th on, as when one looks for the largest that works."""
-    net.train()
-    before = [group["lr"] for group in optimizer.param_groups]
-    loss_sum, correct, seen = 0.0, 0, 0
-    for batch, (images, labels) in enumerate(loader):
-        images, labels = images.to(device), labels.to(device)
-        optimizer.zero_grad()
-        scores = net(images)
-        loss = criterion(F.log_softmax(scores, dim=1), labels)
-        loss.backward()
-        optimizer.step()
-        loss_sum += loss.item() * len(labels)
-        correct += int((scores.argmax(dim=1) == labels).sum())
-        seen += len(labels)
-        if batch >= 150:
-            for group in optimizer.param_groups:
-                group["lr"] *= 1.05
-    for group, rate in zip(optimizer.param_groups, before, strict=True):
-        group["lr"] = rate
     return loss_sum / seen, correct / seen
