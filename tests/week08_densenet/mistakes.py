@@ -989,7 +989,7 @@ class ForgetsToPad(_Layer):
         self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, bias=False)
 
 
-@mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
 class PadsTheWrongConvolution(_Layer):
     """The padding is at the 1 × 1 convolution, which needs none, and not at the 3 × 3 one. Sizes fit by chance, since what
     the one adds the other takes; but the added pixels are normalised as well, and are no zeros then."""
