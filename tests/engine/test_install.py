@@ -54,7 +54,8 @@ def answers_in(folder: Path, module: Module) -> list[str]:
     contents = Contents(module)
     texts = [reference_module(contents), *(path.read_text() for path in module.secret_files)]
     public_texts = [path.read_text() for path in module.public_files]
-    secret_code = shapes_of(texts) - shapes_of(public_texts)
+    stubs = [cell.stub for cell in contents.cells if cell.role == "exercise"]  # a class's own body only names its methods
+    secret_code = shapes_of(texts) - shapes_of([*public_texts, *stubs])
     hints = {squeezed(line) for text in texts for line in docstring_lines(text)}
     device = (ROOT / "autograder" / "sandboxed" / "device.py").read_text()  # its PyTorch calls stand in answers too
     public = plain("\n".join([*(cell.stub for cell in contents.cells), *public_texts, device]))
