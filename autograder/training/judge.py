@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,8 +147,7 @@ def _not_the_network(recipe: Recipe, weights: Mapping[int, Weights]) -> str:
 
 def other_network(recipe: Recipe, weights: Weights) -> str:
     """What tells `weights` from the module's network; empty when they are its own and finite."""
-    expected = {name: tuple(tensor.shape) for name, tensor in blank(recipe).state_dict().items()}
-    found = {name: tuple(array.shape) for name, array in weights.items()}
+    expected, found = _shapes(blank(recipe).state_dict()), _shapes(weights)
     if missing := [name for name in expected if name not in found]:
         return f"{missing[0]} is missing" + (f", and {len(missing) - 1} more" if len(missing) > 1 else "")
     if further := [name for name in found if name not in expected]:
@@ -157,6 +157,13 @@ def other_network(recipe: Recipe, weights: Weights) -> str:
     if broken := [name for name, array in weights.items() if not np.isfinite(array).all()]:
         return f"{broken[0]} holds numbers that are not finite (NaN or infinity)"
     return ""
+
+
+def _shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    found = {}
+    for name, weight in weights.items():
+        found[name] = tuple(weight.shape)
+    return found
 
 
 # --- what has to hold -------------------------------------------------------------------------------------------------

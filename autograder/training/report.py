@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a Mac's GPU"}
+QUANTITIES = {"loss": "loss, nats per image", "accuracy": "accuracy, fraction of images"}
 RED, GREEN, GREY = "#d62728", "#2ca02c", "#7f7f7f"
 
 
@@ -74,16 +75,15 @@ def curves(recipe: Recipe, preset: Preset, log: Log, judgement: Judgement) -> Pi
         return None
     figure, axes = _figure(2)
     epochs = range(1, len(log.epochs) + 1)
-    for axis, quantity, unit in zip(axes, ("loss", "accuracy"), ("nats per image", "fraction of images"), strict=True):
+    for axis, quantity in zip(axes, QUANTITIES, strict=True):
         for part, style, color in (("train", "o-", RED), ("test", "s--", GREEN)):
             name = f"{part}_{quantity}"
             if name in recipe.lecture:
                 theirs = recipe.lecture[name]
                 axis.plot(range(1, len(theirs) + 1), theirs, style[1:], color=GREY, label=f"lecture, {part}")
             axis.plot(epochs, [epoch[name] for epoch in log.epochs], style, color=color, label=f"your run, {part}")
-        axis.set(xlabel="epoch", ylabel=f"{quantity} ({unit})")
         axis.set_ylim(bottom=0)
-        axis.locator_params("x", integer=True)
+        _against_the_epoch(axis, QUANTITIES[quantity])
     if judgement.accuracy:
         numbers, values = zip(*sorted(judgement.accuracy.items()), strict=True)
         axes[1].plot(numbers, values, "k*", markersize=10, label="measured on images held back")
@@ -117,8 +117,7 @@ def cost(preset: Preset, log: Log) -> Picture | None:
         return None
     figure, axes = _figure(2, height=2.8)
     axes[0].bar(range(1, len(log.seconds) + 1), log.seconds, color=GREY)
-    axes[0].set(xlabel="epoch", ylabel="seconds, training and test")
-    axes[0].locator_params("x", integer=True)
+    _against_the_epoch(axes[0], "seconds, training and test")
     if log.memory:
         seconds, taken = zip(*log.memory, strict=True)
         axes[1].plot(seconds, np.array(taken) / GIB, color=RED)
@@ -141,11 +140,19 @@ def _class_curves(preset: Preset, runs: Sequence[tuple[Log, Judgement]]) -> Pict
         axis.plot(epochs, [e["test_accuracy"] for e in log.epochs], style, color=color, alpha=0.6, label=label)
     if preset.floor:
         axis.axhline(preset.floor, color="black", linewidth=1, linestyle=":", label=f"least: {preset.floor:.0%}")
-    axis.set(xlabel="epoch", ylabel="test accuracy, as reported", ylim=(0, 1.03))
-    axis.locator_params("x", integer=True)
+    axis.set_ylim(0, 1.03)
+    _against_the_epoch(axis, "test accuracy, as reported")
     lines = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))  # one of each kind
     axis.legend(lines.values(), lines.keys())
     return _picture(figure, f"Test accuracy by epoch of {len(runs)} submissions", "svg+xml")
+
+
+def _against_the_epoch(axis: Any, what: str) -> None:
+    from matplotlib import ticker
+
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(what)
+    axis.get_xaxis().set_major_locator(ticker.MaxNLocator(integer=True))
 
 
 def _figure(columns: int, height: float = 4.0) -> tuple["Figure", list[Any]]:
