@@ -132,8 +132,9 @@ class FullTraining:
         give(images, self._given)
         log = self._worker.train(code, self.contents.functions, seed, kept, self.limit, watch)
         judgement = judge(recipe, preset, seed, log, weights := kept.weights(), images, device, self.pace)
-        log.accuracy = {str(number): accuracy for number, accuracy in judgement.accuracy.items()}
-        kept.settle(log)
+        if not log.may_go_on:
+            log.accuracy = {str(number): accuracy for number, accuracy in judgement.accuracy.items()}
+            kept.settle(log)
         return Outcome(seed, log, judgement, weights[max(weights)] if weights else {})
 
     def seed_of(self, code: Code) -> int:

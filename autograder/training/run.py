@@ -74,6 +74,11 @@ class Log:
         return self.state == "finished"
 
     @property
+    def may_go_on(self) -> bool:
+        """Whether it was stopped for its time alone, so that more of it would take it further."""
+        return self.state == "timed out"
+
+    @property
     def out_of_memory(self) -> bool:
         return self.state == TOO_MUCH_MEMORY or self.state == "crashed: SIGKILL" or (
             self.state == "raised" and any(words in self.why.lower() for words in OUT_OF_MEMORY)
@@ -191,12 +196,12 @@ class Trainer:
             GraderFault: the worker or its walls failed; what was done is kept.
         """
         log = kept.log()
-        if log.state and not (log.state == "timed out" and limit > log.limit):
+        if log.state and not (log.may_go_on and limit > log.limit):
             return log
-        log.state, log.limit = "", limit
         checkpoint = kept.checkpoint(len(log.epochs)) if log.epochs else b""
         if log.epochs and not checkpoint:
             log = Log()
+        log.state, log.limit = "", limit
         content = json.dumps(dict(vars(code))).encode()
         job = {
             "kind": "train",

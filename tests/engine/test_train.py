@@ -201,6 +201,21 @@ def test_a_run_that_never_ends_is_stopped_and_goes_on_with_more_time(module, rec
 
 
 @needs_walls
+def test_a_run_that_was_stopped_after_two_epochs_goes_on_after_them(module, recipe, tmp_path):
+    """What the next epoch needs is kept, and what was measured of the first two is not taken for the last ones."""
+    slow = "fit.calls = getattr(fit, 'calls', 0) + 1\n    if fit.calls == 3: time.sleep(600)\n    history = {"
+    with FullTraining(module, recipe, settings(recipe, limit=20.0), tiny(settings(recipe)), tmp_path).open(str) as training:
+        code = changed(training, ("history = {", slow))
+        stopped = training.train(code)
+        assert stopped.log.may_go_on and len(stopped.log.epochs) == 2 and sorted(stopped.judgement.accuracy) == [1, 2]
+        assert training.train(code).log == stopped.log, "not before it is given more"
+        training.limit = 300.0
+        whole = training.train(code)
+        assert whole.log.seconds[:2] == stopped.log.seconds and len(whole.log.epochs) == 4
+        assert sorted(whole.judgement.accuracy) == [2, 3, 4] and not failed(whole.judgement)
+
+
+@needs_walls
 def test_what_is_held_back_is_never_there(training, tmp_path):
     """Neither in the files that the submission can read, nor elsewhere in its process."""
     parts = images.split(training.settings.preset, 7, *training.images)
