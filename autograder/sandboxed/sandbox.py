@@ -284,6 +284,8 @@ def _filter_calls() -> None:
 def limits_from_here(allowance: Allowance, cpu_seconds: int, walls: bool = False) -> dict[str, int]:
     """Limits for `limit_resources`, those on memory beyond what this process has now; asks /proc for that.
 
+    Behind walls its folders, which lie in memory, count as full: the process itself may have the rest.
+
     Addresses are not bounded where there may be a GPU, whose driver maps hundreds of gigabytes.
     """
     limits = {
@@ -298,7 +300,8 @@ def limits_from_here(allowance: Allowance, cpu_seconds: int, walls: bool = False
     mapped, private = pages[0] * resource.getpagesize(), pages[5] * resource.getpagesize()
     if walls and not allowance.devices:
         limits["RLIMIT_AS"] = mapped + ADDRESS_BYTES
-    return limits | {"RLIMIT_DATA": private + allowance.memory, "RLIMIT_NPROC": MAX_TASKS}
+    folders = len(WRITABLE) * allowance.scratch * 2**20 if walls else 0
+    return limits | {"RLIMIT_DATA": private + allowance.memory - folders, "RLIMIT_NPROC": MAX_TASKS}
 
 
 def limit_resources(limits: dict[str, int]) -> None:

@@ -429,9 +429,10 @@ def test_only_the_gpu_is_let_in(monkeypatch):
 
 @needs_walls
 def test_too_little_memory_for_the_batch_says_what_would_help(module, recipe, tmp_path):
-    how = settings(recipe)
-    how = replace(how, preset=replace(how.preset, memory_gib=0.001))
-    training = FullTraining(module, recipe, how, tiny(how), tmp_path)
-    words = "a batch of 16 images of 32 pixels does not fit .* --batch-size 8"
+    how = settings(recipe, "large")
+    how = replace(how, preset=replace(how.preset, batch_size=5000, memory_gib=0.1))  # 59 MiB of floats, without a layer
+    black = images.Images(np.zeros((5000, 32, 32, 3), np.uint8), np.zeros(5000, np.int64))
+    training = FullTraining(module, recipe, how, (black, black), tmp_path)
+    words = "a batch of 5000 images of 32 pixels does not fit .* --batch-size 2500"
     with pytest.raises(CourseError, match=words), training.open(str):
         pass
