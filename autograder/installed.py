@@ -1,5 +1,6 @@
 """This package as it is installed: its version, and what it needs."""
 
+import contextlib
 import importlib.metadata
 import re
 import sys
@@ -18,6 +19,15 @@ def package_version() -> str:
 def package_series() -> str:
     """The version without its last number, "0.1": a release and a package of one series understand each other."""
     return ".".join(package_version().split(".")[:2])
+
+
+def versions(*names: str) -> dict[str, str]:
+    """The versions of those of these packages that are installed, by name."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def require_packages() -> None:

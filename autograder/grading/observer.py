@@ -7,7 +7,6 @@ code again, and an interrupted run goes on where it stopped.
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import json
 import queue
 import socket
@@ -33,6 +32,7 @@ from autograder.grading.answers import (
 )
 from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
 from autograder.grading.workers import Worker, hidden_folders, start_server
+from autograder.installed import versions
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, HandedIn, Released
 from autograder.sandboxed.recording import Bounds, Error
@@ -216,7 +216,7 @@ class Observer:
         observations: dict[str, Observation] = {}
         notes: tuple[Any, ...] = ()
         cpu, left, bounds = 0.0, BUDGET * self.limit, Bounds()
-        body = json.dumps(_as_json(code)).encode()
+        body = code.as_json()
         job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
         while waiting:
             state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
@@ -337,11 +337,8 @@ def _fingerprint(folder: Path, file: str) -> str:
     """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
     beside = {path for path in folder.glob("[!_]*.py") if not path.name.startswith(NOT_PROBES)}
     files = sorted(beside.union(brought(folder, [file])))
-    versions = []
-    for package in ("torch", "torchvision", "numpy", "matplotlib"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-    return _hash_of([*sorted(SANDBOXED.glob("*.py")), *files], file, *versions)
+    libraries = [" ".join(one) for one in versions("torch", "torchvision", "numpy", "matplotlib").items()]
+    return _hash_of([*sorted(SANDBOXED.glob("*.py")), *files], file, *libraries)
 
 
 @functools.cache

@@ -94,6 +94,17 @@ class Code:
     absent: dict[str, str] = field(default_factory=dict)
     run: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, text: bytes) -> "Code":
+        """What `as_json` wrote, from a process that is trusted."""
+        content = json.loads(text)
+        content["notes"] = {int(cell): note for cell, note in content["notes"].items()}
+        return cls(**content)
+
+    def as_json(self) -> bytes:
+        """As it crosses to another process."""
+        return json.dumps(vars(self)).encode()
+
 
 @dataclass(frozen=True)
 class Released:

@@ -4,11 +4,10 @@ What is sent from here is the submission's word. The grader believes none of it,
 evaluation; see the room `training`.
 """
 
-import json
 import math
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ GIVEN = "given.safetensors"  # the images that a submission is given, in a folde
 TICK_SECONDS = 0.5  # between two words on how many images have passed
 MAX_MESSAGE_BYTES = 2**30  # an epoch's weights and what the optimizer keeps of them
 GIB = 2**30
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; Linux; Windows
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,11 @@ def train(job: dict[str, Any], body: bytes, recipe: Recipe, emit: Callable[[byte
         job: `functions` (the contract's), `preset`, `seed`, `device`, `threads`, `given` (the folder with the images).
     """
     size = struct.unpack_from("<I", body)[0]
-    content, kept = json.loads(body[4 : 4 + size]), body[4 + size :]
-    content["notes"] = {int(cell): note for cell, note in content["notes"].items()}
+    code, kept = Code.from_json(body[4 : 4 + size]), body[4 + size :]
     torch.set_num_threads(job["threads"])
     preset = Preset(**job["preset"])
     try:
-        student, _ = run(Code(**content), job["functions"])
+        student, _ = run(code, job["functions"])
         given = load_file(Path(job["given"], GIVEN))
         the_run = Run(preset, torch.device(job["device"]), start_network(recipe, job["seed"]), job["classes"], given)
         fresh_state(f"{job['seed']}:run")
@@ -206,7 +205,7 @@ def _state(setup: Setup) -> dict[str, Any]:
     return {
         "net": {name: tensor.detach() for name, tensor in setup.net.state_dict().items()},
         "optimizer": setup.optimizer.state_dict(),
-        "random": [generator.get_state() for generator in _generators(setup)],
+        "random": [generator.get_state() for generator in generators(setup.loaders)],
     }
 
 
@@ -215,7 +214,7 @@ def _take_up(kept: bytes, setup: Setup) -> int:
     saved = decode(kept, MAX_MESSAGE_BYTES, bounds=message_bounds())
     setup.net.load_state_dict(_torch(saved["net"]))
     setup.optimizer.load_state_dict(_torch(saved["optimizer"]))
-    for generator, state in zip(_generators(setup), saved["random"], strict=True):
+    for generator, state in zip(generators(setup.loaders), saved["random"], strict=True):
         generator.set_state(_torch(state))
     return int(saved["epoch"])
 
@@ -229,7 +228,12 @@ def _torch(value: Any) -> Any:
     return [_torch(item) for item in value] if isinstance(value, list) else value
 
 
-def _generators(setup: Setup) -> list[torch.Generator]:
-    """Where the order of the images comes from: torch's own random state, and a loader's if it has one."""
-    own = [getattr(loader, "generator", None) for loader in setup.loaders]
+def generators(loaders: Iterable[DataLoader[Any]]) -> list[torch.Generator]:
+    """Where the order of the images comes from: torch's own random state, and that of each loader which has one."""
+    own = [getattr(loader, "generator", None) for loader in loaders]
     return [torch.default_generator, *(generator for generator in own if generator is not None)]
+
+
+def says_no_memory(message: str) -> bool:
+    """Whether an error's message says that memory ran out, on whatever device."""
+    return any(words in message.lower() for words in OUT_OF_MEMORY)

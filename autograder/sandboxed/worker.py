@@ -238,9 +238,7 @@ def perform(
         assert recipe is not None
         train(job, body, recipe, emit)
         return
-    content = json.loads(body)
-    content["notes"] = {int(cell): note for cell, note in content["notes"].items()}
-    observe(job, Code(**content), probes, lambda blob: emit(frame(blob)))
+    observe(job, Code.from_json(body), probes, lambda blob: emit(frame(blob)))
 
 
 def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
@@ -260,11 +258,11 @@ def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
         return {"unreadable": str(error)}
     except UnicodeDecodeError:
         return {"unreadable": "is not UTF-8 text: save it again from Jupyter or Colab as .ipynb"}
-    text = json.dumps(vars(code))
-    if len(text) > MAX_CODE_BYTES:
+    data = code.as_json()
+    if len(data) > MAX_CODE_BYTES:
         longest = max(code.pieces, key=lambda piece: len(piece[2]))[0]
-        return {"unreadable": f"holds {len(text):,} bytes of code: shorten cell {longest}, or read its data from a file"}
-    return {"code": np.frombuffer(text.encode(), np.uint8)}
+        return {"unreadable": f"holds {len(data):,} bytes of code: shorten cell {longest}, or read its data from a file"}
+    return {"code": np.frombuffer(data, np.uint8)}
 
 
 # --- one job ----------------------------------------------------------------------------------------------------------

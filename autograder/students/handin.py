@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from contextlib import closing
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from autograder.errors import CourseError, Unreadable
 from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, number
-from autograder.installed import DISTRIBUTION, foreign
+from autograder.installed import DISTRIBUTION, foreign, versions
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select, shown_in
 from autograder.sandboxed.pictures import is_picture
 from autograder.students.check import Bundle, read_about
@@ -29,6 +28,7 @@ from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES
 
 LARGE_BYTES = 10 * 2**20
 RECEIPT_BYTES = 2**16
+VERSIONS = (DISTRIBUTION, "torch", "torchvision", "numpy")  # that a receipt says
 
 
 def find_notebook(place: Path) -> Path:
@@ -222,22 +222,12 @@ def make_receipt(name: str, data: bytes, about: dict[str, Any]) -> dict[str, Any
         "packed": datetime.now().astimezone().isoformat(timespec="seconds"),
         "module": about.get("module", ""),
         "made_from": about.get("made_from", ""),
-        "versions": {"python": platform.python_version(), **_versions(DISTRIBUTION, "torch", "torchvision", "numpy")},
+        "versions": {"python": platform.python_version(), **dict.fromkeys(VERSIONS, "not installed"), **versions(*VERSIONS)},
     }
 
 
 def _identity(name: str, data: bytes) -> dict[str, Any]:
     return {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-
-
-def _versions(*names: str) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def verify_receipt(file: Path, receipt: Path) -> tuple[str, bool]:

@@ -1,7 +1,6 @@
 """The real experiment: a student's own `fit`, an epoch at a time, so that a lost Colab runtime costs one epoch at most."""
 
 import contextlib
-import importlib.metadata
 import io
 import json
 import pickle
@@ -22,12 +21,12 @@ from tqdm.contrib import DummyTqdmFile
 
 from autograder.errors import CheckError, NotebookError
 from autograder.files import write_whole
-from autograder.installed import DISTRIBUTION
+from autograder.installed import DISTRIBUTION, versions
+from autograder.sandboxed.training import generators, says_no_memory
 from autograder.training.claim_file import CLAIM, MAX_SEED, Claim, Weights, hash_of, kept, pack_claim
 
 DRIVE = Path("/content/drive/MyDrive")
 CHECKPOINT, HISTORY, SEED = "checkpoint.pt", "history.json", "seed.txt"
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; Linux; Windows
 DAMAGED = (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
@@ -152,7 +151,7 @@ def _explained(batch_size: int | None, device: torch.device, folder: Path) -> It
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        if not isinstance(error, MemoryError) and not says_no_memory(str(error)):
             raise
         size = batch_size or 0  # None beside a batch_sampler
         mend = f"set BATCH_SIZE = {size // 2}" if size > 2 else "take smaller batches or a machine with more memory"
@@ -213,7 +212,7 @@ class _Run:
             "history": history,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random": [generator.get_state() for generator in _generators(self.train_loader)],
+            "random": [generator.get_state() for generator in generators([self.train_loader])],
         }
         torch.save(state | ({"trail": asdict(trail)} if trail else {}), checkpoint)
         with _told_when_full(self.folder, len(checkpoint.getbuffer())):
@@ -241,7 +240,7 @@ class _Run:
             hashes=trail.hashes,
             clock=trail.clock,
             devices=trail.devices,
-            versions=_versions(),
+            versions={"python": platform.python_version(), **versions(DISTRIBUTION, "torch", "torchvision", "numpy")},
             weights=kept(_arrays(self.net)),
         )
         data = pack_claim(claim)
@@ -274,18 +273,13 @@ def _resume(
             raise NotebookError(f"{path} is of another experiment ({'; '.join(other)}): set that back, or {anew}")
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
-        for generator, state in zip(_generators(loader), saved["random"], strict=True):
+        for generator, state in zip(generators([loader]), saved["random"], strict=True):
             generator.set_state(state)
         history = {name: [float(value) for value in values] for name, values in saved["history"].items()}
         trail = Trail(**saved["trail"]) if "trail" in saved else None
         return history, trail
     except DAMAGED:
         raise NotebookError(f"{path} is damaged, or not a checkpoint of this notebook: {anew}") from None
-
-
-def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
-    """Where the order of the images comes from: PyTorch's own random state, and the loader's if it has one."""
-    return [torch.default_generator, *([loader.generator] if loader.generator else [])]
 
 
 # --- the claim --------------------------------------------------------------------------------------------------------
@@ -322,11 +316,3 @@ def _module() -> str:
         return str(read_about(Path("checks").absolute()).get("module", ""))
     except CheckError:
         return ""
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in (DISTRIBUTION, "torch", "torchvision", "numpy"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found

@@ -28,8 +28,9 @@ from autograder.grading.workers import Worker, hidden_folders, start_server
 from autograder.sandboxed.notebook import Code
 from autograder.sandboxed.recording import Error, Tensor, decode, encode
 from autograder.sandboxed.sandbox import WRITABLE
-from autograder.sandboxed.training import GIB, MAX_MESSAGE_BYTES, Preset, message_bounds
+from autograder.sandboxed.training import GIB, MAX_MESSAGE_BYTES, Preset, message_bounds, says_no_memory
 from autograder.sandboxed.worker import TOO_MUCH_MEMORY, ask, send_message
+from autograder.training.images import CLASSES
 
 SILENT_SECONDS = 300.0  # without a word of how far it is; a pass over some hundred images takes seconds
 SCRATCH_MEGABYTES = 256  # what a loader's workers share are batches, which are larger than in a probe
@@ -37,7 +38,6 @@ DEVICE_SECONDS = 1.0  # between two looks at a GPU's memory
 KEPT_EPOCHS = 3  # of whose weights the accuracy is the mean
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 DEVICE_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "dri/renderD128", "kfd")
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "DefaultCPUAllocator")
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Log:
     @property
     def out_of_memory(self) -> bool:
         return self.state == TOO_MUCH_MEMORY or self.state == "crashed: SIGKILL" or (
-            self.state == "raised" and any(words in self.why.lower() for words in OUT_OF_MEMORY)
+            self.state == "raised" and says_no_memory(self.why)
         )
 
 
@@ -202,7 +202,7 @@ class Trainer:
         if log.epochs and not checkpoint:
             log = Log()
         log.state, log.limit = "", limit
-        content = json.dumps(dict(vars(code))).encode()
+        content = code.as_json()
         job = {
             "kind": "train",
             "functions": functions,
@@ -210,7 +210,7 @@ class Trainer:
             "seed": seed,
             "device": self.device,
             "threads": self.threads,
-            "classes": 10,
+            "classes": CLASSES,
             "given": str(self.given),
             "cpu": int(limit * (self.threads + 1)) + 60,
         }
