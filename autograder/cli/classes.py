@@ -1,4 +1,4 @@
-"""Commands for whoever grades a class: `grade`, `regrade`, `train`, `export` and `gradescope`."""
+"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `train`, `export` and `gradescope`."""
 
 import argparse
 import sys
@@ -27,12 +27,29 @@ BELOW = 3  # exit status of `grade --fail-below`
 
 
 def add_commands(commands: "Commands") -> None:
-    """`grade`, `regrade`, `train`, `export` and `gradescope`."""
-    for add in (_add_grade, _add_regrade, _add_train, _add_export, _add_gradescope):
+    """`collect`, `grade`, `regrade`, `train`, `export` and `gradescope`."""
+    for add in (_add_collect, _add_grade, _add_regrade, _add_train, _add_export, _add_gradescope):
         add(commands)
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _add_collect(commands: "Commands") -> None:
+    collect = add_command(
+        commands, "collect", _collect, "put what Canvas, Moodle or Classroom gave you into submitted/, the newest of each"
+    )
+    add_module(collect)
+    collect.add_argument(
+        "archives",
+        nargs="*",
+        type=Path,
+        metavar="ARCHIVE",
+        help="zips, folders or notebooks (default: downloaded/MODULE/archive)",
+    )
+    collect.add_argument(
+        "--roster", type=Path, metavar="FILE", help="a platform's CSV file: names and numbers of the gradebook's students"
+    )
 
 
 def _add_grade(commands: "Commands") -> None:
@@ -120,6 +137,19 @@ def _add_gradescope(commands: "Commands") -> None:
 
 
 # --- what they call ---------------------------------------------------------------------------------------------------
+
+
+def _collect(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from autograder.classes.collect import collect, default_sources, print_collected
+    from autograder.gradebook.collecting import listed
+
+    module = Course.find().module(options.module)
+    sources = options.archives or default_sources(module)
+    done = collect(module, sources, listed(module.root, options.roster))
+    print_collected(done, Console())
+    return 1 if done.problems else 0
 
 
 def _grade(options: argparse.Namespace) -> int:
