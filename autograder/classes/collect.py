@@ -239,6 +239,14 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:6]
 
 
+def _renamed(named: Named, people: dict[str, _Person], ledger: "_Ledger") -> str | None:
+    """The folder of a person who was collected under another name; a number with two names at once is no such case."""
+    same = named.numbered_key
+    if not same or sum(key.startswith(same) for key in people) > 1:
+        return None
+    return next((student for key, student in ledger.people.items() if key.startswith(same)), None)
+
+
 def _students(people: dict[str, _Person], roster: Roster, ledger: "_Ledger") -> dict[str, tuple[str, str]]:
     """Each person's folder, and a note where that is not what the list of students says.
 
@@ -249,7 +257,7 @@ def _students(people: dict[str, _Person], roster: Roster, ledger: "_Ledger") -> 
     names: dict[str, tuple[str, str]] = {}
     wanted: dict[str, list[str]] = {}
     for key, person in people.items():
-        before = ledger.people.get(key)
+        before = ledger.people.get(key) or _renamed(person.named, people, ledger)
         listed = next(iter(meant[key])) if len(meant[key]) == 1 else None
         if before is not None and (listed is None or before == listed or before in roster.students):
             names[key] = before, "" if not roster or before in roster.students else STRANGER

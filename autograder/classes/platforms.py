@@ -37,8 +37,16 @@ class Named:
 
     @property
     def key(self) -> str:
-        """What tells this person from every other: the platform's number, or the name where there is none."""
-        return f"{self.platform} {self.number or squashed(self.name)}".strip()
+        """What tells this person from every other: the platform's number, the name where there is none.
+
+        The name is in it all the same: two names under one number are two people, whatever a platform did there.
+        """
+        return " ".join(filter(None, (self.platform, self.number, squashed(self.name))))
+
+    @property
+    def numbered_key(self) -> str:
+        """The beginning of `key` that stays the same when a person gets another name; nothing without a number."""
+        return f"{self.platform} {self.number} " if self.number else ""
 
 
 def numbered(name: str) -> Named | None:

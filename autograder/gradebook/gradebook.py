@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,12 @@ class ClassBook:
         """Where formgrader looks for a student's graded notebook."""
         return Path(self.coursedir.format_path(self.coursedir.autograded_directory, student, self.module.name))
 
-    def suits_nbgrader(self, submission: Submission, found: Iterable[str]) -> bool:
+    def suits_nbgrader(self, submission: Submission, found: dict[str, list[str]]) -> bool:
         """Whether `nbgrader autograde` can take it: `found` in its folder, well named, with a readable time or none."""
-        folder = submission.path.parent
+        folder = submission.folder
         timed = timestamp(folder) is not None or not os.path.lexists(folder / COPIED[0])
         well_named = submission.path.name == self.module.notebook and "\n" not in submission.student
-        return str(folder) in found and well_named and timed
+        return str(submission.path) in found.get(str(folder), []) and well_named and timed
 
     def strangers(self, students: list[str]) -> list[str]:
         """Those of `students` whom the roster does not know; none when there is no roster."""
@@ -129,7 +129,7 @@ class ClassBook:
         student = submission.student
         with self.open() as gradebook:
             gradebook.update_or_create_student(student)
-            when = timestamp(submission.path.parent)
+            when = timestamp(submission.folder)
             gradebook.update_or_create_submission(self.module.name, student, **({"timestamp": when} if when else {}))
         notebook, path = autograded(grader, submission, result), self.folder(student) / self.module.notebook
         if result.status == GRADED or not path.is_file():
@@ -175,7 +175,7 @@ class ClassBook:
             elif path.name != self.module.notebook:
                 path.unlink()
         for name in COPIED:
-            content = _small_file(submission.path.parent / name)
+            content = _small_file(submission.folder / name)
             if content:
                 write_whole(folder / name, content)
 

@@ -165,6 +165,18 @@ def test_namesakes_are_told_apart_by_the_number(module, archive):
     assert {who: submitted(module)[who] for who in ("roe", "roe_7")} == {"roe": OLD, "roe_7": NEW}
 
 
+def test_another_name_under_one_number(module, archive):
+    put(archive, {"doejane_1_20_toy.ipynb": OLD})
+    collect.collect(module, [archive])
+    shutil.rmtree(archive)
+    put(archive, {"roejane_1_30_toy.ipynb": NEW})
+    collect.collect(module, [archive])  # the person is the same
+    assert submitted(module) == {"doejane": NEW}
+    put(archive, {"ada_7_20_toy.ipynb": OLD, "bob_7_20_toy.ipynb": NEW})
+    collect.collect(module, [archive])  # two at once are two people
+    assert submitted(module) == {"doejane": NEW, "ada": OLD, "bob": NEW}
+
+
 def test_names_are_matched_with_the_list_in_any_unicode_form(module, archive):
     students = [
         Listed("zm1", frozenset({JANE_COMPOSED, "Müller Zoë"})),
@@ -468,4 +480,4 @@ def test_nbgrader_zip_collect_is_the_same(module, archive):
         assert "kim_5_6_toy.zip is a damaged zip" in done.stderr
     assert submitted(module) == {"doejane_1": OLD, "doejane_3": NEW}
     people = json.loads((module.root / "downloaded/toy/collected.json").read_text())["people"]
-    assert people["Canvas 1"] == "doejane_1"
+    assert people["Canvas 1 doejane"] == "doejane_1"
