@@ -168,6 +168,8 @@ class SubmissionExporter(NotebookExporter):
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
         for student in self.book.strangers([each.student for each in submissions if not each.nameless]):
             log.warning("%s is not in the gradebook's list of students: is the name right?", clean(student))
+        for line in self.book.unknown_times(submissions):
+            log.warning("%s", clean(line))
         results = list(grade_each(self.grader, submissions))
         for submission, result in zip(submissions, results, strict=True):
             if result.note:
@@ -208,10 +210,12 @@ class Rebuild(NbGraderPreprocessor):
 
 
 class SaveScores(NbGraderPreprocessor):
-    """Writes the scores that the rebuilt notebook holds into the gradebook."""
+    """Writes the scores that the rebuilt notebook holds into the gradebook, and what a late penalty follows from."""
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        self.parent.book.save(resources["nbgrader"]["student"], nb)
+        student = resources["nbgrader"]["student"]
+        self.parent.book.save(student, nb)
+        self.parent.book.settle_time(self.parent.results[student][0])
         return nb, resources
 
 
