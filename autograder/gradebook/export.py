@@ -299,8 +299,9 @@ def _standings(
     found: dict[str, Standing] = {}
     for student in gradebook.students:
         standing = _standing(student, submissions.get(student.id), partial)
-        if standing.score is not None and student.id in unknown and not partial:
+        if student.id in unknown and not partial:
             why = f"{unknown[student.id]} (write it into timestamp.txt and grade again, or --partial)"
+            why = why if standing.score is not None else f"{standing.why}; {why}"
             standing = Standing(student.id, None, why)
         for name in {student.id, student.email, student.lms_user_id} - {None, ""}:
             other = found.setdefault(name.casefold(), standing)
