@@ -25,8 +25,7 @@ c.Autograde.autograde_preprocessors = [
 c.Autograde.force = True  # a rerun is cheap; without it nbgrader skips new uploads, and for ever a student it was killed at
 c.HTMLExporter.preprocessors = ["autograder.gradebook.preprocessors.ShowRubrics"]
 
-# Canvas: doejane_123_456_densenet.ipynb; Moodle: Jane Doe_123_assignsubmission_file_densenet.ipynb
-c.FileNameCollectorPlugin.named_regexp = r".*/(?P<student_id>[^/_]+)_(?:[^/]*_)?(?P<file_id>[^/_]+)"
+c.ZipCollectApp.extractor_plugin = "autograder.gradebook.collecting.Collect"  # which leaves the collector nothing
 
 c.AssignLatePenalties.plugin_class = "autograder.gradebook.late.LatePolicyPlugin"
 c.LatePolicyPlugin.policy_file = policy_file(Path(__file__).parent)

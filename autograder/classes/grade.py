@@ -253,6 +253,9 @@ def print_table(outcome: ClassResult, console: Console) -> None:
     for result in outcome.results:
         table.add_row(*map(Text, _row(result)))
     console.print(table)
+    for result in outcome.results:
+        if result.note:
+            console.print(Text(f"{clean(result.student)}: {result.note}"), soft_wrap=True)
     for result in outcome.failures:
         console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"), soft_wrap=True)
 

@@ -1,37 +1,60 @@
 """Finding what is to be graded, in nbgrader's `submitted/` tree or in files and folders that were named.
 
-Only the notebook itself is taken from a submitted folder, links are refused, and nothing is ever changed there.
+Only the notebook itself is taken from a submitted folder, links are refused, and nothing is ever changed there. What lies
+there under another name, in another place or in another form is taken where it is certain, else named for what it is: one
+odd name or file costs one student.
 """
 
+import difflib
+import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autograder.course.course import Module
+from autograder.classes.handed_in import belongs, ghost, not_a_notebook, notebook_name, resembles, untouched
+from autograder.course.course import Course, Module
 from autograder.errors import CourseError, Unreadable
 from autograder.sandboxed.notebook import MAX_NOTEBOOK_BYTES
+
+BESIDE = ("timestamp.txt", "lateness.txt", "submission_secret.txt")  # what collecting puts beside a notebook
+MAX_NAME_BYTES = 240  # of a student: results and pages are files of that name
+MAX_SEEN, MAX_DEPTH = 500, 4  # files and folders in a folder that are looked at
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's notebook; `problem` says why it cannot be graded, and `note` what a TA should know."""
+    """One student's notebook; `problem` says why it cannot be graded, and `note` what a TA should know.
+
+    `place` is the folder that was handed in, where that is not the notebook's own. `nameless` are those whose name can
+    stand in no gradebook; `student` is then a name to speak of them by.
+    """
 
     student: str
     path: Path
     problem: str = ""
     note: str = ""
+    place: Path | None = None
+    nameless: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where its time stamp lies."""
+        return self.place or self.path.parent
 
     def read(self) -> bytes:
         """The file's bytes.
 
         Raises:
             OSError: it cannot be read.
-            Unreadable: it is larger than a notebook may be.
+            Unreadable: it is larger than a notebook may be, or plainly something else.
         """
         with self.path.open("rb") as file:
             data = file.read(MAX_NOTEBOOK_BYTES + 1)  # no more: a file of holes can claim any size
         if len(data) > MAX_NOTEBOOK_BYTES:
             raise Unreadable("is too large: clear the outputs (Edit, Clear All Outputs) and save it again")
+        if what := not_a_notebook(data):
+            raise Unreadable(what)
         return data
 
 
@@ -57,7 +80,8 @@ def find_submissions(module: Module, paths: list[Path]) -> list[Submission]:
             )
         found += here
     once = {submission.path.absolute(): submission for submission in found}  # a file and its folder may both be named
-    return sorted(_refuse_doubles(list(once.values())), key=lambda submission: submission.student)
+    named = [_well_named(submission) for submission in once.values()]
+    return sorted(_refuse_doubles(named), key=lambda submission: submission.student)
 
 
 def enterable(module: Module, submissions: list[Submission]) -> set[str]:
@@ -65,34 +89,202 @@ def enterable(module: Module, submissions: list[Submission]) -> set[str]:
     if not (module.root / "nbgrader_config.py").is_file():
         return set()
     submitted = module.root / "submitted"
-    return {s.student for s in submissions if submitted in s.path.absolute().parents}
+    return {s.student for s in submissions if submitted in s.path.absolute().parents and not s.nameless}
+
+
+def _well_named(submission: Submission) -> Submission:
+    """The submission, refused where files, pages and the gradebook cannot hold its student's name."""
+    raw = os.fsencode(submission.student)
+    spoken = raw.decode("utf-8", "backslashreplace")
+    if spoken != submission.student:
+        guess = raw.decode("cp1252", "replace")
+        why = f"its name is in a Windows code page and not in UTF-8 (perhaps {guess!r}): rename it and grade again"
+    elif len(raw) > MAX_NAME_BYTES:
+        spoken = f"{spoken[:40]}…{hashlib.sha256(raw).hexdigest()[:8]}"
+        why = f"its name has {len(raw)} bytes, more than {MAX_NAME_BYTES}: rename it and grade again"
+    else:
+        return submission
+    return replace(submission, student=spoken, problem=why, nameless=True)
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
 
 
 def _in_folder(module: Module, folder: Path) -> list[Submission]:
     """nbgrader's tree where a student's folder has one for this module; else the notebooks lying in the folder."""
-    students = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    tree = [_in_tree(module, path) for path in students if (path / module.name).is_dir()]
-    return tree or [
-        _file(module, path) for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts
+    entries = [path for path in sorted(folder.iterdir()) if not ghost(path.name)]
+    students = [path for path in entries if path.is_dir()]
+    tree = [_in_tree(module, path) for path in students if _is_folder(path / module.name)]
+    if tree or folder.absolute() == module.root / "submitted":
+        tree += [s for path in students if not _is_folder(path / module.name) for s in _elsewhere(module, path)]
+        loose = [path for path in entries if path not in students and notebook_name(path.name)]
+        return tree + [
+            _loose(module, path) if tree or resembles(module, path.name) else _file(module, path) for path in loose
+        ]
+    return [
+        _file(module, path)
+        for path in sorted(folder.rglob("*"))
+        if notebook_name(path.name) and not any(map(ghost, path.relative_to(folder).parts))
     ]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the folder above may not be entered: `_elsewhere` says so
+        return False
 
 
 def _in_tree(module: Module, student: Path) -> Submission:
     folder = student / module.name
-    path = folder / module.notebook
+    wanted = Submission(student.name, folder / module.notebook, place=folder)
     if student.is_symlink() or folder.is_symlink():
-        return Submission(
-            student.name, path, problem="lies behind a link, and links are not followed: submit the folder"
+        return replace(wanted, problem="lies behind a link, and links are not followed: submit the folder")
+    try:
+        seen = _seen(folder)
+        if wanted.path.exists() or wanted.path.is_symlink():
+            checked = _checked(wanted)
+            others = [path for path in seen if path != wanted.path and notebook_name(path.name)]
+            return checked if checked.problem or not others else _stub_or_work(module, checked, others)
+        return _another(module, wanted, seen)
+    except OSError as error:
+        return replace(wanted, problem=f"the folder cannot be read ({error.strerror or error}): mend its permissions")
+
+
+def _seen(folder: Path) -> list[Path]:
+    """What lies in a student's folder, and in folders of it, that a person put there."""
+    seen: list[Path] = []
+    for here, folders, files in os.walk(folder, onerror=_raise):
+        below = Path(here).relative_to(folder).parts
+        folders[:] = [name for name in sorted(folders) if not ghost(name) and len(below) < MAX_DEPTH]
+        seen += [Path(here) / name for name in sorted(files) if not ghost(name) and name not in BESIDE]
+        seen += [Path(here) / name for name in folders if notebook_name(name)]
+        if len(seen) > MAX_SEEN:
+            break
+    return seen[:MAX_SEEN]
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _stub_or_work(module: Module, wanted: Submission, others: list[Path]) -> Submission:
+    """The notebook of the right name; where nothing is written in it and something in another one, that one."""
+    if not untouched(module, _content(wanted.path)):
+        return wanted
+    worked = _worked_on(module, others)
+    if not worked:
+        return wanted
+    names = ", ".join(str(path.relative_to(wanted.folder)) for path in worked)
+    if len(worked) > 1:
+        return replace(
+            wanted,
+            problem=f"is as it was released, and {names} hold work: leave the one that counts, as {module.notebook}",
         )
-    if path.exists() or path.is_symlink():
-        return _checked(Submission(student.name, path))
-    others = [other for other in sorted(folder.glob("*.ipynb")) if other.is_file()]
-    if len(others) == 1:
-        return _checked(
-            Submission(student.name, others[0], note=f"graded {others[0].name}, expected {module.notebook}")
+    return replace(wanted, path=worked[0], note=f"graded {names}, since {module.notebook} is as it was released")
+
+
+def _another(module: Module, wanted: Submission, seen: list[Path]) -> Submission:
+    """The one notebook under another name or in a folder of the folder; or what is seen in its place."""
+    notebooks = [path for path in seen if notebook_name(path.name) and path.is_file() and not path.is_symlink()]
+    direct = [path for path in notebooks if path.parent == wanted.folder]
+    pool = direct or [path for path in notebooks if path.parent.name == "handin"] or notebooks
+    if len(pool) > 1:
+        pool = _worked_on(module, pool) or pool
+    names = ", ".join(str(path.relative_to(wanted.folder)) for path in pool)
+    if len(pool) == 1:
+        return _checked(replace(wanted, path=pool[0], note=f"graded {names}, expected {module.notebook}"))
+    if pool:
+        return replace(
+            wanted,
+            problem=f"the folder holds {len(pool)} other notebooks ({names}): leave one, named {module.notebook}",
         )
-    what = f"holds {len(others)} other notebooks: leave one, named" if others else "has no notebook: add"
-    return Submission(student.name, path, problem=f"the folder {what} {module.notebook}")
+    return replace(wanted, problem=_in_its_place(module, wanted.folder, seen))
+
+
+def _worked_on(module: Module, paths: list[Path]) -> list[Path]:
+    """Those of `paths` that are this module's and worked on, of files with one content the first."""
+    found: dict[bytes, Path] = {}
+    for path in paths:
+        if path.is_file() and not path.is_symlink():
+            data = _content(path)
+            ours = belongs(module, data) or resembles(module, path.name)
+            if ours and not not_a_notebook(data) and not untouched(module, data):
+                found.setdefault(hashlib.sha256(data).digest(), path)
+    return list(found.values())
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_NOTEBOOK_BYTES + 1)
+
+
+def _in_its_place(module: Module, folder: Path, seen: list[Path]) -> str:
+    """Why there is no notebook: what lies there, and what to do."""
+    add = f"add {module.notebook}"
+    for path in seen:
+        name = path.relative_to(folder)
+        if path.is_symlink():
+            return f"{name} is a link, and links are not followed: submit the notebook itself"
+        if path.is_dir():
+            return f"{name} is a folder, not a notebook: put the .ipynb file itself in its place"
+        if path.suffix.casefold() == ".zip":
+            return f"the folder has no notebook but {name}: unpack it there, or collect it with `autograder collect`"
+        if path.suffix.casefold() == ".py":
+            return f"the folder has no notebook but {name}, a program: ask for the notebook (.ipynb) and {add}"
+    others = ", ".join(str(path.relative_to(folder)) for path in seen[:3]) + (", …" if len(seen) > 3 else "")
+    return f"the folder has no notebook{' but ' if others else ''}{others}: {add}"
+
+
+def _elsewhere(module: Module, student: Path) -> list[Submission]:
+    """A student's folder without one for this module: nothing was handed in, or it lies in another place."""
+    wanted = Submission(student.name, student / module.notebook, place=student)
+    place = f"{student.name}/{module.name}/"
+    try:
+        entries = [path for path in sorted(student.iterdir()) if not ghost(path.name)]
+        flat = [
+            path for path in entries if path.is_file() and notebook_name(path.name) and resembles(module, path.name)
+        ]
+        if wanted.path in flat:
+            return [_checked(replace(wanted, note=f"graded {student.name}/{module.notebook}, expected it in {place}"))]
+        if flat:
+            return [
+                replace(
+                    wanted, path=flat[0], problem=f"lies beside and not in {place}: move it there, as {module.notebook}"
+                )
+            ]
+        names = [each.name for each in Course(module.root).modules()]
+        for path in entries:
+            if (
+                path.is_dir()
+                and path.name not in names
+                and (_meant(module, path.name, names) or (path / module.notebook).is_file())
+            ):
+                here = f"there is no folder {place}, but {path.name}/: rename it"
+                return [replace(wanted, path=path / module.notebook, place=path, problem=here)]
+    except OSError as error:
+        return [replace(wanted, problem=f"the folder cannot be read ({error.strerror or error}): mend its permissions")]
+    return []
+
+
+def _meant(module: Module, name: str, names: list[str]) -> bool:
+    """Whether a folder's name is a mistyped one of this module."""
+    lower = {each.casefold(): each for each in names}
+    return [lower[near] for near in difflib.get_close_matches(name.casefold(), lower, 1, 0.8)] == [module.name]
+
+
+def _loose(module: Module, path: Path) -> Submission:
+    """A notebook that lies beside the students' folders: whose it is, its name may say, but not for certain."""
+    place = f"{path.parent.name}/<student>/{module.name}/{module.notebook}"
+    return Submission(
+        path.name,
+        path,
+        problem=f"lies in {path.parent.name}/ itself, in no student's folder: move it to {place}",
+        nameless=True,
+    )
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def _file(module: Module, path: Path) -> Submission:

@@ -1,4 +1,4 @@
-"""Commands for whoever grades a class: `grade`, `regrade`, `train`, `export` and `gradescope`."""
+"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `train`, `extend`, `export`, `gradescope`."""
 
 import argparse
 import functools
@@ -31,12 +31,29 @@ BELOW = 3  # exit status of `grade --fail-below`
 
 
 def add_commands(commands: "Commands") -> None:
-    """`grade`, `regrade`, `train`, `export` and `gradescope`."""
-    for add in (_add_grade, _add_regrade, _add_train, _add_export, _add_gradescope):
+    """`collect`, `grade`, `regrade`, `train`, `extend`, `export` and `gradescope`."""
+    for add in (_add_collect, _add_grade, _add_regrade, _add_train, _add_extend, _add_export, _add_gradescope):
         add(commands)
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _add_collect(commands: "Commands") -> None:
+    collect = add_command(
+        commands, "collect", _collect, "put what Canvas, Moodle or Classroom gave you into submitted/, the newest of each"
+    )
+    add_module(collect)
+    collect.add_argument(
+        "archives",
+        nargs="*",
+        type=Path,
+        metavar="ARCHIVE",
+        help="zips, folders or notebooks (default: downloaded/MODULE/archive)",
+    )
+    collect.add_argument(
+        "--roster", type=Path, metavar="FILE", help="a platform's CSV file: names and numbers of the gradebook's students"
+    )
 
 
 def _add_grade(commands: "Commands") -> None:
@@ -95,6 +112,14 @@ def _add_train(commands: "Commands") -> None:
     add_sandbox(train)
 
 
+def _add_extend(commands: "Commands") -> None:
+    extend = add_command(commands, "extend", _extend, "give a student more days for a module, before or after they hand in")
+    add_module(extend)
+    extend.add_argument("student", help="the student's id in the gradebook")
+    extend.add_argument("--days", type=float, required=True, metavar="N", help="from the due date; 0 takes it back")
+    extend.add_argument("--why", required=True, metavar="REASON", help="kept beside it in extensions.csv")
+
+
 def _add_export(commands: "Commands") -> None:
     export = add_command(commands, "export", _export, "write the gradebook's grades as a file that a platform imports")
     export.add_argument("platform", choices=("canvas", "moodle"), help="`nbgrader export` writes plain CSV")
@@ -111,7 +136,9 @@ def _add_export(commands: "Commands") -> None:
     export.add_argument(
         "--column", metavar="COLUMN", help="the roster's column to fill (default: named like the module)"
     )
-    export.add_argument("--partial", action="store_true", help="also grades that wait for a TA")
+    export.add_argument(
+        "--partial", action="store_true", help="also grades that wait for a TA, or for a time of handing in"
+    )
 
 
 def _add_gradescope(commands: "Commands") -> None:
@@ -129,6 +156,19 @@ def _add_gradescope(commands: "Commands") -> None:
 # --- what they call ---------------------------------------------------------------------------------------------------
 
 
+def _collect(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from autograder.classes.collect import collect, default_sources, print_collected
+    from autograder.gradebook.collecting import listed
+
+    module = Course.find().module(options.module)
+    sources = options.archives or default_sources(module)
+    done = collect(module, sources, listed(module.root, options.roster))
+    print_collected(done, Console())
+    return 1 if done.problems else 0
+
+
 def _grade(options: argparse.Namespace) -> int:
     from autograder.classes.submissions import enterable, find_submissions
 
@@ -144,7 +184,7 @@ def _grade(options: argparse.Namespace) -> int:
     if not options.no_gradebook and (mine := enterable(module, submissions)):
         from autograder.gradebook.gradebook import recorder
 
-        record = recorder(module, mine, console)
+        record = recorder(module, submissions, mine, console)
     outcome = grade_class(
         module, submissions, out, console, seed=options.seed, timed=options.timings, record=record, **settings
     )
@@ -272,6 +312,14 @@ def _agreed(options: argparse.Namespace) -> bool:
     if not agreed:
         print("autograder: nothing was written", file=sys.stderr)
     return agreed
+
+
+def _extend(options: argparse.Namespace) -> int:
+    from autograder.gradebook.gradebook import extend
+
+    for line in extend(Course.find().module(options.module), options.student, options.days, options.why):
+        print(line)
+    return 0
 
 
 def _export(options: argparse.Namespace) -> int:

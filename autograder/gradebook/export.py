@@ -19,7 +19,7 @@ from sqlalchemy import make_url
 
 from autograder.course.course import Module
 from autograder.errors import CourseError
-from autograder.gradebook.gradebook import check_gradebook, settings
+from autograder.gradebook.gradebook import check_gradebook, costs, settings, unknown_time
 from autograder.gradebook.late import POLICY, read_policy
 from autograder.grading.judge import clean
 from autograder.grading.report import number, plain_cell
@@ -94,7 +94,7 @@ def export(
     Args:
         by: the column of `path` that holds the gradebook's student ids (or e-mail addresses, or LMS ids).
         column: the column to fill; by default the one named like the module.
-        partial: whether grades that still wait for a TA count as grades.
+        partial: whether grades that still wait for a TA, or for the time of handing in, count as grades.
 
     Raises:
         CourseError: the file, the columns or the gradebook are not what is needed; names the mend.
@@ -103,8 +103,11 @@ def export(
     target = _target(roster, column or module.name)
     with open_gradebook(module.root) as gradebook:
         assignment = _assignment(gradebook, module)
-        standings = _standings(gradebook, assignment, partial)
+        unknown = _unknown_times(module, assignment)
+        standings = _standings(gradebook, assignment, partial, unknown)
         done = Export(problems=_stale_penalties(module, assignment))
+        if partial:
+            done.problems += [f"{clean(who)}: {why}: nothing is taken off for lateness" for who, why in unknown.items()]
         done.problems += _other_maximum(roster, target, assignment.max_score)
     by = _who_column(roster, by, names.who, standings)
     kept = [name for name in roster.columns if name in (*names.who, *names.needed, by, target)]
@@ -284,7 +287,9 @@ def _assignment(gradebook: Gradebook, module: Module) -> Assignment:
         ) from None
 
 
-def _standings(gradebook: Gradebook, assignment: Assignment, partial: bool) -> dict[str, Standing]:
+def _standings(
+    gradebook: Gradebook, assignment: Assignment, partial: bool, unknown: dict[str, str]
+) -> dict[str, Standing]:
     """Every student's standing under each name that the gradebook has for them, in small letters.
 
     Raises:
@@ -294,6 +299,10 @@ def _standings(gradebook: Gradebook, assignment: Assignment, partial: bool) -> d
     found: dict[str, Standing] = {}
     for student in gradebook.students:
         standing = _standing(student, submissions.get(student.id), partial)
+        if student.id in unknown and not partial:
+            why = f"{unknown[student.id]} (write it into timestamp.txt and grade again, or --partial)"
+            why = why if standing.score is not None else f"{standing.why}; {why}"
+            standing = Standing(student.id, None, why)
         for name in {student.id, student.email, student.lms_user_id} - {None, ""}:
             other = found.setdefault(name.casefold(), standing)
             if other.student != student.id:
@@ -315,12 +324,27 @@ def _standing(student: Student, submission: SubmittedAssignment | None, partial:
     return Standing(student.id, max(0.0, submission.score - (submission.late_submission_penalty or 0.0)))
 
 
+def _unknown_times(module: Module, assignment: Assignment) -> dict[str, str]:
+    """Why it is unknown whether a student is late, where being late costs something."""
+    if assignment.duedate is None or not costs(module):
+        return {}
+    submitted = module.root / settings(module.root).coursedir.submitted_directory
+    found = {
+        one.student_id: unknown_time(submitted / one.student_id / module.name)
+        for one in assignment.submissions
+        if one.timestamp is None
+    }
+    return {student: why for student, why in found.items() if why}
+
+
 def _stale_penalties(module: Module, assignment: Assignment) -> list[str]:
     """nbgrader sets a penalty when it grades; points that a TA gave since, or a new policy, are not in it."""
     policy, stale = read_policy(module.root / POLICY, module.name), []
     if policy is None:
         return []
     for submission in assignment.submissions:
+        if submission.timestamp is None:
+            continue  # it is said that nobody knows
         kept = submission.late_submission_penalty or 0.0
         due = policy.penalty(submission.score, submission.max_score, submission.total_seconds_late)
         if abs(kept - due) > 1e-6:

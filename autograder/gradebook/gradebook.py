@@ -13,7 +13,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,17 @@ from sqlalchemy import MetaData, create_engine, inspect, select, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
 
+from autograder.classes.collect import LATENESS, MARKS
 from autograder.classes.submissions import Submission
-from autograder.course.course import Module
+from autograder.course.course import Module, nearest
 from autograder.course.notebooks import make_notebook
 from autograder.course.source import SourceCell
 from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, not_graded, rebuild
+from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
 from autograder.grading.grader import Grader
+from autograder.grading.judge import clean
 from autograder.grading.report import GRADED, Result, told_reason
 
 warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
@@ -89,12 +92,12 @@ class ClassBook:
         """Where formgrader looks for a student's graded notebook."""
         return Path(self.coursedir.format_path(self.coursedir.autograded_directory, student, self.module.name))
 
-    def suits_nbgrader(self, submission: Submission, found: Iterable[str]) -> bool:
+    def suits_nbgrader(self, submission: Submission, found: dict[str, list[str]]) -> bool:
         """Whether `nbgrader autograde` can take it: `found` in its folder, well named, with a readable time or none."""
-        folder = submission.path.parent
+        folder = submission.folder
         timed = timestamp(folder) is not None or not os.path.lexists(folder / COPIED[0])
         well_named = submission.path.name == self.module.notebook and "\n" not in submission.student
-        return str(folder) in found and well_named and timed
+        return str(submission.path) in found.get(str(folder), []) and well_named and timed
 
     def strangers(self, students: list[str]) -> list[str]:
         """Those of `students` whom the roster does not know; none when there is no roster."""
@@ -129,14 +132,43 @@ class ClassBook:
         student = submission.student
         with self.open() as gradebook:
             gradebook.update_or_create_student(student)
-            when = timestamp(submission.path.parent)
-            gradebook.update_or_create_submission(self.module.name, student, **({"timestamp": when} if when else {}))
+            gradebook.update_or_create_submission(self.module.name, student, timestamp=timestamp(submission.folder))
         notebook, path = autograded(grader, submission, result), self.folder(student) / self.module.notebook
         if result.status == GRADED or not path.is_file():
             write_whole(path, nbformat.writes(notebook) + "\n")
         self.keep_only_small_files(submission)
         self.save(student, notebook)
+        self.settle_time(submission)
         AssignLatePenalties(config=config).preprocess(notebook, self.resources(student))
+
+    def settle_time(self, submission: Submission) -> None:
+        """Enters what a late penalty follows from: the student's extension, and no time where there is none any more.
+
+        nbgrader itself would keep the time of an earlier file.
+        """
+        granted = extensions(self.module.root, self.module.name).get(submission.student)
+        with self.open() as gradebook:
+            theirs = gradebook.find_submission(self.module.name, submission.student)
+            theirs.timestamp = timestamp(submission.folder)
+            if granted is not None:
+                theirs.extension = granted or None
+            gradebook.db.commit()
+
+    def unknown_times(self, submissions: Iterable[Submission]) -> list[str]:
+        """A line for each student of whom nobody can tell whether they are late, where being late costs something."""
+        with self.open() as gradebook:
+            try:
+                due = gradebook.find_assignment(self.module.name).duedate
+            except MissingEntry:
+                due = None
+        if due is None or not costs(self.module):
+            return []
+        return [
+            f"{each.student}: {why}: nothing is taken off, and `autograder export` leaves them out, until the time stands in "
+            f"{each.folder / COPIED[0]}"
+            for each in submissions
+            if not each.nameless and timestamp(each.folder) is None and (why := unknown_time(each.folder))
+        ]
 
     def enter_bonuses(self, exercise: str, points: dict[str, float]) -> list[str]:
         """Enters bonus points by student, as extra credit of an exercise's cell; what a TA entered there stays.
@@ -175,12 +207,14 @@ class ClassBook:
             elif path.name != self.module.notebook:
                 path.unlink()
         for name in COPIED:
-            content = _small_file(submission.path.parent / name)
+            content = _small_file(submission.folder / name)
             if content:
                 write_whole(folder / name, content)
 
 
-def recorder(module: Module, students: set[str], console: Console) -> Callable[[Grader, Submission, Result], None]:
+def recorder(
+    module: Module, submissions: list[Submission], students: set[str], console: Console
+) -> Callable[[Grader, Submission, Result], None]:
     """What enters the submissions of `students` into the course's gradebook, one by one; see `ClassBook.record`.
 
     Raises:
@@ -190,6 +224,8 @@ def recorder(module: Module, students: set[str], console: Console) -> Callable[[
     book = ClassBook(module, app.coursedir)
     for student in book.strangers(sorted(students)):
         console.print(f"{student} is not in the gradebook's list of students: is the name right?", markup=False)
+    for line in book.unknown_times(each for each in submissions if each.student in students):
+        console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
     @functools.cache
     def register(grader: Grader) -> None:
@@ -235,6 +271,54 @@ def timestamp(folder: Path) -> datetime | None:
         return when
     except (ValueError, OverflowError):
         return None
+
+
+def unknown_time(folder: Path) -> str:
+    """Why nobody can tell whether a submission without a time is late; nothing where its platform says that it is not."""
+    mark = _small_file(folder / LATENESS).decode("utf-8", "replace").strip()
+    if mark == MARKS[False]:
+        return ""
+    if mark == MARKS[True]:
+        return "is late, says the platform, but not by how much"
+    return "it is unknown when this was handed in"
+
+
+def costs(module: Module) -> bool:
+    """Whether being late takes points off."""
+    policy = read_policy(module.root / POLICY, module.name)
+    return policy is not None and policy.penalty_per_day > 0 and policy.cap > 0
+
+
+def extend(module: Module, student: str, days: float, why: str) -> list[str]:
+    """Enters an extension into the course's file, and into the gradebook where the submission is there; says what it did.
+
+    Raises:
+        CourseError: nobody of the course is called so, or the file or the gradebook cannot be used.
+    """
+    app = settings(module.root)
+    url = make_url(app.coursedir.db_url)
+    book = None
+    if url.get_backend_name() != "sqlite" or os.path.exists(url.database or ""):
+        book = ClassBook(module, app.coursedir)
+    known = {path.parent.name for path in (module.root / app.coursedir.submitted_directory).glob(f"*/{module.name}")}
+    if book:
+        with book.open() as gradebook:
+            known |= {each.id for each in gradebook.students}
+    if student not in known:
+        raise CourseError(f"no student of the course is called {student!r}: {nearest(student, sorted(known))}")
+    enter_extension(module.root, module.name, student, days, why)
+    said = [f"{student}: {days:g} days more for {module.name}; it stands in {module.root / EXTENSIONS}"]
+    if book:
+        with book.open() as gradebook, contextlib.suppress(MissingEntry):
+            due = gradebook.find_assignment(module.name).duedate
+            if due:
+                said.append(f"due for {student}: {due + timedelta(days=days):%Y-%m-%d %H:%M:%S} UTC")
+            else:
+                said.append(f"{module.name} has no due date in the gradebook, so nothing is late yet")
+            gradebook.find_submission(module.name, student).extension = timedelta(days=days) or None
+            gradebook.db.commit()
+            said.append(f"grade again, so that the penalty follows: nbgrader autograde {module.name} --student={student}")
+    return said
 
 
 def _small_file(path: Path) -> bytes:

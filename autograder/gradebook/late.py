@@ -10,11 +10,17 @@
 Times are nbgrader's: the submission's `timestamp.txt`, the assignment's due date and a student's extension, compared in
 UTC. A time is written `2026-03-01 12:00:00 Europe/Berlin` or `2026-03-01 12:00:00+0100`, the offset without a space:
 nbgrader 0.9.6 takes `12:00:00 +0100` for an offset of 100 seconds.
+
+Extensions are lines of `extensions.csv`, which `autograder extend` writes: nbgrader's gradebook holds one only once there
+is a submission. The last line for a student counts, and is put into the gradebook as the submission is graded.
 """
 
+import csv
+import io
 import math
 import tomllib
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +29,12 @@ from traitlets import Unicode
 
 from autograder.course.course import Course
 from autograder.errors import CourseError
+from autograder.files import write_whole
+from autograder.grading.judge import clean
 
-POLICY = "late_policy.toml"
+POLICY, EXTENSIONS = "late_policy.toml", "extensions.csv"
+COLUMNS = ["module", "student", "days", "entered", "why"]
+MAX_DAYS = 366
 DAY = 24 * 60 * 60
 
 
@@ -56,9 +66,10 @@ def read_policy(file: Path, module: str) -> Policy | None:
 
 
 def policy_file(root: Path) -> str:
-    """The policy's path for nbgrader's configuration; ends the command, before it grades, when the file is no policy."""
+    """The policy's path for nbgrader's configuration; ends the command, before it grades, when a file cannot be read."""
     try:
         read_policy(root / POLICY, "")
+        extensions(root, "")
     except CourseError as error:
         raise SystemExit(f"autograder: {error}") from None
     return str(root / POLICY)
@@ -95,6 +106,60 @@ def _policy(file: Path, where: str, settings: dict[str, Any]) -> Policy:
     if "penalty_per_day" not in settings:
         raise CourseError(f"{file}: penalty_per_day is missing: give a number of percent, from 0 to 100")
     return Policy(**settings)
+
+
+# --- extensions -------------------------------------------------------------------------------------------------------
+
+
+def extensions(root: Path, module: str) -> dict[str, timedelta]:
+    """The extensions of a module by student; one of no days takes an earlier one back.
+
+    Raises:
+        CourseError: the file cannot be read; names the line and the mend.
+    """
+    return {
+        line["student"]: timedelta(days=float(line["days"])) for line in _lines(root) if line["module"] == module
+    }
+
+
+def enter_extension(root: Path, module: str, student: str, days: float, why: str) -> None:
+    """Adds a line to the course's extensions; the earlier ones stay in the file.
+
+    Raises:
+        CourseError: no number of days, no reason, or the file cannot be read.
+    """
+    if not 0 <= days <= MAX_DAYS:
+        raise CourseError(f"--days {days:g}: give a number from 0, which takes an extension back, to {MAX_DAYS}")
+    if not (why := " ".join(clean(why).split())):
+        raise CourseError("--why is empty: say for what reason, for whoever asks later")
+    entered = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    line = {"module": module, "student": student, "days": f"{days:g}", "entered": entered, "why": why}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*_lines(root), line])
+    write_whole(root / EXTENSIONS, text.getvalue())
+
+
+def _lines(root: Path) -> list[dict[str, str]]:
+    file = root / EXTENSIONS
+    if not file.exists():
+        return []
+    try:
+        content = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+        lines = [{name: line.get(name) or "" for name in COLUMNS} for line in content]
+    except (OSError, ValueError, csv.Error) as error:
+        raise CourseError(f"{file} is not a table of extensions ({error}): mend it") from None
+    if set(content.fieldnames or COLUMNS) != set(COLUMNS):
+        raise CourseError(f"{file} has not the columns {', '.join(COLUMNS)}: mend its first line")
+    for number, line in enumerate(lines, 2):
+        try:
+            right = 0 <= float(line["days"]) <= MAX_DAYS
+        except ValueError:
+            right = False
+        if not right:
+            raise CourseError(f"{file}, line {number}: days = {line['days']!r}: give a number from 0 to {MAX_DAYS}")
+    return lines
 
 
 class LatePolicyPlugin(LateSubmissionPlugin):

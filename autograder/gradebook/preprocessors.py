@@ -21,7 +21,9 @@ from typing import Any
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
+from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.authors.release import release
@@ -46,15 +48,49 @@ SIGNPOST = """This file is only a signpost: nbgrader wants a notebook here. The 
 def prepare(root: Path) -> None:
     """Puts in place what nbgrader looks for and a fresh clone has not: source notebooks, and `alembic` on the PATH.
 
-    It also lets Ctrl-C end nbgrader's commands with one line.
+    It also lets Ctrl-C end nbgrader's commands with one line, and a class of nothing but odd names be graded.
     """
     sys.excepthook = _say_interrupted
+    _find_odd_names_too()
     scripts = sysconfig.get_path("scripts")
     if scripts not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     for module in Course(root).modules():
         with contextlib.suppress(CourseError):  # a module that is still being written is no reason to stop all commands
             _put_signpost(module)
+
+
+def _find_odd_names_too() -> None:
+    """nbgrader gives up where no student's folder holds a notebook by its rules; what lies there is then said by name."""
+    if getattr(Autograde.init_notebooks, "finds_odd_names", False):
+        return
+    strictly = Autograde.init_notebooks
+
+    def init_notebooks(self: Autograde) -> None:
+        try:
+            strictly(self)
+        except NbGraderException:
+            try:
+                module = Course(Path(self.coursedir.root)).module(self.coursedir.assignment_id)
+                chosen = _chosen(module, self.coursedir)
+            except (CourseError, OSError):
+                chosen = []
+            if not chosen:
+                raise
+            self.assignments, self.notebooks = {}, []
+
+    init_notebooks.finds_odd_names = True  # type: ignore[attr-defined]
+    Autograde.init_notebooks = init_notebooks
+
+
+def _chosen(module: Module, coursedir: CourseDirectory) -> list[Submission]:
+    """The submissions of the students that were asked for."""
+    left_out = coursedir.student_id_exclude.split(",")
+    return [
+        submission
+        for submission in find_submissions(module, [Path(coursedir.root) / coursedir.submitted_directory])
+        if fnmatch.fnmatchcase(submission.student, coursedir.student_id) and submission.student not in left_out
+    ]
 
 
 def _put_signpost(module: Module) -> None:
@@ -124,35 +160,33 @@ class SubmissionExporter(NotebookExporter):
             self.book = ClassBook(module, parent.coursedir)
             self.grader = _grader(module)
             self.book.register(self.grader.contents.cells, self.grader.contents.points)
-            self.results = self._grade(self._chosen())
-
-    def _chosen(self) -> list[Submission]:
-        """The submissions of the students that were asked for."""
-        coursedir, module = self.parent.coursedir, self.book.module
-        left_out = coursedir.student_id_exclude.split(",")
-        return [
-            submission
-            for submission in find_submissions(module, [Path(coursedir.root) / coursedir.submitted_directory])
-            if fnmatch.fnmatchcase(submission.student, coursedir.student_id) and submission.student not in left_out
-        ]
+            self.results = self._grade(_chosen(module, parent.coursedir))
 
     def _grade(self, submissions: list[Submission]) -> dict[str, Any]:
         """Grades all; what nbgrader cannot take (another file name, say) is also recorded here, and left out there."""
         log, out = self.parent.log, self.book.module.grades
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
-        for student in self.book.strangers([submission.student for submission in submissions]):
+        for student in self.book.strangers([each.student for each in submissions if not each.nameless]):
             log.warning("%s is not in the gradebook's list of students: is the name right?", clean(student))
+        for line in self.book.unknown_times(submissions):
+            log.warning("%s", clean(line))
         results = list(grade_each(self.grader, submissions))
         for submission, result in zip(submissions, results, strict=True):
+            if result.note:
+                log.warning("%s: %s", clean(submission.student), clean(result.note))
             if result.status != GRADED:
                 log.error("%s: %s: %s", clean(submission.student), result.status, clean(result.reason))
-            if not self.book.suits_nbgrader(submission, self.parent.assignments):
+            if submission.nameless:
+                self.parent.assignments.pop(str(submission.folder), None)
+            elif not self.book.suits_nbgrader(submission, self.parent.assignments):
                 log.warning(
                     "%s: nbgrader itself passes over it (its name, its file's name or its time)",
                     clean(str(submission.path)),
                 )
                 self.book.record(self.grader, submission, result, self.config)
-                self.parent.assignments.pop(str(submission.path.parent), None)
+                self.parent.assignments.pop(str(submission.folder), None)
+        ours = {str(submission.folder) for submission in submissions}  # and no ghost: `__MACOSX` is no student
+        self.parent.assignments = {place: books for place, books in self.parent.assignments.items() if place in ours}
         write_results(results, self.grader.contents.exercises, out)
         return {
             submission.student: (submission, result) for submission, result in zip(submissions, results, strict=True)
@@ -176,10 +210,12 @@ class Rebuild(NbGraderPreprocessor):
 
 
 class SaveScores(NbGraderPreprocessor):
-    """Writes the scores that the rebuilt notebook holds into the gradebook."""
+    """Writes the scores that the rebuilt notebook holds into the gradebook, and what a late penalty follows from."""
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        self.parent.book.save(resources["nbgrader"]["student"], nb)
+        student = resources["nbgrader"]["student"]
+        self.parent.book.save(student, nb)
+        self.parent.book.settle_time(self.parent.results[student][0])
         return nb, resources
 
 

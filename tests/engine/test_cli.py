@@ -62,7 +62,7 @@ def test_a_mistyped_command_is_one_line_with_the_nearest(capsys, typed, mend):
 def test_a_command_like_no_other_names_them_all(capsys):
     assert cli.main(["xyz"]) == 2
     said = capsys.readouterr().err
-    assert "there is grade, regrade, " in said and said.endswith("doctor.\n")
+    assert "there is collect, grade, regrade, " in said and said.endswith("doctor.\n")
 
 
 def test_a_shell_completes_commands_options_modules_and_paths(course):

@@ -13,8 +13,13 @@ from nbgrader.preprocessors import AssignLatePenalties
 from toy_course import write_course
 from traitlets.config import Config
 
+from autograder import cli
+from autograder.classes.collect import LATENESS, TIMESTAMP
+from autograder.classes.submissions import Submission
+from autograder.course.course import Course
 from autograder.errors import CourseError
-from autograder.gradebook.late import DAY, POLICY, Policy, policy_file, read_policy
+from autograder.gradebook.gradebook import ClassBook
+from autograder.gradebook.late import DAY, EXTENSIONS, POLICY, Policy, extensions, policy_file, read_policy
 
 LINES = "grace_minutes = 15\npenalty_per_day = 10\ncap = 25\n"
 ROOT = Path(__file__).parents[2]
@@ -168,3 +173,122 @@ def test_the_gradebook_never_goes_below_zero(course, penalty):
 
 def test_without_a_policy_nothing_is_taken_off(penalty):
     assert penalty("2027-03-01 12:00:00 UTC", 4, 2.5, 2) == 0
+
+
+# --- extensions, and times that nobody knows --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def book(course) -> ClassBook:
+    """A gradebook in the course: ada has handed in a day and a second late, bob at a time that was known once."""
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        add_assignment(gradebook, "toy", "2026-03-01 12:00:00 UTC")
+        for student in ("ada", "bob"):
+            add_grades(gradebook, student, 4, 2.5, 2, timestamp="2026-03-02 12:00:01 UTC")
+    handed_in(course, "ada", TIMESTAMP, "2026-03-02 12:00:01 UTC")
+    handed_in(course, "bob", LATENESS, "late")
+    (course / POLICY).write_text(LINES)
+    return ClassBook(Course(course).module("toy"), CourseDirectory(root=str(course)))
+
+
+def handed_in(course: Path, student: str, name: str, text: str) -> Submission:
+    folder = course / "submitted" / student / "toy"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+    return Submission(student, folder / "toy.ipynb")
+
+
+def late(book: ClassBook, student: str) -> tuple[float, str | None]:
+    """How late the gradebook says that a student was, and the time it has."""
+    with book.open() as gradebook:
+        submission = gradebook.find_submission("toy", student)
+        return submission.total_seconds_late, submission.timestamp and str(submission.timestamp)
+
+
+def test_extend_before_and_after_the_submission(course, book, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    assert late(book, "ada")[0] == DAY + 1
+    assert cli.main(["extend", "toy", "ada", "--days", "1", "--why", "ill,\nwith a note"]) == 0
+    said = capsys.readouterr().out
+    assert "due for ada: 2026-03-02 12:00:00 UTC" in said and "nbgrader autograde toy --student=ada" in said
+    assert late(book, "ada")[0] == 1
+    (course / "submitted" / "kim" / "toy").mkdir(parents=True)
+    assert cli.main(["extend", "toy", "kim", "--days", "2.5", "--why", "moved"]) == 0
+    with book.open() as gradebook:
+        add_grades(gradebook, "kim", 4, 2.5, 2, timestamp="2026-03-02 12:00:01 UTC")
+    book.settle_time(handed_in(course, "kim", TIMESTAMP, "2026-03-02 12:00:01 UTC"))  # as it is graded
+    assert late(book, "kim")[0] == 0
+    assert cli.main(["extend", "toy", "ada", "--days", "0", "--why", "by mistake"]) == 0
+    assert late(book, "ada")[0] == DAY + 1
+    text = (course / EXTENSIONS).read_text()
+    assert [line.split(",")[:3] for line in text.splitlines()[1:]] == [
+        ["toy", "ada", "1"],
+        ["toy", "kim", "2.5"],
+        ["toy", "ada", "0"],
+    ]
+    assert "ill, with a note" in text and extensions(course, "other") == {}
+
+
+@pytest.mark.parametrize(
+    ("student", "days", "why", "words"),
+    [
+        ("adda", "1", "ill", "no student of the course is called 'adda': did you mean ada?"),
+        ("ada", "-1", "ill", "--days -1: give a number from 0"),
+        ("ada", "nan", "ill", "--days nan: give a number from 0"),
+        ("ada", "1", " ", "--why is empty: say for what reason"),
+    ],
+)
+def test_a_wrong_extension_changes_nothing(course, book, monkeypatch, capsys, student, days, why, words):
+    monkeypatch.chdir(course)
+    assert cli.main(["extend", "toy", student, f"--days={days}", "--why", why]) == 2
+    assert words in capsys.readouterr().err and not (course / EXTENSIONS).exists() and late(book, "ada")[0] == DAY + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("student,days\nada,1\n", "has not the columns module, student, days, entered, why: mend its first line"),
+        ("module,student,days,entered,why\ntoy,ada,three,,\n", ", line 2: days = 'three': give a number from 0 to 366"),
+        ('module,student,days,entered,why\ntoy,"ada,1,,\n', "is not a table of extensions"),
+    ],
+)
+def test_a_damaged_file_of_extensions_is_one_line(course, text, words):
+    (course / EXTENSIONS).write_text(text)
+    with pytest.raises(CourseError) as error:
+        extensions(course, "toy")
+    assert words in str(error.value) and str(course / EXTENSIONS) in str(error.value)
+    with pytest.raises(SystemExit, match="extensions.csv"):
+        policy_file(course)
+
+
+def test_an_unknown_time_is_said_and_is_no_earlier_time(course, book):
+    ada, bob = handed_in(course, "ada", TIMESTAMP, "2026-03-02 12:00:01 UTC"), handed_in(course, "bob", LATENESS, "late")
+    eve, kim = handed_in(course, "eve", "x", ""), handed_in(course, "kim", LATENESS, "in time")
+    lee = handed_in(course, "lee", TIMESTAMP, "??")
+    said = book.unknown_times([ada, bob, eve, kim, lee])
+    assert [line.split(": nothing")[0] for line in said] == [
+        "bob: is late, says the platform, but not by how much",
+        "eve: it is unknown when this was handed in",
+        "lee: it is unknown when this was handed in",
+    ]
+    book.settle_time(bob)  # the time that the gradebook had was of an earlier file
+    assert late(book, "bob") == (0, None)
+    (course / POLICY).unlink()
+    assert book.unknown_times([bob, eve]) == []
+
+
+def test_exports_leave_out_whose_time_is_unknown(course, book, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(course)
+    book.settle_time(handed_in(course, "bob", LATENESS, "late"))
+    (tmp_path / "canvas.csv").write_text("Student,ID,SIS Login ID,Section,toy (1)\nAda,1,ada,,\nBob,2,bob,,\n")
+    with book.open() as gradebook:
+        gradebook.find_submission_notebook("toy", "toy", "ada").late_submission_penalty = 8.5 * 0.1
+        gradebook.db.commit()
+    command = ["export", "canvas", "toy", "--roster", str(tmp_path / "canvas.csv"), "-o", str(tmp_path / "out.csv")]
+    cli.main(command)
+    said = capsys.readouterr()
+    assert "out.csv: 1 grades" in said.out and "bob" not in (tmp_path / "out.csv").read_text()
+    assert "not in the file: bob: is late, says the platform, but not by how much (write it into timestamp.txt" in said.err
+    assert cli.main([*command, "--partial"]) == 1
+    said = capsys.readouterr()
+    assert "out.csv: 2 grades" in said.out and "bob: is late, says the platform, but not by how much: nothing is" in said.err

@@ -312,6 +312,34 @@ def test_a_module_that_is_still_being_written_stops_no_command(tmp_path):
     assert [path.name for path in (root / ".autograder" / "source").iterdir()] == ["toys"]
 
 
+def test_one_odd_name_or_file_costs_one_student(week, tmp_path):
+    twin, solved = copied(week[0], tmp_path), handed_in(week[0])
+    shutil.rmtree(twin / "submitted")
+    hand_in(twin, "two names", solved, "toys (1).ipynb")
+    hand_in(twin, "two names", handed_in(week[0], double=SQUARE), "b.ipynb")
+    hand_in(twin, "stub", released(twin))
+    hand_in(twin, "stub", solved, "toys (1).ipynb")
+    for name in (os.fsdecode(b"m\xfcller"), "x" * 255, "__MACOSX"):
+        hand_in(twin, name, solved)
+    hand_in(twin, "page", b"<!DOCTYPE html>")
+    (hand_in(twin, "flat", solved).parent).rename(_made(twin / "submitted" / "flat") / "toy")
+    said = " ".join(run(twin, "nbgrader", "autograde", "toys").split())
+    for words in (
+        "two names: refused: ",
+        "stub: graded toys (1).ipynb, since toys.ipynb is as it was released",
+        "m\\xfcller: refused: ",
+        "its name has 255 bytes",
+        "page: refused: ",
+        "there is no folder flat/toys/, but toy/: rename it",
+    ):
+        assert words in said
+    found = grades(twin)
+    assert set(found) == {"two names", "stub", "page", "flat"} and found["stub"]["exercise-arithmetic"][0] == 4
+    said = run(twin, "nbgrader", "autograde", "toys", "--student=flat")  # nothing else that nbgrader would find
+    assert "rename it" in said and "nobody" not in grades(twin)
+    assert "No notebooks were matched by" in run(twin, "nbgrader", "autograde", "toys", "--student=nobody", status=1)
+
+
 def copied(root: Path, tmp_path: Path) -> Path:
     """The course as it was before anything was graded, with the same seed and roster."""
     twin = tmp_path / "twin"
