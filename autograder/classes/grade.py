@@ -33,6 +33,7 @@ from autograder.grading.report import (
     number,
     result_json,
     section_of,
+    with_grades_of,
     with_section,
 )
 from autograder.grading.timings import Timings
@@ -170,8 +171,11 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
         return {}
     page = feedback_file(out, result.student)
     texts = {path: result_json(result, exercises), page: feedback_page(result, exercises)}
-    if page.is_file() and (training := section_of(page.read_text(encoding="utf-8"))):
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if training := section_of(before):
         texts[page] = with_section(texts[page], training)
+    if path.is_file() and path.read_text(encoding="utf-8") == texts[path]:  # else the gradebook's sum holds no longer
+        texts[page] = with_grades_of(texts[page], before)
     return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
 
 

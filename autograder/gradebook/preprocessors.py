@@ -8,6 +8,7 @@ saved (for "autograding"). No kernel is started and no submission is parsed in n
 import atexit
 import contextlib
 import fnmatch
+import glob
 import hashlib
 import logging
 import os
@@ -19,9 +20,10 @@ from types import TracebackType
 from typing import Any
 
 import nbformat
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbformat import NotebookNode
 from nbgrader.converters.base import NbGraderException
+from nbgrader.exchange.default import ExchangeReleaseFeedback
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.authors.release import release
@@ -32,7 +34,7 @@ from autograder.course import source
 from autograder.course.course import Course, Module
 from autograder.errors import CourseError, GraderFault
 from autograder.files import write_whole
-from autograder.gradebook.gradebook import ClassBook, autograded
+from autograder.gradebook.gradebook import COPIED, ClassBook, autograded
 from autograder.grading.contents import Contents
 from autograder.grading.grader import Grader
 from autograder.grading.judge import clean
@@ -142,7 +144,7 @@ class SubmissionExporter(NotebookExporter):
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
         for student in self.book.strangers([submission.student for submission in submissions]):
             log.warning("%s is not in the gradebook's list of students: is the name right?", clean(student))
-        results = list(grade_each(self.grader, submissions))
+        results, passed_over = list(grade_each(self.grader, submissions)), []
         for submission, result in zip(submissions, results, strict=True):
             if result.status != GRADED:
                 log.error("%s: %s: %s", clean(submission.student), result.status, clean(result.reason))
@@ -153,7 +155,10 @@ class SubmissionExporter(NotebookExporter):
                 )
                 self.book.record(self.grader, submission, result, self.config)
                 self.parent.assignments.pop(str(submission.path.parent), None)
+                passed_over.append(submission.student)
         write_results(results, self.grader.contents.exercises, out)
+        for student in passed_over:
+            self.book.write_page(student)
         return {
             submission.student: (submission, result) for submission, result in zip(submissions, results, strict=True)
         }
@@ -183,6 +188,14 @@ class SaveScores(NbGraderPreprocessor):
         return nb, resources
 
 
+class WritePage(NbGraderPreprocessor):
+    """Puts the gradebook's points into the student's page; the last step, for a late penalty is one of them."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        self.parent.book.write_page(resources["nbgrader"]["student"])
+        return nb, resources
+
+
 def _grader(module: Module) -> Grader:
     """The module's grader, started once in a process: formgrader's button need not wait for it a second time."""
     fingerprint = _fingerprint(module)
@@ -204,6 +217,47 @@ _graders: dict[Module, tuple[str, Grader]] = {}
 def _fingerprint(module: Module) -> str:
     files = [module.source, *sorted(module.tests.glob("*.py"))]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+# --- nbgrader generate_feedback and release_feedback ------------------------------------------------------------------
+
+
+class FeedbackExporter(HTMLExporter):
+    """Gives the one page for a student, the autograder's with the gradebook's points and comments in it.
+
+    Where there is none (`grades/` was removed) it is nbgrader's.
+    """
+
+    parent: Any  # nbgrader's command
+
+    def __init__(self, parent: Any = None, **kwargs: Any) -> None:
+        super().__init__(parent=parent, **kwargs)
+        with _one_line(parent.log):
+            module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
+            self.book = ClassBook(module, parent.coursedir)
+
+    def from_filename(self, filename: str, resources: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+        page = self.book.write_page(resources["nbgrader"]["student"]) if resources else None
+        if resources is None or page is None:
+            return super().from_filename(filename, resources, **kwargs)
+        return page, {**resources, "output_extension": self.file_extension}
+
+
+class ReleaseFeedback(ExchangeReleaseFeedback):
+    """Leaves out, by name, who did not hand in by the exchange; nbgrader would stop there and serve nobody behind."""
+
+    def copy_files(self) -> None:
+        coursedir, left_out = self.coursedir, self.coursedir.student_id_exclude
+        place = coursedir.format_path(coursedir.feedback_directory, "*", coursedir.assignment_id)
+        for folder in sorted(map(Path, glob.glob(place))):
+            lacks = [name for name in COPIED if not (folder / name).is_file()]
+            if lacks and fnmatch.fnmatchcase(folder.parent.name, coursedir.student_id or "*"):
+                self.log.warning("%s: not released, for want of %s", clean(folder.parent.name), " and ".join(lacks))
+                coursedir.student_id_exclude += f",{folder.parent.name}"
+        try:
+            super().copy_files()
+        finally:
+            coursedir.student_id_exclude = left_out
 
 
 # --- formgrader -------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
 BEGIN, END = "<!-- training -->", "<!-- end of training -->"  # around the full training's section in a feedback page
+FROM_GRADEBOOK = ("score", "by hand")  # the parts of a feedback page that the gradebook may replace, between such marks
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
@@ -185,6 +186,39 @@ def with_section(page: str, fragment: str) -> str:
 def section_of(page: str) -> str:
     """The section that a feedback page has; empty when it has none."""
     return page.partition(BEGIN)[2].partition(END)[0].lstrip("\n")
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What a TA gave for a question or plot, or said about any cell, in harmless HTML; no points are yet known where these are None."""
+
+    name: str
+    points: float | None
+    maximum: float
+    comment: str = ""
+    waits: bool = False
+
+
+def with_grades(page: str, rows: list[ByHand], score: float, maximum: float, penalty: float) -> str:
+    """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness."""
+    waiting = sum(row.waits for row in rows)
+    so_far = f" so far; {waiting} {'waits' if waiting == 1 else 'wait'} for a teaching assistant" if waiting else ""
+    total = f'<div class="score">{number(score)} <span>/ {number(maximum)} points{so_far}</span></div>'
+    return _with_parts(page, total, _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else "")
+
+
+def with_grades_of(page: str, other: str) -> str:
+    """A feedback page with what `with_grades` put into another."""
+    parts = [other.partition(f"<!-- {name} -->")[2].partition(f"<!-- end of {name} -->")[0] for name in FROM_GRADEBOOK]
+    return _with_parts(page, *parts) if parts[0] else page
+
+
+def _with_parts(page: str, *parts: str) -> str:
+    for name, part in zip(FROM_GRADEBOOK, parts, strict=True):
+        before, begin, rest = page.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        page = f"{before}{begin}{part}{end}{after}" if end else page
+    return page
 
 
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:

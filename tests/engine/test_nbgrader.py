@@ -153,7 +153,7 @@ def week(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     hand_in(root, "[x]*", notebook(*RIGHT.values()))
     said["autograde"] = run(root, "nbgrader", "autograde", "toys")
     said["feedback"] = run(root, "nbgrader", "generate_feedback", "toys")
-    said["release_feedback"] = run(root, "nbgrader", "release_feedback", "toys", f"--student={STUDENT}", exchange)
+    said["release_feedback"] = run(root, "nbgrader", "release_feedback", "toys", exchange)
     said["export"] = run(root, "nbgrader", "export")
     return root, said
 
@@ -238,11 +238,18 @@ class TestWeek:
             text = path.read_text()
             assert not any(secret in text for secret in (*SECRETS, *RUBRICS)), path
 
-    def test_the_feedback_page_shows_the_report_and_the_score(self, week):
+    def test_there_is_one_feedback_page_with_the_report_the_sum_and_what_waits(self, week):
         root, _ = week
         page = (root / "feedback" / "bob" / "toys" / "toys.html").read_text()
-        assert "(Score: 4.5 / 11.5)" in page and "You multiply the number by itself" in page
+        assert page == (root / "grades" / "toys" / "feedback" / "bob.html").read_text()
+        assert "4.5 <span>/ 11.5 points so far; 2 wait for a teaching assistant" in page
+        assert "You multiply the number by itself" in page
         assert "steal()" not in page and "<b>mine</b>" not in page
+
+    def test_who_cannot_be_served_by_the_exchange_keeps_nobody_else_from_it(self, week):
+        root, said = week
+        assert "bob: not released, for want of timestamp.txt and submission_secret.txt" in said["release_feedback"]
+        assert f"Releasing feedback for student '{STUDENT}'" in said["release_feedback"]
         assert list((root / "exchange" / "deep-learning-for-visual-computing" / "feedback").glob("*.html"))
 
     def test_export(self, week):
