@@ -27,7 +27,7 @@ from nbgrader.exchange.default import ExchangeReleaseFeedback
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.authors.release import release
-from autograder.classes.grade import grade_each, write_results
+from autograder.classes.grade import grade_each, read_result, result_files, write_results
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission, find_submissions
 from autograder.course import source
@@ -37,7 +37,7 @@ from autograder.files import write_whole
 from autograder.gradebook.gradebook import COPIED, ClassBook, autograded
 from autograder.grading.contents import Contents
 from autograder.grading.grader import Grader
-from autograder.grading.judge import clean
+from autograder.grading.judge import PASSED, clean
 from autograder.grading.report import GRADED
 from autograder.grading.workers import require_walls
 
@@ -150,7 +150,7 @@ class SubmissionExporter(NotebookExporter):
                 log.error("%s: %s: %s", clean(submission.student), result.status, clean(result.reason))
             if not self.book.suits_nbgrader(submission, self.parent.assignments):
                 log.warning(
-                    "%s: nbgrader itself passes over it (its name, its file's name or its time)",
+                    "%s: graded and in the gradebook, though nbgrader's own steps cannot take its name, file name or time",
                     clean(str(submission.path)),
                 )
                 self.book.record(self.grader, submission, result, self.config)
@@ -264,9 +264,11 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
 
 
 class ShowRubrics(NbGraderPreprocessor):
-    """Shows a TA in formgrader the model answer and the rubric below each question and plot.
+    """Shows a TA in formgrader the model answer and the rubric below each question and plot, and below each exercise how
+    the hidden checks ended and what they say.
 
-    They come from the source at that moment and are in no file of the class, so that no feedback page can hold them.
+    They come from the source, and from `grades/`, at that moment and are in no notebook of the class, so that no feedback
+    page can hold them.
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
@@ -274,6 +276,7 @@ class ShowRubrics(NbGraderPreprocessor):
             return nb, resources
         module = Course.find(Path(resources["metadata"]["path"])).module(resources["assignment_id"])
         rubrics = {source.grade_id(cell): cell.rubric for cell in source.read_source(module.source) if cell.rubric}
+        rubrics |= _hidden_checks(module, str(resources.get("student", "")))
         cells = []
         for cell in nb.cells:
             cells.append(cell)
@@ -282,3 +285,18 @@ class ShowRubrics(NbGraderPreprocessor):
                 cells.append(nbformat.v4.new_markdown_cell(f"**For graders only.** {rubric}"))
         nb.cells = cells
         return nb, resources
+
+
+def _hidden_checks(module: Module, student: str) -> dict[str, str]:
+    """What a student is not told of the hidden checks that gave no points, as Markdown by the exercise's grade cell."""
+    path = result_files(module.grades).get(student)
+    with contextlib.suppress(CourseError):
+        told: dict[str, str] = {}
+        for check in read_result(path)["checks"] if path else []:
+            if not check["public"] and check["state"] != PASSED:
+                lines = "".join(f"\n    {clean(line)}" for line in check["message"].splitlines())
+                title = f"\n\n`{check['check']}`: {check['state']}\n{lines}"
+                name = f"exercise-{check['exercise']}"
+                told[name] = told.get(name, "Hidden checks, of which the student sees no more than that they failed:") + title
+        return told
+    return {}

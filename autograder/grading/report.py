@@ -190,7 +190,7 @@ def section_of(page: str) -> str:
 
 @dataclass(frozen=True)
 class ByHand:
-    """What a TA gave for a question or plot, or said about any cell, in harmless HTML; no points are yet known where these are None."""
+    """What a TA gave for a question or plot, or said about any cell, in harmless HTML; None: points not known yet."""
 
     name: str
     points: float | None
@@ -204,7 +204,8 @@ def with_grades(page: str, rows: list[ByHand], score: float, maximum: float, pen
     waiting = sum(row.waits for row in rows)
     so_far = f" so far; {waiting} {'waits' if waiting == 1 else 'wait'} for a teaching assistant" if waiting else ""
     total = f'<div class="score">{number(score)} <span>/ {number(maximum)} points{so_far}</span></div>'
-    return _with_parts(page, total, _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else "")
+    by_hand = _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
+    return _with_parts(page, total, by_hand)
 
 
 def with_grades_of(page: str, other: str) -> str:
