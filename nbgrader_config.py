@@ -21,8 +21,12 @@ c.Autograde.sanitize_preprocessors = ["autograder.gradebook.preprocessors.Rebuil
 c.Autograde.autograde_preprocessors = [
     "autograder.gradebook.preprocessors.SaveScores",
     "nbgrader.preprocessors.AssignLatePenalties",
+    "autograder.gradebook.preprocessors.WritePage",
 ]
 c.Autograde.force = True  # a rerun is cheap; without it nbgrader skips new uploads, and for ever a student it was killed at
+c.GenerateFeedback.exporter_class = "autograder.gradebook.preprocessors.FeedbackExporter"
+c.GenerateFeedback.force = True  # without it nbgrader keeps its page though a TA has given points since
+c.ExchangeFactory.release_feedback = "autograder.gradebook.preprocessors.ReleaseFeedback"
 c.HTMLExporter.preprocessors = ["autograder.gradebook.preprocessors.ShowRubrics"]
 
 c.ZipCollectApp.extractor_plugin = "autograder.gradebook.collecting.Collect"  # which leaves the collector nothing

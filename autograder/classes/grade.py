@@ -34,6 +34,7 @@ from autograder.grading.report import (
     keep_sections,
     number,
     result_json,
+    with_grades_of,
     with_section,
 )
 from autograder.grading.timings import Timings
@@ -171,8 +172,10 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
         return {}
     page = feedback_file(out, result.student)
     texts = {path: result_json(result, exercises), page: feedback_page(result, exercises)}
-    if page.is_file():
-        texts[page] = keep_sections(page.read_text(encoding="utf-8"), texts[page])
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    texts[page] = keep_sections(before, texts[page])
+    if path.is_file() and path.read_text(encoding="utf-8") == texts[path]:  # else the gradebook's sum holds no longer
+        texts[page] = with_grades_of(texts[page], before)
     return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
 
 

@@ -188,6 +188,10 @@ def _grade(options: argparse.Namespace) -> int:
     outcome = grade_class(
         module, submissions, out, console, seed=options.seed, timed=options.timings, record=record, **settings
     )
+    if record and out == module.grades:
+        from autograder.gradebook.gradebook import write_pages
+
+        write_pages(module, mine)
     print_outcome(outcome, out, console, with_timings=options.timings)
     if options.junit:
         from autograder.files import write_whole

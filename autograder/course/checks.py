@@ -176,7 +176,13 @@ def _near(gap: float, within: float, what: str, expected: Any, found: Any, look:
     if distances is not None:
         distances.append(gap / within if within else (0.0 if gap == 0 else np.inf))
     if not gap <= within:
-        _fail(what, _summary(expected), _summary(found), look)
+        wanted, got = _summary(expected), _summary(found)
+        if wanted == got and np.size(expected) > 1:  # equal in words: then what differs most
+            gaps = np.abs(np.subtract(found, expected, dtype=np.float64))
+            place = np.unravel_index(int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps))), np.shape(expected))
+            where = ", ".join(map(str, place))
+            wanted, got = (f"{float(np.asarray(each)[place]):.9g} at [{where}]" for each in (expected, found))
+        _fail(what, wanted, got, look)
 
 
 def distance(found: float | np.ndarray, expected: float | np.ndarray) -> float:
@@ -200,7 +206,14 @@ def _summary(number: float | np.ndarray) -> str:
     if array.size <= 6:
         return show(array.tolist())
     values = array.astype(np.float64)
-    return f"values from {values.min():.4g} to {values.max():.4g} with mean {values.mean():.5g}"
+    finite = values[np.isfinite(values)]
+    odd = f"{values.size - finite.size} of {values.size} values not finite" if finite.size < values.size else ""
+    if not finite.size:
+        return odd
+    told = f"values from {finite.min():.4g} to {finite.max():.4g} with mean {finite.mean():.5g}"
+    if finite.min() == finite.max():
+        told = f"{finite.min():.6g} in all {finite.size} places"
+    return f"{told}, {odd}" if odd else told
 
 
 def show(value: Any, limit: int = 300) -> str:

@@ -284,6 +284,13 @@ def markdown(text: str) -> str:
     return text if _harmless(text) else "\n".join(f"    {line}" for line in text.splitlines())
 
 
+def as_html(text: str) -> str:
+    """Markdown as HTML, made fit for a browser in the same way."""
+    from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+    return str(markdown2html_mistune(markdown(text)))
+
+
 def _harmless(text: str) -> bool:
     from nbconvert.filters.markdown_mistune import markdown2html_mistune
 

@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import nbgrader
 from nbformat import NotebookNode
-from nbgrader.api import Grade, Gradebook, MissingEntry
+from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedNotebook
 from nbgrader.apps.baseapp import NbGrader
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, ComputeChecksums, SaveCells
@@ -31,20 +31,22 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
 
 from autograder.classes.collect import LATENESS, MARKS
+from autograder.classes.grade import feedback_file
 from autograder.classes.submissions import Submission
 from autograder.course.course import Module, nearest
 from autograder.course.notebooks import make_notebook
-from autograder.course.source import SourceCell
+from autograder.course.source import SourceCell, grade_id, read_source
 from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
-from autograder.gradebook.autograded import add_reports, not_graded, rebuild
+from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
 from autograder.grading.grader import Grader
 from autograder.grading.judge import clean
-from autograder.grading.report import GRADED, Result, told_reason
+from autograder.grading.report import GRADED, ByHand, Result, told_reason, with_grades
 
 warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
 LOCK_SECONDS = 5  # how long somebody else may be writing
+NO_RESPONSE = "No response."
 COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts beside a submission, and reads again
 
 
@@ -121,7 +123,7 @@ class ClassBook:
                     _update(grade, about[grade.name], before.get(grade.name))
             for comment in submitted.comments:
                 if comment.name in about:
-                    comment.auto_comment = None if about[comment.name]["answered"] else "No response."
+                    comment.auto_comment = None if about[comment.name]["answered"] else NO_RESPONSE
             gradebook.db.commit()
         answers = {name: cell["answer"] for name, cell in about.items() if "answer" in cell}
         if answers:
@@ -169,6 +171,41 @@ class ClassBook:
             for each in submissions
             if not each.nameless and timestamp(each.folder) is None and (why := unknown_time(each.folder))
         ]
+
+    def write_page(self, student: str) -> str | None:
+        """Puts what the gradebook says into the student's feedback page, and gives the page; None where there is none."""
+        path = feedback_file(self.module.grades, student)
+        if not path.is_file():
+            return None
+        page = path.read_text(encoding="utf-8")
+        with self.open() as gradebook, contextlib.suppress(MissingEntry):
+            submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
+            penalty = submitted.late_submission_penalty or 0.0
+            score = max(0.0, submitted.score - penalty)
+            page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty)
+        write_whole(path, page)
+        return page
+
+    def _by_hand(self, submitted: SubmittedNotebook) -> list[ByHand]:
+        """What people graded or said, changed of the checks' points, or have still to grade, in the notebook's order."""
+        grades = {grade.name: grade for grade in submitted.grades}
+        said = {comment.name: comment.comment or "" for comment in submitted.comments}
+        rows = []
+        for cell in self._cells:
+            name = grade_id(cell) if cell.role else ""
+            grade, comment = grades.get(name), said.get(name, "")
+            theirs = cell.role in ("question", "plot") or (grade and (grade.manual_score is not None or grade.extra_credit))
+            if grade and theirs:
+                waits = bool(grade.needs_manual_grade)
+                unknown = waits and grade.manual_score is None
+                rows.append(ByHand(name, None if unknown else grade.score, grade.max_score, as_html(comment), waits))
+            elif comment and comment != NO_RESPONSE:
+                rows.append(ByHand(name, None, 0, as_html(comment)))
+        return rows
+
+    @functools.cached_property
+    def _cells(self) -> list[SourceCell]:
+        return read_source(self.module.source)
 
     def enter_bonuses(self, exercise: str, points: dict[str, float]) -> list[str]:
         """Enters bonus points by student, as extra credit of an exercise's cell; what a TA entered there stays.
@@ -237,6 +274,13 @@ def recorder(
             book.record(grader, submission, result, app.config)
 
     return record
+
+
+def write_pages(module: Module, students: Iterable[str]) -> None:
+    """See `ClassBook.write_page`."""
+    book = ClassBook(module, settings(module.root).coursedir)
+    for student in sorted(students):
+        book.write_page(student)
 
 
 def autograded(grader: Grader, submission: Submission, result: Result) -> NotebookNode:

@@ -8,6 +8,7 @@ saved (for "autograding"). No kernel is started and no submission is parsed in n
 import atexit
 import contextlib
 import fnmatch
+import glob
 import hashlib
 import logging
 import os
@@ -19,25 +20,26 @@ from types import TracebackType
 from typing import Any
 
 import nbformat
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbformat import NotebookNode
 from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange.default import ExchangeReleaseFeedback
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.authors.release import release
-from autograder.classes.grade import grade_each, write_results
+from autograder.classes.grade import grade_each, read_result, result_files, write_results
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission, find_submissions
 from autograder.course import source
 from autograder.course.course import Course, Module
 from autograder.errors import CourseError, GraderFault
 from autograder.files import write_whole
-from autograder.gradebook.gradebook import ClassBook, autograded
+from autograder.gradebook.gradebook import COPIED, ClassBook, autograded
 from autograder.grading.contents import Contents
 from autograder.grading.grader import Grader
-from autograder.grading.judge import clean
+from autograder.grading.judge import PASSED, clean
 from autograder.grading.report import GRADED
 from autograder.grading.workers import require_walls
 
@@ -170,7 +172,7 @@ class SubmissionExporter(NotebookExporter):
             log.warning("%s is not in the gradebook's list of students: is the name right?", clean(student))
         for line in self.book.unknown_times(submissions):
             log.warning("%s", clean(line))
-        results = list(grade_each(self.grader, submissions))
+        results, passed_over = list(grade_each(self.grader, submissions)), []
         for submission, result in zip(submissions, results, strict=True):
             if result.note:
                 log.warning("%s: %s", clean(submission.student), clean(result.note))
@@ -180,14 +182,17 @@ class SubmissionExporter(NotebookExporter):
                 self.parent.assignments.pop(str(submission.folder), None)
             elif not self.book.suits_nbgrader(submission, self.parent.assignments):
                 log.warning(
-                    "%s: nbgrader itself passes over it (its name, its file's name or its time)",
+                    "%s: graded and in the gradebook, though nbgrader's own steps cannot take its name, file name or time",
                     clean(str(submission.path)),
                 )
                 self.book.record(self.grader, submission, result, self.config)
                 self.parent.assignments.pop(str(submission.folder), None)
+                passed_over.append(submission.student)
         ours = {str(submission.folder) for submission in submissions}  # and no ghost: `__MACOSX` is no student
         self.parent.assignments = {place: books for place, books in self.parent.assignments.items() if place in ours}
         write_results(results, self.grader.contents.exercises, out)
+        for student in passed_over:
+            self.book.write_page(student)
         return {
             submission.student: (submission, result) for submission, result in zip(submissions, results, strict=True)
         }
@@ -219,6 +224,14 @@ class SaveScores(NbGraderPreprocessor):
         return nb, resources
 
 
+class WritePage(NbGraderPreprocessor):
+    """Puts the gradebook's points into the student's page; the last step, for a late penalty is one of them."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        self.parent.book.write_page(resources["nbgrader"]["student"])
+        return nb, resources
+
+
 def _grader(module: Module) -> Grader:
     """The module's grader, started once in a process: formgrader's button need not wait for it a second time."""
     fingerprint = _fingerprint(module)
@@ -242,13 +255,56 @@ def _fingerprint(module: Module) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
+# --- nbgrader generate_feedback and release_feedback ------------------------------------------------------------------
+
+
+class FeedbackExporter(HTMLExporter):
+    """Gives the one page for a student, the autograder's with the gradebook's points and comments in it.
+
+    Where there is none (`grades/` was removed) it is nbgrader's.
+    """
+
+    parent: Any  # nbgrader's command
+
+    def __init__(self, parent: Any = None, **kwargs: Any) -> None:
+        super().__init__(parent=parent, **kwargs)
+        with _one_line(parent.log):
+            module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
+            self.book = ClassBook(module, parent.coursedir)
+
+    def from_filename(self, filename: str, resources: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+        page = self.book.write_page(resources["nbgrader"]["student"]) if resources else None
+        if resources is None or page is None:
+            return super().from_filename(filename, resources, **kwargs)
+        return page, {**resources, "output_extension": self.file_extension}
+
+
+class ReleaseFeedback(ExchangeReleaseFeedback):
+    """Leaves out, by name, who did not hand in by the exchange; nbgrader would stop there and serve nobody behind."""
+
+    def copy_files(self) -> None:
+        coursedir, left_out = self.coursedir, self.coursedir.student_id_exclude
+        place = coursedir.format_path(coursedir.feedback_directory, "*", coursedir.assignment_id)
+        for folder in sorted(map(Path, glob.glob(place))):
+            lacks = [name for name in COPIED if not (folder / name).is_file()]
+            if lacks and fnmatch.fnmatchcase(folder.parent.name, coursedir.student_id or "*"):
+                self.log.warning("%s: not released, for want of %s", clean(folder.parent.name), " and ".join(lacks))
+                coursedir.student_id_exclude += f",{folder.parent.name}"
+        try:
+            super().copy_files()
+        finally:
+            coursedir.student_id_exclude = left_out
+
+
 # --- formgrader -------------------------------------------------------------------------------------------------------
 
 
 class ShowRubrics(NbGraderPreprocessor):
-    """Shows a TA in formgrader the model answer and the rubric below each question and plot.
+    """Shows a TA in formgrader the model answer and the rubric below each question and plot, and below each exercise how
+    the hidden checks ended and what they say.
 
-    They come from the source at that moment and are in no file of the class, so that no feedback page can hold them.
+    They come from the source, and from `grades/`, at that moment and are in no notebook of the class, so that no feedback
+    page can hold them.
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
@@ -256,6 +312,7 @@ class ShowRubrics(NbGraderPreprocessor):
             return nb, resources
         module = Course.find(Path(resources["metadata"]["path"])).module(resources["assignment_id"])
         rubrics = {source.grade_id(cell): cell.rubric for cell in source.read_source(module.source) if cell.rubric}
+        rubrics |= _hidden_checks(module, str(resources.get("student", "")))
         cells = []
         for cell in nb.cells:
             cells.append(cell)
@@ -264,3 +321,18 @@ class ShowRubrics(NbGraderPreprocessor):
                 cells.append(nbformat.v4.new_markdown_cell(f"**For graders only.** {rubric}"))
         nb.cells = cells
         return nb, resources
+
+
+def _hidden_checks(module: Module, student: str) -> dict[str, str]:
+    """What a student is not told of the hidden checks that gave no points, as Markdown by the exercise's grade cell."""
+    path = result_files(module.grades).get(student)
+    with contextlib.suppress(CourseError):
+        told: dict[str, str] = {}
+        for check in read_result(path)["checks"] if path else []:
+            if not check["public"] and check["state"] != PASSED:
+                lines = "".join(f"\n    {clean(line)}" for line in check["message"].splitlines())
+                title = f"\n\n`{check['check']}`: {check['state']}\n{lines}"
+                name = f"exercise-{check['exercise']}"
+                told[name] = told.get(name, "Hidden checks, of which the student sees no more than that they failed:") + title
+        return told
+    return {}

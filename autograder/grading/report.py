@@ -22,6 +22,7 @@ SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
 SECTIONS = ("training", "claim")  # of a feedback page that are not made by grading, in their order
+FROM_GRADEBOOK = ("score", "by hand")  # the parts of a feedback page that the gradebook may replace
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
@@ -187,14 +188,54 @@ def with_section(page: str, name: str, fragment: str) -> str:
 def keep_sections(page: str, new: str) -> str:
     """The page `new` with the sections that `page` has."""
     for name in SECTIONS:
-        begin, end = _marks(name)
-        if begin in page:
-            new = with_section(new, name, page.partition(begin)[2].partition(end)[0].lstrip("\n"))
+        if section := _between(page, name).lstrip("\n"):
+            new = with_section(new, name, section)
     return new
+
+
+def _between(page: str, name: str) -> str:
+    """What stands between the marks of a part of a feedback page; empty when it has none."""
+    begin, end = _marks(name)
+    return page.partition(begin)[2].partition(end)[0]
 
 
 def _marks(name: str) -> tuple[str, str]:
     return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What a TA gave for a question or plot, or said about any cell, in harmless HTML; None: points not known yet."""
+
+    name: str
+    points: float | None
+    maximum: float
+    comment: str = ""
+    waits: bool = False
+
+
+def with_grades(page: str, rows: list[ByHand], score: float, maximum: float, penalty: float) -> str:
+    """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness."""
+    waiting = sum(row.waits for row in rows)
+    so_far = f" so far; {waiting} {'waits' if waiting == 1 else 'wait'} for a teaching assistant" if waiting else ""
+    total = f'<div class="score">{number(score)} <span>/ {number(maximum)} points{so_far}</span></div>'
+    by_hand = _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
+    return _with_parts(page, total, by_hand)
+
+
+def with_grades_of(page: str, other: str) -> str:
+    """A feedback page with what `with_grades` put into another."""
+    parts = [_between(other, name) for name in FROM_GRADEBOOK]
+    return _with_parts(page, *parts) if parts[0] else page
+
+
+def _with_parts(page: str, *parts: str) -> str:
+    for name, part in zip(FROM_GRADEBOOK, parts, strict=True):
+        opening, closing = _marks(name)
+        before, begin, rest = page.partition(opening)
+        _, end, after = rest.partition(closing)
+        page = f"{before}{begin}{part}{end}{after}" if end else page
+    return page
 
 
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:

@@ -67,6 +67,6 @@ def test_a_ta_grades_a_student(course):
         text = page.locator("body").inner_text()
 
     assert grades(course)["bob"]["question-why"] == (None, 1.5, None, False)
-    assert "toys (Score: 9.0 / 11.5)" in text and "(Score: 1.5 / 2.0)" in text
+    assert "9 / 11.5 points" in text and "1.5 / 2" in text and "3 / 3" in text and "wait" not in text
     assert "Say what a float is." in text and "You multiply the number by itself" in text
     assert "For graders only" not in text and "One point for each axis" not in text

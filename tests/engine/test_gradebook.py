@@ -10,12 +10,17 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import create_engine
 from toy_course import SOURCE, write_course
 
+from autograder.classes.grade import write_result
 from autograder.course import source
 from autograder.course.course import Course
 from autograder.errors import CourseError
+from autograder.files import write_whole
 from autograder.gradebook.autograded import rebuild
 from autograder.gradebook.gradebook import ClassBook, check_gradebook, timestamp
 from autograder.gradebook.preprocessors import prepare
+from autograder.grading.grader import Graded
+from autograder.grading.judge import Verdict
+from autograder.grading.report import Result
 from autograder.sandboxed.notebook import HandedIn
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
@@ -227,3 +232,54 @@ def test_the_gradebook_is_nbgrader_s(book):
             "exercise-averages",
             QUESTION,
         }
+
+
+# --- the student's page -----------------------------------------------------------------------------------------------
+
+PAGE = "<!-- score -->3 by the autograder<!-- end of score --> checks <!-- by hand --><!-- end of by hand -->"
+
+
+def page_of(book: ClassBook, page: str = PAGE) -> str:
+    write_whole(book.module.grades / "feedback" / "ada.html", page)
+    return book.write_page("ada")
+
+
+def test_a_page_says_what_waits_and_then_what_a_ta_gave_and_said(book):
+    assert book.write_page("ada") is None
+    grade(book, 3.0, "So.")
+    page = page_of(book)
+    assert "3 <span>/ 8.5 points so far; 1 waits for a teaching assistant" in page and "by the autograder" not in page
+    by_hand(book, QUESTION, 1.5, extra=0.5, comment="*well* <b>said</b>")
+    again = page_of(book, page)
+    assert "5 <span>/ 8.5 points<" in again and "2 / 2" in again and "wait" not in again
+    assert "<em>well</em>" in again and "<b>" not in again
+    assert again == (book.module.grades / "feedback" / "ada.html").read_text()
+
+
+def test_a_page_says_what_a_ta_changed_of_the_checks_points_and_what_is_taken_off(book):
+    grade(book, 3.0)
+    by_hand(book, EXERCISE, 4.0)
+    with book.open() as gradebook:
+        gradebook.find_submission_notebook("toys", "toys", "ada").late_submission_penalty = 1.5
+        gradebook.db.commit()
+    page = page_of(book)
+    assert "2.5 <span>/ 8.5 points<" in page and EXERCISE in page and "−1.5" in page and "No response." in page
+
+
+def test_a_page_of_what_was_not_graded_stays_as_it_is(book):
+    assert page_of(book, "<p>Not graded</p>") == "<p>Not graded</p>"
+
+
+def test_the_sum_stays_in_a_page_that_is_made_again_and_goes_when_the_checks_points_change(book):
+    exercises, files = {"e": ["f"]}, book.module.grades
+
+    def made(points: float) -> str:
+        verdict = Verdict("t", "f", "t", True, "passed" if points else "failed", points, 3.0)
+        write_result(Result("ada", "toys", "graded", 3.0, graded=Graded((verdict,), ())), exercises, files)
+        return (files / "feedback" / "ada.html").read_text()
+
+    assert "3 <span>/ 3 points by the autograder" in made(3)
+    grade(book, 3.0, "So.")
+    page = book.write_page("ada")
+    assert "so far" in page and made(3) == page
+    assert "0 <span>/ 3 points by the autograder" in made(0) and "waits" not in made(0)

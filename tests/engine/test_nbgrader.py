@@ -18,11 +18,19 @@ import nbformat
 import pytest
 from browser import free_port
 from conftest import needs_walls
+from nbconvert.exporters import HTMLExporter
 from nbgrader.api import Gradebook
 from toy_course import RIGHT, SOURCE, notebook, write_course
 
 from autograder import cli
-from autograder.gradebook.preprocessors import prepare
+from autograder.classes.grade import write_result
+from autograder.course.course import Course
+from autograder.course.notebooks import make_notebook
+from autograder.course.source import read_source
+from autograder.gradebook.preprocessors import ShowRubrics, prepare
+from autograder.grading.grader import Graded
+from autograder.grading.judge import Verdict
+from autograder.grading.report import Result
 
 pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
 
@@ -153,7 +161,7 @@ def week(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     hand_in(root, "[x]*", notebook(*RIGHT.values()))
     said["autograde"] = run(root, "nbgrader", "autograde", "toys")
     said["feedback"] = run(root, "nbgrader", "generate_feedback", "toys")
-    said["release_feedback"] = run(root, "nbgrader", "release_feedback", "toys", f"--student={STUDENT}", exchange)
+    said["release_feedback"] = run(root, "nbgrader", "release_feedback", "toys", exchange)
     said["export"] = run(root, "nbgrader", "export")
     return root, said
 
@@ -238,11 +246,18 @@ class TestWeek:
             text = path.read_text()
             assert not any(secret in text for secret in (*SECRETS, *RUBRICS)), path
 
-    def test_the_feedback_page_shows_the_report_and_the_score(self, week):
+    def test_there_is_one_feedback_page_with_the_report_the_sum_and_what_waits(self, week):
         root, _ = week
         page = (root / "feedback" / "bob" / "toys" / "toys.html").read_text()
-        assert "(Score: 4.5 / 11.5)" in page and "You multiply the number by itself" in page
+        assert page == (root / "grades" / "toys" / "feedback" / "bob.html").read_text()
+        assert "4.5 <span>/ 11.5 points so far; 2 wait for a teaching assistant" in page
+        assert "You multiply the number by itself" in page
         assert "steal()" not in page and "<b>mine</b>" not in page
+
+    def test_who_cannot_be_served_by_the_exchange_keeps_nobody_else_from_it(self, week):
+        root, said = week
+        assert "bob: not released, for want of timestamp.txt and submission_secret.txt" in said["release_feedback"]
+        assert f"Releasing feedback for student '{STUDENT}'" in said["release_feedback"]
         assert list((root / "exchange" / "deep-learning-for-visual-computing" / "feedback").glob("*.html"))
 
     def test_export(self, week):
@@ -283,6 +298,7 @@ class TestWeek:
             page = asked(f"{address}/submissions/{submission}/")
         assert answer["success"], answer
         assert all(rubric in page for rubric in RUBRICS) and "For graders only." in page
+        assert "no more than that they failed" not in page  # ada's have passed
         assert (
             "double: 2 / 2 points" in cell_of(shown(root, "ada"), "exercise-arithmetic").outputs[0].data["text/plain"]
         )
@@ -398,3 +414,31 @@ def formgrader(root: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+STATES = ("failed", "crashed", "timed out", "out of memory", "missing", "not graded")
+
+
+def test_a_ta_alone_is_told_how_hidden_checks_ended_and_what_they_say(tmp_path):
+    root = write_course(tmp_path, "toys")
+    said = "</pre><script>alert(1)</script>\u2028# secret"
+    verdicts = [Verdict(f"test_{n}", "double", "t", False, state, 0, 1, said) for n, state in enumerate(STATES)]
+    verdicts.append(Verdict("test_p", "double", "t", False, "passed", 1, 1, "well"))
+    verdicts.append(Verdict("q", "double", "t", True, "failed", 0, 1))
+    graded = Graded(tuple(verdicts), ())
+    result = Result("ada", "toys", "graded", 8.0, graded=graded)
+    write_result(result, {"arithmetic": ["double"]}, root / "grades" / "toys")
+    module = Course(root).module("toys")
+    cells = read_source(module.source)
+    about = {"metadata": {"path": str(root)}, "assignment_id": "toys", "student": "ada"}
+
+    def page(**more: str) -> str:
+        notebook = make_notebook(cells, [cell.stub for cell in cells], {"arithmetic": 4.0, "averages": 2.5})
+        shown, _ = ShowRubrics().preprocess(notebook, about | more)
+        return HTMLExporter().from_notebook_node(shown)[0]
+
+    for_ta = page(submission_id="1")
+    assert [state for n, state in enumerate(STATES) if f"<code>test_{n}</code>: {state}" in for_ta] == list(STATES)
+    assert "# secret" in for_ta and "<script>alert" not in for_ta and "test_p" not in for_ta and "<code>q<" not in for_ta
+    assert "secret" not in page()
+    assert "secret" not in (root / "grades" / "toys" / "feedback" / "ada.html").read_text()
