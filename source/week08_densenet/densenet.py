@@ -955,9 +955,9 @@ for name, one, other in [("block", grown, original), ("transition", halved, smal
     print(f"largest difference from torchvision's {name}: {(one - other).abs().max().item():.1e}")
 
 # %% [markdown]
-# Things to try: replace the concatenation by an addition (which shapes must change?); leave out the bottleneck and count the
-# parameters again; set the growth rate to 12, as in the paper's smaller networks. And why must the ReLU come *before*
-# the convolution, if later layers are to read what was written, negative values and all?
+# Things to try: replace the concatenation by an addition (which shapes must change?); leave out the bottleneck and count
+# the parameters again; set the growth rate to 12, as in the paper's smaller networks. And why must the ReLU come
+# *before* the convolution, if later layers are to read what was written, negative values and all?
 #
 # ### The same training with less waiting
 #
