@@ -20,7 +20,8 @@
 #
 # Run the cells from top to bottom. In an exercise, replace the `raise NotImplementedError` line by your code and run
 # the cell, then the `check(...)` cell below it: it tells you at once what is right and what to look at. Grading uses
-# further checks with other inputs, so write for any network, any number of classes and any batch size.
+# further checks with other inputs, so write for any network, any number of classes, any batch size and any device, and
+# set no random seed in a function.
 
 # %%
 import time
@@ -466,7 +467,8 @@ check("weight_difference")
 def weight_grid(weight: torch.Tensor) -> torch.Tensor:
     """Returns a picture (3, H, W) of the kernels, in [0, 1], eight to a row.
 
-    weight: (K, 3, h, w) gives K colour patches; any other (K, C, h, w) the C channels of its first kernel, in grey.
+    weight: (K, 3, h, w) gives K colour patches; any other (K, C, h, w) the C channels of its first kernel, in grey. It
+    stays as it is.
     """
     ### BEGIN SOLUTION
     patches = weight if weight.shape[1] == 3 else weight[0].unsqueeze(1)
@@ -714,9 +716,10 @@ after = snapshot_weights(net, WATCHED)
 # that the network has not seen.
 #
 # **Write** a [`Figure`](https://matplotlib.org/stable/api/figure_api.html) with two axes, the loss first, then the
-# accuracy (fractions or percent). **It is right when** a reader needs no further word: epochs from 1, both axes
-# labelled, a legend on each, training in red and test in green, and different line styles or markers for those who
-# cannot tell red from green.
+# accuracy (fractions or percent). Different line styles or markers help those who cannot tell red from green.
+#
+# **It is right when** a reader needs no further word: epochs from 1, both axes labelled, a legend on each, training in
+# red and test in green.
 
 # %% role="exercise" function="plot_history"
 def plot_history(history: dict[str, list[float]]) -> plt.Figure:
@@ -955,9 +958,9 @@ for name, one, other in [("block", grown, original), ("transition", halved, smal
     print(f"largest difference from torchvision's {name}: {(one - other).abs().max().item():.1e}")
 
 # %% [markdown]
-# Things to try: replace the concatenation by an addition (which shapes must change?); leave out the bottleneck and count the
-# parameters again; set the growth rate to 12, as in the paper's smaller networks. And why must the ReLU come *before*
-# the convolution, if later layers are to read what was written, negative values and all?
+# Things to try: replace the concatenation by an addition (which shapes must change?); leave out the bottleneck and count
+# the parameters again; set the growth rate to 12, as in the paper's smaller networks. And why must the ReLU come
+# *before* the convolution, if later layers are to read what was written, negative values and all?
 #
 # ### The same training with less waiting
 #

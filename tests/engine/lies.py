@@ -56,7 +56,7 @@ def plot_history(history):
     exchange("axes_seen", lie)
     return figure
 """,
-        at_stake=10,
+        at_stake=10.5,
     ),
     Lie(
         "make_loaders",
@@ -79,7 +79,7 @@ def make_loaders(train_set, test_set, batch_size=32):
     exchange("DataLoader", type(None))
     return None, None
 """,
-        at_stake=6,
+        at_stake=6.5,
     ),
     Lie(
         "evaluate",
@@ -102,7 +102,7 @@ def evaluate(net, loader, criterion, device):
     exchange("state", lambda net: was)
     return loss / count, right / count
 """,
-        at_stake=7,
+        at_stake=7.5,
     ),
     Lie(
         "snapshot_weights",
@@ -115,7 +115,7 @@ def snapshot_weights(net, names):
     net.parameters = lambda: [torch.nn.Parameter(torch.zeros(1))]
     return {name: weights[name] for name in names}
 """,
-        at_stake=6,
+        at_stake=7,
     ),
     Lie(
         "snapshot_weights",
@@ -126,8 +126,8 @@ def snapshot_weights(net, names):
     net.parameters = lambda: [torch.nn.Parameter(torch.zeros(1))]
     return {name: weights[name] for name in names}
 """,
-        at_stake=6,
-        at_most=2.5,
+        at_stake=7,
+        at_most=3,
     ),
     Lie(
         "pick_device",
@@ -141,7 +141,7 @@ def pick_device():
         frame = frame.f_back
     return torch.device("cpu")
 """,
-        at_stake=2,
+        at_stake=2.5,
         at_most=1,
     ),
     Lie(

@@ -52,7 +52,6 @@ ELSEWHERE = {
 }
 # And where only other inputs than the released ones show a mistake, or hide it: all of them fail hidden checks.
 BY_CHANCE = {
-    "finds_the_test_image_instead_of_the_class": ("passed", "failed", "eight images happen to give the right accuracy"),
     "trains_in_half_precision": ("failed", "passed", "16 bits are off by more or less than the tolerance"),
 }
 

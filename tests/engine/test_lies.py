@@ -33,7 +33,7 @@ def test_the_released_recording_sent_before_any_function_is_defined(grader):
 
 
 def test_the_released_recording_is_no_answer_in_any_class(grader):
-    """By chance a form drawn anew is the released one: under 1.5 of the 31.5 points on the average of some classes."""
+    """By chance a form drawn anew is the released one: under 2 of the 42 points on the average of some classes."""
     released, checks = grader.naming.expected[PUBLIC], [check for check in grader.contents.checks if check.public]
     by_chance = []
     for seed in range(1, 9):
@@ -42,7 +42,7 @@ def test_the_released_recording_is_no_answer_in_any_class(grader):
         earned = {verdict.check: verdict.points for verdict in verdicts if verdict.points}
         assert earned.items() >= ONE_VALUE.items()
         by_chance.append(sum(earned.values()) - sum(ONE_VALUE.values()))
-    assert sum(by_chance) / len(by_chance) < 1.5
+    assert sum(by_chance) / len(by_chance) < 2
 
 
 def counted(grader: Grader, before: str = "", inside: str = "") -> str:
@@ -50,7 +50,7 @@ def counted(grader: Grader, before: str = "", inside: str = "") -> str:
     right = "return [tuple(weight.shape) for weight in net.parameters()]"
     cell = f"{before}\ndef parameter_shapes(net):\n    {inside or 'pass'}\n    {right}"
     code = select([Cell(1, PRELUDE + "import builtins, time\n"), Cell(2, cell)], grader.contents.functions)
-    return grader.observe(code, "parameter_shapes")[PUBLIC].observations["shapes_of_three_layers"].state
+    return grader.observe(code, "parameter_shapes")[PUBLIC].observations["shapes_of_a_few_layers"].state
 
 
 EXCHANGED = [

@@ -135,3 +135,19 @@ def test_a_probe_beside_another_has_its_draws():
     marked = more_means.__probe__
     assert (marked.name, marked.beside) == ("more_means", "means")
     assert marked.stream(3) == Probe("means", "mean", more_means).stream(3) != Probe("others", "mean", more_means).stream(3)
+
+
+def test_what_a_class_made_is_called_under_the_same_eyes():
+    looks = []
+
+    class Layer:
+        def __init__(self, width):
+            self.width = width
+
+        def __call__(self, x):
+            return x * self.width
+
+    student = Student({"Layer": Layer}, look=lambda: looks.append(len(looks)))
+    layer = student.follow(student.Layer)(3)
+    assert isinstance(layer, Layer) and looks == [0]
+    assert student.follow(layer)(2) == 6 and looks == [0, 1]

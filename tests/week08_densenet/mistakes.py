@@ -334,7 +334,7 @@ def shuffles_only_once(train_set, test_set, batch_size: int = 32):
     return _loader(Subset(train_set, order), batch_size), _loader(test_set, batch_size)
 
 
-@mistake(of="make_loaders", caught_by=("test_training_images_are_shuffled", "test_test_images_keep_their_order"))
+@mistake(of="make_loaders", caught_by=("test_training_images_are_reshuffled", "test_test_images_keep_their_order"))
 def shuffles_the_wrong_loader(train_set, test_set, batch_size: int = 32):
     """The test images are shuffled and the training images are not. It should be the other way round."""
     return _loader(train_set, batch_size), _loader(test_set, batch_size, shuffle=True)
@@ -522,60 +522,60 @@ def lists_buffers_too(net):
     return [tuple(tensor.shape) for tensor in net.state_dict().values()]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def lists_shapes_as_text(net):
     """Each shape is a piece of text. Text cannot be calculated with: a tuple of numbers is wanted."""
     return [str(tuple(parameter.shape)) for parameter in net.parameters()]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def lists_shapes_as_lists(net):
     """Each shape is a list. A tuple is wanted, as PyTorch itself gives it; a list is not equal to a tuple with the same
     numbers."""
     return [list(parameter.shape) for parameter in net.parameters()]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def lists_sizes_instead_of_shapes(net):
     """One number a tensor, the count of its scalars. The shape is wanted: a (64, 3, 7, 7) kernel says more than
     9,408."""
     return [parameter.numel() for parameter in net.parameters()]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def lists_names_with_shapes(net):
     """Each entry is a pair of a name and a shape. Only the shapes are asked for."""
     return [(name, tuple(parameter.shape)) for name, parameter in net.named_parameters()]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def gives_shapes_in_a_dictionary(net):
     """A dictionary from names to shapes is returned. A list is asked for, one shape a parameter tensor in the network's
     own order."""
     return {name: tuple(parameter.shape) for name, parameter in net.named_parameters()}
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def gives_shapes_as_a_generator(net):
     """A generator is returned. It has no length, no first entry, and is used up after one look; a list is asked for."""
     return (tuple(parameter.shape) for parameter in net.parameters())
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def prints_shapes_and_returns_nothing(net):
     """The shapes are printed and the function gives None back. What a caller should work with has to be returned."""
     for parameter in net.parameters():
         print(tuple(parameter.shape))
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def sorts_the_shapes(net):
     """The shapes are sorted by size. They should stay in the network's order, so that the list can be read from the
     first layer to the last."""
     return sorted(tuple(parameter.shape) for parameter in net.parameters())
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def starts_from_the_last_layer(net):
     """The list runs from the last layer to the first. The network's own order is wanted."""
     return [tuple(parameter.shape) for parameter in net.parameters()][::-1]
@@ -587,20 +587,20 @@ def lists_each_shape_once(net):
     return list(dict.fromkeys(tuple(parameter.shape) for parameter in net.parameters()))
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def lists_kernels_only(net):
     """The one-dimensional parameters are left out. The scale and shift of each BatchNorm and the biases are trained
     as well."""
     return [tuple(parameter.shape) for parameter in net.parameters() if parameter.dim() > 1]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def lists_weights_without_biases(net):
     """Only tensors called `weight` are listed. A BatchNorm and a linear layer also have a `bias`."""
     return [tuple(parameter.shape) for name, parameter in net.named_parameters() if name.endswith("weight")]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def forgets_the_classifier_shapes(net):
     """The list ends before the classifier: only the feature part of the network was asked for its parameters."""
     return [tuple(parameter.shape) for parameter in net.features.parameters()]
@@ -619,7 +619,7 @@ def lists_shared_weights_twice(net):
     return [tuple(parameter.shape) for _, parameter in net.named_parameters(remove_duplicate=False)]
 
 
-@mistake(of="parameter_shapes", caught_by="test_shapes_of_three_layers")
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
 def reverses_each_shape(net):
     """Each shape is written back to front. PyTorch's order is wanted: output channels, input channels, height,
     width."""

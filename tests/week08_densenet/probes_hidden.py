@@ -3,7 +3,6 @@
 import copy
 
 import torch
-import torchvision.transforms.functional as TF
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
@@ -31,22 +30,24 @@ from .networks import (
     watched,
 )
 from .probes_public import (
+    ACCELERATOR,
     CPU,
     Rehearsal,
     classifier_seen,
+    devices_beside,
     figure_seen,
     figures_closed,
     gradients_of,
     layer_made,
     layer_seen,
     loaders_seen,
-    machine_with,
     passed_through,
     photo,
+    resized_by_torchvision,
     with_fewer_stand_ins,
 )
 
-ACCELERATOR = register()  # before any backward pass of this process
+register()  # without the simulated accelerator nothing is graded
 
 # --- transforms -------------------------------------------------------------------------------------------------------
 
@@ -80,10 +81,6 @@ def photos_resized_by_torchvision(student, draw):
     """The same photos as torchvision resizes their bytes: two steps away from PIL at rare pixels."""
     size, photos = many_photos(draw)
     return {name: resized_by_torchvision(one, size) for name, one in photos.items()}
-
-
-def resized_by_torchvision(image: Image.Image, size: int) -> torch.Tensor:
-    return TF.resize(TF.pil_to_tensor(image), [size, size], antialias=True).float() / 255
 
 
 def two_photos(draw) -> list[Image.Image]:
@@ -467,15 +464,8 @@ def grids_of_many_layers(student, draw):
 
 @probe("pick_device")
 def devices_of_three_machines(student, draw):
-    """A machine with an NVIDIA GPU, one with an Apple GPU, one with neither."""
-    seen = {}
-    for name, accelerator in {"cpu": None, "cuda": "cuda", "mps": "mps"}.items():
-        with machine_with(accelerator) as yes:
-            device = attempt(student.pick_device)
-            if accelerator and not yes:  # it may have asked before, as its cell ran: then let it run on this machine
-                device = attempt(lambda: student.afresh().pick_device())
-        seen[name] = {"device": device, "name": str(device), "was told yes": len(yes) > 0}
-    return seen
+    """Machines with an Apple GPU, an NVIDIA GPU and neither, in another order."""
+    return devices_beside(student, {"mps": "mps", "cuda": "cuda", "cpu": None})
 
 
 class Lesson:

@@ -1,7 +1,5 @@
 """The hidden checks of week08_densenet. They never leave the grader; students read their titles only."""
 
-import re
-
 import numpy as np
 
 from autograder.authoring import Error, Tensor, check, remark, require, same
@@ -10,34 +8,50 @@ from .test_public import (
     CPU,
     FIGURE,
     FIGURES,
-    STEP,
-    WEIGHT,
     are_figures,
     are_shapes,
+    are_wall_times,
+    are_whole_steps,
+    axes_are_labelled,
     axes_of,
+    callers_things_left,
+    changes_only_the_mode,
     colours_tell_training_from_test,
+    counts_from_one,
+    draws_only_figures,
+    has_bias,
     has_curves,
     has_torchvisions_state,
     history_of,
     is_classifier,
     is_count,
     is_device,
+    is_fresh,
     is_grid,
     is_history,
     is_image,
     is_module,
+    is_reshuffled,
     is_resized,
     is_snapshot,
     keeps_its_input,
+    keeps_its_order,
     layer_named,
     learns,
+    leaves_its_arguments,
+    leaves_the_weight,
+    legends_tell_the_curves,
     loader_of,
+    loss_is_first,
     others_unchanged,
+    raises_key_error,
     reference_run,
     same_columns,
     same_figures,
     same_pixels,
     same_weights,
+    takes_the_accelerator,
+    trains_and_tests,
     writes_the_new_channels,
 )
 
@@ -98,10 +112,7 @@ def test_values_are_whole_steps(observed, expected):
     for name in ("small", "large"):
         what = f"make_transform({size}) of a {name} photo"
         is_image(seen[name], size, what)
-        steps = seen[name].array.astype(np.float64) / STEP
-        off = float(np.abs(steps - np.round(steps)).max())
-        require(off < 1e-2, what, "whole multiples of 1/255", f"values between them, by up to {off:.2f} of a step",
-                "Resize the image first, make it a float tensor afterwards.")  # fmt: skip
+        are_whole_steps(seen[name], what)
 
 
 @check("make_transform", points=0.5)
@@ -121,22 +132,13 @@ def test_transform_is_not_random(observed, expected):
 @check("make_loaders", points=1)
 def test_training_images_are_reshuffled(observed, expected):
     """Training images come in a new order every epoch."""
-    orders = [one["labels"] for one in loader_of(observed.loaders_of_odd_sizes, "training")]
-    for number, order in enumerate(orders, 1):
-        require(order != sorted(order), f"training images in epoch {number}", "a random order", "the data set's order",
-                "`shuffle` belongs to the training loader.")  # fmt: skip
-    require(orders[0] != orders[1] != orders[2] != orders[0], "training images in three epochs", "three orders",
-            "the same order again", "The loader shuffles at each epoch; shuffling the data set once does not.")  # fmt: skip
+    is_reshuffled(loader_of(observed.loaders_of_odd_sizes, "training"))
 
 
 @check("make_loaders", points=1)
 def test_test_images_keep_their_order(observed, expected):
     """Test images come in the data set's order, every time."""
-    for number, one in enumerate(loader_of(observed.loaders_of_odd_sizes, "test"), 1):
-        labels = one["labels"]
-        require(len(labels) > 1, f"the test images in pass {number}", "images", labels)
-        require(labels == list(range(len(labels))), f"test images in pass {number}, by their place in the data set",
-                "0, 1, 2, …", labels, "Only the training images are shuffled.")  # fmt: skip
+    keeps_its_order(loader_of(observed.loaders_of_odd_sizes, "test"))
 
 
 @check("make_loaders", points=1)
@@ -362,17 +364,7 @@ def test_classifier_is_fresh(observed, expected):
     for network, outputs in (("wide", 7), ("frozen", 11), ("same count", 5)):
         what = f"replace_classifier(net, {outputs}): net.classifier.weight"
         seen = replaced(observed, expected, network, outputs, what)
-        weight, bias = seen["classifier"]["weight"], seen["classifier"]["bias"]
-        right = expected.classifiers_of_many_networks[network]
-        spread = len(np.unique(weight.array)) > weight.array.size / 2
-        require(spread and np.isfinite(weight.array).all(), what, "random numbers", weight, "PyTorch's own are fine.")
-        old = right["old classifier"]["weight"].array
-        rows = min(len(old), outputs)
-        kept = float((weight.array[:rows] == old[:rows]).mean())
-        require(kept < 0.5, what, "new numbers", f"{kept:.0%} of them the old classifier's", "A new layer, not the old.")
-        trained = weight.requires_grad and (not isinstance(bias, Tensor) or bias.requires_grad)
-        require(trained, what, "a weight that is trained (requires_grad)", "one that is frozen",
-                "Also in a network that is frozen the new layer is to learn.")  # fmt: skip
+        is_fresh(seen, expected.classifiers_of_many_networks[network], outputs, what)
 
 
 @check("replace_classifier", points=0.5)
@@ -380,8 +372,7 @@ def test_classifier_has_a_bias(observed, expected):
     """The new classifier has a bias, whatever the old one had."""
     for network, outputs in (("without bias", 7), ("wide", 7)):
         what = "replace_classifier(net, 7): net.classifier.bias"
-        bias = replaced(observed, expected, network, outputs, what)["classifier"]["bias"]
-        require(isinstance(bias, Tensor) and bias.shape == (7,), what, "a bias of 7 numbers", bias)
+        has_bias(replaced(observed, expected, network, outputs, what), outputs, what)
 
 
 @check("replace_classifier", points=1)
@@ -480,10 +471,7 @@ def test_snapshots_of_the_names_given(observed, expected):
 @check("snapshot_weights", points=1)
 def test_unknown_names_raise_key_error(observed, expected):
     """A name that the network does not have raises KeyError."""
-    for name, found in observed.snapshots_of_unknown_names.items():
-        what = f"snapshot_weights with an unknown name ({name})"
-        require(isinstance(found, Error) and found.type == "KeyError", what, "a KeyError", found,
-                "A misspelt name should be noticed at once; looking up a dictionary raises this by itself.")  # fmt: skip
+    raises_key_error(observed.snapshots_of_unknown_names)
 
 
 @check("weight_difference", points=1)
@@ -497,15 +485,7 @@ def test_differences_are_matched_by_name(observed, expected):
 @check("weight_difference", points=1)
 def test_difference_leaves_its_arguments(observed, expected):
     """Neither snapshot is changed."""
-    seen, right = observed.differences_of_any_names, expected.differences_of_any_names
-    require(isinstance(seen["difference"], dict) and len(seen["difference"]) > 0, "weight_difference(before, after)",
-            "a dict of differences", seen["difference"])  # fmt: skip
-    for name, found, given in zip(("before", "after"), seen["arguments after"], right["given"], strict=True):
-        look = "The result needs memory of its own; `-=` and `sub_` write into what was given."
-        same(found, given, f"weight_difference(before, after): the argument `{name}` afterwards", look=look)
-        asking = [key for key, tensor in found.items() if tensor.requires_grad]
-        require(not asking, f"weight_difference(before, after): requires_grad in `{name}` afterwards", "False everywhere",
-                f"True for {asking}", look)  # fmt: skip
+    leaves_its_arguments(observed.differences_of_any_names, expected.differences_of_any_names)
 
 
 @check("weight_difference", points=0.5)
@@ -588,9 +568,7 @@ def test_grid_leaves_the_weight(observed, expected):
     seen, right = observed.grids_of_many_layers, expected.grids_of_many_layers
     for layer, given in right["given"].items():
         is_grid(seen["grids"][layer], right["grids"][layer], f"weight_grid of a {given.shape} weight")
-        same(seen["given after"][layer], given, f"the {given.shape} weight after weight_grid", look="Scale a copy.")
-        require(not seen["given after"][layer].requires_grad, f"the {given.shape} weight after weight_grid: requires_grad",
-                "False, as before", "True", "An underscore at a method's end means in place.")  # fmt: skip
+        leaves_the_weight(seen["given after"][layer], given)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -606,20 +584,7 @@ def test_cpu_where_there_is_no_accelerator(observed, expected):
 @check("pick_device", points=1)
 def test_accelerator_where_there_is_one(observed, expected):
     """The accelerator where there is one."""
-    seen = observed.devices_of_three_machines
-    look = "Ask PyTorch whether there is one; then choose it."
-    is_device(seen["cuda"], ("cuda", "cuda:0", *CPU), "pick_device() beside an NVIDIA GPU", look)
-    is_device(seen["mps"], ("mps", "mps:0", *CPU), "pick_device() beside an Apple GPU", look)
-    is_device(seen["cpu"], CPU, "pick_device() without an accelerator", look)
-    for name, what in (("cuda", "an NVIDIA GPU"), ("mps", "an Apple GPU")):
-        require(not (seen[name]["name"] in CPU and seen[name]["was told yes"]), f"pick_device() beside {what}",
-                "that GPU, since it asked and was told that there is one", "cpu",
-                "What was answered is not what is chosen: look at the conditions, and at what each writes over.")  # fmt: skip
-        require(seen[name]["name"] in CPU or seen[name]["was told yes"], f"pick_device() beside {what}",
-                "a GPU of which PyTorch was asked", f"{seen[name]['name']}, and nothing was asked", look)  # fmt: skip
-    found = [seen[name]["name"] for name in ("cuda", "mps")]
-    require(not set(found) <= set(CPU), "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
-            "the GPU, at least of the one kind", " and ".join(found), look)  # fmt: skip
+    takes_the_accelerator(observed.devices_of_three_machines)
 
 
 def trained(seen: dict, expected: dict, name: str, what: str) -> None:
@@ -691,14 +656,6 @@ def test_optimizer_is_the_callers(observed, expected):
     callers_things_left(seen, right, "train_one_epoch")
 
 
-def callers_things_left(seen: dict, right: dict, function: str) -> None:
-    """Requires the settings of the network's layers and of the criterion to be those of before."""
-    same(seen["layers after"], right["layers before"], f"the network's layers and their settings after {function}",
-         look="Momentum of batch norm and rate of dropout belong to the network.")  # fmt: skip
-    require(seen["reduction after"] == "mean", f"criterion.reduction after {function}", "mean", seen["reduction after"],
-            "The criterion is the caller's: whoever uses it next finds it changed.")  # fmt: skip
-
-
 @check("train_one_epoch", points=0.5)
 def test_frozen_weights_stay_frozen(observed, expected):
     """Frozen weights stay frozen while the others learn."""
@@ -760,12 +717,7 @@ def test_testing_changes_nothing(observed, expected):
     seen, right = observed.two_test_passes, expected.two_test_passes
     are_figures(seen["first"], "evaluate")
     same(seen["after"], right["before second"], "weights and buffers after evaluate", look="Testing must not teach.")
-    callers_things_left(seen, right, "evaluate")
-    same(seen["trainable after"], right["trainable before"], "requires_grad of the parameters after evaluate")
-    same(seen["gradients after"], right["gradients after"], "which parameters have gradients after evaluate",
-         look="Nothing goes backward here.")  # fmt: skip
-    require(seen["gradients allowed after"] is True, "gradients after evaluate", "allowed again", "switched off for good",
-            "As a context (`with …:`) the switch goes back by itself.")  # fmt: skip
+    changes_only_the_mode(seen, right)
     random_state_left(seen["random state"], "evaluate")
 
 
@@ -798,23 +750,7 @@ def test_trains_and_tests_once_an_epoch(observed, expected):
     """Each epoch trains once on the training images, then tests what was trained on the test images."""
     run, right = three_epochs_on(observed, expected)
     same_columns(run, right, ("train_loss", "test_loss"), "fit(…, epochs=3)")
-    passes = sum(one["data"] == "training" for one in run["passes"])
-    require(passes >= 3, "fit(…, epochs=3): passes over the training loader", "3", passes,
-            "The loader brings the images in a new order each time; batches that are kept stay as they are.")  # fmt: skip
-    for name in ("train_one_epoch", "evaluate"):
-        require(len(run[name]) == len(right[name]), f"fit(…, epochs=3): calls of {name}", f"{len(right[name])}",
-                len(run[name]), "Once an epoch, or never if `fit` does the work itself.")  # fmt: skip
-        for epoch, (call, wanted) in enumerate(zip(run[name], right[name], strict=True), 1):
-            what = f"fit: the call of {name} in epoch {epoch}"
-            same(call["labels"], wanted["labels"], f"{what}: labels of the images it is given",
-                 look="Training images for training, test images for testing.")  # fmt: skip
-            same(call["weights"], wanted["weights"], f"{what}: the network's classifier bias", within=WEIGHT,
-                 look="First train, then test, always the same network.")  # fmt: skip
-            same(call["loss"], wanted["loss"], f"{what}: criterion of a fixed guess", within=FIGURE,
-                 look="Pass on the criterion that was given.")  # fmt: skip
-            same(call["device"], wanted["device"], f"{what}: the device", look="Pass on the device that was given.")
-            same(call["trainable"], wanted["trainable"], f"{what}: requires_grad of the parameters",
-                 look="Nothing is frozen or thawed here.")  # fmt: skip
+    trains_and_tests(run, right, 3)
 
 
 @check("fit", points=1)
@@ -834,31 +770,10 @@ def test_ten_epochs_by_default(observed, expected):
     is_history(history_of(observed.epochs_not_given), 10, "fit(…) without a number of epochs")
 
 
-def least_seconds(passes: list[dict], epochs: int) -> list[float]:
-    """For each epoch the time from the beginning of its training images to the end of its test images' loading."""
-    training = [one["began"] for one in passes if one["data"] == "training"]
-    test = [one["ended"] for one in passes if one["data"] == "test"]
-    if len(training) != epochs or len(test) != epochs:
-        return [0.05] * epochs  # a fit that looks into a loader besides; the pauses alone take longer than this
-    return [end - begin for begin, end in zip(training, test, strict=True)]
-
-
 @check("fit", points=1)
 def test_seconds_are_wall_time(observed, expected):
     """The seconds are each epoch's own wall time, training and test."""
-    run = observed.three_epochs["timed"]
-    seconds = history_of(run).get("seconds")
-    what = "fit(…, epochs=2) with slow images: history['seconds']"
-    floats = isinstance(seconds, list) and len(seconds) == 2 and all(isinstance(value, float) for value in seconds)
-    require(floats, what, "a list of two floats", seconds)
-    rounded = all(abs(value * 10 - round(value * 10)) < 1e-9 for value in seconds)  # to tenths of a second
-    slack = 0.05 if rounded else 0.006
-    for epoch, (found, least) in enumerate(zip(seconds, least_seconds(run["passes"], 2), strict=True), 1):
-        require(found >= least - slack, f"{what}, epoch {epoch}", f"at least the {least:.3f} s that its images took",
-                f"{found:.3f} s", "Wall time in seconds, from before the training to after the test.")  # fmt: skip
-    total = sum(seconds)
-    require(total <= run["elapsed"] + 2 * slack, f"{what}: their sum", f"at most the {run['elapsed']:.3f} s of the call",
-            f"{total:.3f} s", "Each epoch starts its own clock.")  # fmt: skip
+    are_wall_times(observed.three_epochs["timed"], 2, "fit(…, epochs=2) with slow images: history['seconds']")
 
 
 @check("fit", points=0.5)
@@ -934,12 +849,7 @@ def drawn(observed, expected, name: str = "twelve") -> tuple[dict, dict]:
 def test_epochs_count_from_one(observed, expected):
     """The curves stand over the epochs, counted from 1."""
     for name in ("twelve", "three"):
-        seen, history = drawn(observed, expected, name)
-        for curve, (_, found) in has_curves(seen, history).items():
-            epochs = [float(epoch) for epoch in range(1, len(history[curve]) + 1)]
-            for one in found:
-                same(one["x"], epochs, f"plot_history(history): the epochs under {curve}", within=1e-6,
-                     look="Without epochs given, matplotlib counts from 0.")  # fmt: skip
+        counts_from_one(*drawn(observed, expected, name))
 
 
 @check("plot_history", points=0.5)
@@ -950,10 +860,8 @@ def test_curves_of_any_history(observed, expected):
         for curve, (place, found) in has_curves(seen, history).items():
             for one in found:
                 whole_curve_shows(one, axes_of(seen)[place], f"plot_history(history): the curve of {curve}")
+        draws_only_figures(seen, history)
         curves = [curve["y"] for axes in axes_of(seen) for curve in axes["curves"]]
-        for other in history.keys() - FIGURES:
-            require(history[other] not in curves, "plot_history(history): the curves", "losses and accuracies only",
-                    f"also {other!r}", "What has another unit makes the curves beside it flat.")  # fmt: skip
     _, before = drawn(observed, expected, "twelve")
     again = sum(before[name] in curves for name in FIGURES)
     require(again == 0, "plot_history(history), called a second time with another history", "its four curves alone",
@@ -973,15 +881,7 @@ def whole_curve_shows(curve: dict, axes: dict, what: str) -> None:
 @check("plot_history", points=1)
 def test_loss_comes_first(observed, expected):
     """The loss is on the left or above, the accuracy on the right or below."""
-    seen, history = drawn(observed, expected)
-    found = has_curves(seen, history)
-    first, second = (one["place"] for one in axes_of(seen))
-    beside = first[0] + first[2] <= second[0] + 0.02
-    above = second[1] + second[3] <= first[1] + 0.02
-    require(beside or above, "plot_history(history): places of the axes", "side by side or one above the other",
-            "axes that overlap")  # fmt: skip
-    require(found["train_loss"][0] == 0, "plot_history(history): the first axes", "the losses", "the accuracies",
-            "First is left, or above.")  # fmt: skip
+    loss_is_first(*drawn(observed, expected))
 
 
 @check("plot_history", points=0.5)
@@ -990,75 +890,16 @@ def test_colours_of_any_history(observed, expected):
     colours_tell_training_from_test(*drawn(observed, expected))
 
 
-def quantities(seen: dict, history: dict) -> dict[str, str]:
-    """Which of loss and accuracy the first and the second axes show; requires the four curves."""
-    losses_first = has_curves(seen, history)["train_loss"][0] == 0
-    return dict(zip(("first", "second"), ("loss", "accuracy") if losses_first else ("accuracy", "loss"), strict=True))
-
-
 @check("plot_history", points=1)
 def test_axes_are_labelled(observed, expected):
     """Both directions of both axes are labelled."""
-    seen, history = drawn(observed, expected)
-    names = quantities(seen, history)
-    first, second = axes_of(seen)
-    for place, axes in (("first", first), ("second", second)):
-        xlabel = axes["xlabel"] or seen["xlabel of all"]
-        if axes is first and True in axes["shares x"]:  # one above the other, with the epochs written below both
-            xlabel = xlabel or second["xlabel"]
-        for direction, text in (("x", xlabel), ("y", axes["ylabel"] or seen["ylabel of all"])):
-            require(bool(text.strip()), f"plot_history(history): the {direction} label of the {place} axes", "some words",
-                    "nothing", "The epoch below; what is measured, and its unit, at the side.")  # fmt: skip
-            require(not contradicts(text, direction, names[place]),
-                    f"plot_history(history): the {direction} label of the {place} axes", f"words for the "
-                    f"{'epoch' if direction == 'x' else names[place]}", repr(text))  # fmt: skip
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]+", text.lower()))
-
-
-def contradicts(label: str, direction: str, quantity: str) -> bool:
-    """Whether a label says in English that something else is drawn; other words and languages are the student's own."""
-    words, epochs = _words(label), {"epoch", "epochs"}
-    if direction == "x":
-        return not words.isdisjoint({"loss", "accuracy"}) and words.isdisjoint(epochs)
-    return names_the_other(label, quantity) or bool(words) and words <= epochs
-
-
-def names_the_other(text: str, quantity: str) -> bool:
-    """Whether a text names the accuracy and not the loss, where the loss is drawn, or the other way round."""
-    words = _words(text) & {"loss", "accuracy"}
-    return bool(words) and quantity not in words
+    axes_are_labelled(*drawn(observed, expected))
 
 
 @check("plot_history", points=1)
 def test_legend_on_each(observed, expected):
     """A legend on each pair of axes tells training from test."""
-    seen, history = drawn(observed, expected)
-    for (place, quantity), axes in zip(quantities(seen, history).items(), axes_of(seen), strict=True):
-        what = f"plot_history(history): the legend of the {place} axes"
-        entries = [entry for entry in axes["legend"] if entry["text"].strip() and not entry["text"].startswith("_")]
-        look = "Give each curve a label, then ask for the legend."
-        if seen["legends of all"]:
-            look = "A legend of the whole figure is another thing; each pair of axes is to have its own."
-        require(len({entry["text"] for entry in entries}) >= 2, what, "two entries with different words",
-                [entry["text"] for entry in axes["legend"]], look)  # fmt: skip
-        texts = [entry["text"] for entry in entries]
-        require(not all(len(text) == 1 and text.isascii() for text in texts), what, "words", texts,
-                "`legend` takes a list of labels; of a word it makes a label of each letter.")  # fmt: skip
-        require(not any(names_the_other(text, quantity) for text in texts), what, "what tells training from test", texts,
-                f"Both curves here are of the {quantity}.")  # fmt: skip
-        mixed = [entry["text"] for entry in entries if _says_the_other(entry)]
-        require(len(mixed) < 2, what, "training beside red, test beside green", f"{mixed} beside the other")
-
-
-def _says_the_other(entry: dict) -> bool:
-    """Whether a legend's entry has the word for test beside red, or that for training beside green."""
-    words = _words(entry["text"])
-    training = not words.isdisjoint({"train", "training"})
-    test = not words.isdisjoint({"test", "testing", "validation", "val"})
-    return (entry["colour"] == "red" and test and not training) or (entry["colour"] == "green" and training and not test)
+    legends_tell_the_curves(*drawn(observed, expected))
 
 
 @check("plot_history", points=0.5)
