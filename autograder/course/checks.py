@@ -97,6 +97,20 @@ def remark(function: str, says: str) -> Callable[[Marked], Marked]:
     return mark
 
 
+def wrapping(*functions: str) -> Callable[[Marked], Marked]:
+    """Marks a function of a check file that undoes a wrong wrapping of a right value, in the answers of these functions.
+
+    It is called with each part of an answer and of the expected one, `(found, expected)`, and returns what is inside, or
+    `found` where it knows of none. One check charges for a wrapping, the others look inside; see `judge`.
+    """
+
+    def mark(undo: Any) -> Any:
+        undo.__wrapping__ = functions
+        return undo
+
+    return mark
+
+
 # Distances measured by `same`, in units of its tolerance: below 1 passes. `verify` collects them to show how far right
 # answers stay below the line and wrong ones above it.
 _distances: ContextVar[list[float] | None] = ContextVar("distances", default=None)

@@ -462,13 +462,16 @@ def figures_closed() -> Iterator[None]:
 
 
 def figure_seen(make) -> dict:
-    """The figure that `make()` returns, as plain data: its axes, their curves, labels, legends and places."""
-    figure = make()
+    """The figure that `make()` returns, be it beside its axes, as plain data: its axes, curves, labels, legends, places."""
+    figure = made = make()
+    kind = type(made).__name__
+    if isinstance(made, tuple):
+        kind += f" of {', '.join(type(part).__name__ for part in made)}"
+        figure = made[0] if len(made) == 2 else made
     if not isinstance(figure, plt.Figure):
-        parts = f" of {', '.join(type(part).__name__ for part in figure)}" if isinstance(figure, tuple) else ""
-        return {"figure": type(figure).__name__ + parts}
+        return {"figure": kind}
     return {
-        "figure": "Figure",
+        "figure": "Figure" if figure is made else kind,
         "axes": [axes_seen(axes, figure) for axes in figure.axes if axes.get_visible() and (axes.axison or axes.lines)],
         "xlabel of all": figure.get_supxlabel(),
         "ylabel of all": figure.get_supylabel(),
