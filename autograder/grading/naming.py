@@ -19,12 +19,15 @@ from autograder.grading.contents import Contents
 from autograder.grading.diagnose import (
     KNOWN,
     KnownMistake,
+    Place,
     consistent,
     diagnose,
     explains_all,
     known_mistake,
     load_known,
     ruled_out,
+    varying_places,
+    with_incidental,
 )
 from autograder.grading.judge import Judged, Verdict
 from autograder.grading.observer import PUBLIC_SEED
@@ -54,6 +57,7 @@ class Naming:
         self._at_once = max(1, at_once)
         self._known: dict[str, list[KnownMistake]] = {}
         self._hidden: dict[str, KnownMistake] = {}
+        self._varying: dict[tuple[str, bool], frozenset[Place]] = {}
         self._lock = threading.RLock()
         self._observing: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -82,9 +86,10 @@ class Naming:
         failing = [j for j in judged if j.verdict.wrong]
         probes = probes_of(failing)
         if all(public for public, _ in probes):
-            return diagnose(seen, self.expected, probes, candidates)
+            return diagnose(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
-        found = diagnose(seen, self.expected, probes, self._under_hidden(candidates))
+        varying = self.varying(function, True) | self.varying(function, False)
+        found = diagnose(seen, self.expected, probes, self._under_hidden(candidates), varying)
         return found or self._by_public_answers(judged, seen, candidates)
 
     @cached_property
@@ -131,10 +136,23 @@ class Naming:
         """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
         with self._lock:
             if function not in self._known:
-                self._known[function] = [m for m in self._released if m.of == function] or [
-                    self.as_known(entry, [True]) for entry in self._contents.mistakes if entry.of == function
+                self._known[function] = [m for m in self._released[0] if m.of == function] or [
+                    with_incidental(self.as_known(entry, [True]), self.varying(function, True))
+                    for entry in self._contents.mistakes
+                    if entry.of == function
                 ]
         return self._known[function]
+
+    def varying(self, function: str, public: bool) -> frozenset[Place]:
+        """Where right answers to one set of probes differ: what the release holds of it, or observed once."""
+        with self._lock:
+            if public and self._released[0]:
+                return self._released[1]
+            if (function, public) not in self._varying:
+                codes = [self._contents.code(entry) for entry in self._contents.alternatives if entry.of == function]
+                answers = [self.observe(code, function, [public]) for code in codes]
+                self._varying[function, public] = varying_places(answers, self.expected)
+            return self._varying[function, public]
 
     def with_hidden(self, mistake: KnownMistake) -> KnownMistake:
         """The same mistake with what it changes under the hidden probes too, made once for a class's seed."""
@@ -142,22 +160,24 @@ class Naming:
             if mistake.name not in self._hidden:
                 entry = next(entry for entry in self._contents.mistakes if entry.name == mistake.name)
                 changed = {**mistake.changed, **self.as_known(entry, [False]).changed}
-                self._hidden[mistake.name] = replace(mistake, changed=changed)
+                whole = replace(mistake, changed=changed)
+                self._hidden[mistake.name] = with_incidental(whole, self.varying(mistake.of, False))
             return self._hidden[mistake.name]
 
     @cached_property
-    def _released(self) -> list[KnownMistake]:
-        """The mistakes as the release recorded them, with the hints as they are now; none when it was made from other
-        code than this."""
+    def _released(self) -> tuple[list[KnownMistake], frozenset[Place]]:
+        """The mistakes as the release recorded them, with the hints as they are now, and where right answers differ;
+        nothing when it was made from other code than this."""
         checks = self._contents.module.release / "checks"
         try:
             about = json.loads((checks / "module.json").read_text(encoding="utf-8"))
             if about["made_from"] != self._contents.made_from:
-                return []
+                return [], frozenset()
             hints = {entry.name: entry.hint for entry in self._contents.mistakes}
-            return [replace(mistake, hint=hints[mistake.name]) for mistake in load_known(checks / KNOWN)]
+            mistakes, varying = load_known(checks / KNOWN)
+            return [replace(mistake, hint=hints[mistake.name]) for mistake in mistakes], varying
         except (OSError, ValueError, KeyError):
-            return []
+            return [], frozenset()
 
     def as_known(self, entry: Entry, sets: Iterable[bool] = (True, False)) -> KnownMistake:
         """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False)."""

@@ -21,7 +21,7 @@ from autograder.course.checks import Check
 from autograder.defaults import NOTEBOOK_PROBE_SECONDS
 from autograder.errors import CheckError, ChecksFailed, CourseError, GraderFault, Malformed
 from autograder.grading.contents import collect
-from autograder.grading.diagnose import KNOWN, KnownMistake, diagnose, load_known
+from autograder.grading.diagnose import KNOWN, KnownMistake, Place, diagnose, load_known
 from autograder.grading.grader import Graded
 from autograder.grading.judge import judge
 from autograder.grading.naming import probes_of, with_hints
@@ -62,7 +62,7 @@ class Bundle:
         return load_recording(self.folder / "reference.safetensors")
 
     @functools.cached_property
-    def mistakes(self) -> list[KnownMistake]:
+    def catalogue(self) -> tuple[list[KnownMistake], frozenset[Place]]:
         return load_known(self.folder / KNOWN)
 
     def grade(self, code: Code, functions: list[str]) -> Graded:
@@ -82,8 +82,9 @@ class Bundle:
         found = {}
         for function in functions:
             failing = [j for j in judged if j.verdict.function == function and j.verdict.wrong]
-            known = [mistake for mistake in self.mistakes if mistake.of == function] if failing else []
-            found[function] = diagnose(observed, expected, probes_of(failing), known)
+            mistakes, varying = self.catalogue if failing else ([], frozenset())
+            known = [mistake for mistake in mistakes if mistake.of == function]
+            found[function] = diagnose(observed, expected, probes_of(failing), known, varying)
         return Graded(tuple(with_hints([j.verdict for j in judged], found)), observed[True].notes)
 
     def closing(self, graded: Graded) -> str:

@@ -88,10 +88,11 @@ def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: 
     training, test = draw.sample(range(8, 57), 2)  # never the same: the two sets are to be told apart
     shifts = {"training": training / 64, "test": test / 64}
     train_set, test_set = numbered(train_count, shifts["training"]), numbered(test_count, shifts["test"])
-    loaders = student.make_loaders(train_set, test_set, *batch_size)
+    made = student.make_loaders(train_set, test_set, *batch_size)
+    loaders = () if made is None else made
     seen = {
         "attributes of the sets": [sorted(vars(train_set)), sorted(vars(test_set))],
-        "type": type(loaders).__name__ if not isinstance(loaders, tuple) else "tuple",
+        "type": type(made).__name__ if not isinstance(made, tuple) else "tuple",
         "kinds": [isinstance(loader, DataLoader) for loader in loaders],
         "last pixels": shifts,
     }
@@ -152,13 +153,14 @@ def new_classifier(student, draw):
     """A small DenseNet of 10 classes gets a classifier for fewer."""
     classes = draw.randint(3, 8)
     net = seeded(draw, tiny_densenet, classes=10, growth=draw.choice([3, 4, 5]), start=draw.choice([6, 8, 10]))
+    before = set(net.state_dict())
     returned = student.replace_classifier(net, classes)
     seen = {
         "classes": classes,
         "returned": type(returned).__name__,
         "same network": returned is net,
         "classifier": classifier_seen(net),
-        "others": beside_the_classifier(net),
+        "others": beside_the_classifier(net, before),
     }
     images = torch.rand(2, 3, 32, 32)
     seen["scores"] = attempt(lambda: list(net.eval()(images).shape))
