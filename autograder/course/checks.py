@@ -11,6 +11,7 @@ The docstring is the title a student reads; `observed` is the submission's recor
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -133,6 +134,19 @@ def require(condition: bool, what: str, expected: str, found: Any, look: str = "
         _fail(what, expected, found, look)
 
 
+def wrong_signature(error: Error) -> str:
+    """What is said of a function that could not even be called as the contract has it; empty of any other exception."""
+    called = re.match(r"[\w.<>]+\(\) (takes|missing|got|has)\b", error.message)
+    if error.type != "TypeError" or error.where or not called:
+        return ""
+    names = ", ".join(f"`{name}`" for name in re.findall(r"'(\w+)'", error.message))
+    found = {
+        "missing": f"it has a parameter too many, without a default: {names}",
+        "got": f"its parameter {names} is missing, has another name or another place",
+    }.get(called[1], "it has too few parameters")
+    return f"a function with another first line than the notebook's: {found} ({error.message})"
+
+
 def _fail(what: str, expected: str, found: Any, look: str) -> NoReturn:
     # where to look is said about wrong answers; an exception tells its own line
     raise Mismatch(what, expected, show(found), "" if isinstance(found, Error) else look)
@@ -228,7 +242,7 @@ def show(value: Any, limit: int = 300) -> str:
         text += ", …" if len(value) > 12 else ""
         text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
     elif isinstance(value, Error):
-        text = f"that it raised {value!r}"
+        text = wrong_signature(value) or f"that it raised {value!r}"
     else:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -21,6 +21,7 @@ Place = tuple[bool, str, str]  # public, probe, path
 
 HINT_TOLERANCE = 1e-5  # how near two numbers must be, as |a − b| / (1 + |b|), to tell the same mistake
 HINT_SECONDS = 0.03  # and two wall times
+ROUNDING = 0.05  # how far apart right answers may lie where a mistake is still told by its numbers; a pixel's step is 0.004
 
 ABSENT = Other("nothing")
 KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
@@ -154,13 +155,15 @@ def consistent(
 def varying_places(
     alternatives: Iterable[Mapping[bool, Recording]], expected: Mapping[bool, Recording]
 ) -> frozenset[Place]:
-    """Where the recordings of right answers differ from the reference's; of a row of numbers, wherever one does."""
-    return frozenset(
-        in_a_row(place)
-        for recordings in alternatives
-        for place, leaf in _changed(recordings, expected).items()
-        if not isinstance(leaf, Timing)
-    )
+    """Where the recordings of right answers differ from the reference's, by more than rounding; of a row of numbers,
+    wherever one does."""
+    found = set()
+    for recordings in alternatives:
+        right = all_leaves(expected, _probes(recordings))
+        for place, leaf in _changed(recordings, expected).items():
+            if not isinstance(leaf, Timing) and not agree(leaf, right.get(place, ABSENT), ROUNDING):
+                found.add(in_a_row(place))
+    return frozenset(found)
 
 
 def ruled_out(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autograder.course.checks import Check, Remark, measured_distances
+from autograder.course.checks import Check, Remark, measured_distances, wrong_signature
 from autograder.errors import Mismatch, Unavailable
 from autograder.grading.recordings import Observed, Recording
 from autograder.grading.wrappings import Inside, undone_for
@@ -166,9 +166,9 @@ def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> V
     if expected.observations[error.probe].state != "returned":
         return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")
     if observation.state == "raised":
-        return replace(
-            verdict, state=FAILED, points=0, message=_plain(f"`{verdict.function}` raised {observation.error}")
-        )
+        signature = wrong_signature(observation.error) if observation.error else ""
+        said = f"is {signature}. Keep the first line as it was given" if signature else f"raised {observation.error}"
+        return replace(verdict, state=FAILED, points=0, message=_plain(f"`{verdict.function}` {said}"))
     error_seen = observation.error or Error("", "")
     where = f" ({error_seen.where})" if error_seen.where else ""
     return replace(verdict, state=observation.state, points=0, message=_plain(error_seen.message + where))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
+FOLDED, MAX_PRINTED = 3, 4000  # lines from either end in a terminal, and letters in all, of what a function printed
 BEGIN, END = "<!-- training -->", "<!-- end of training -->"  # around the full training's section in a feedback page
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
@@ -187,6 +188,14 @@ def section_of(page: str) -> str:
     return page.partition(BEGIN)[2].partition(END)[0].lstrip("\n")
 
 
+def _printed_lines(text: str) -> list[str]:
+    """What a function printed, folded to its first and last lines."""
+    lines = text.splitlines()
+    if len(lines) > 2 * FOLDED:
+        lines = [*lines[:FOLDED], f"… {len(lines) - 2 * FOLDED} lines more …", *lines[-FOLDED:]]
+    return ["  It printed:", *(f"    | {line}" for line in lines)] if lines else []
+
+
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:
     """What stands under an exercise in the notebook, an HTML fragment: of `check(…)`, or all checks after grading.
 
@@ -202,6 +211,7 @@ def as_text(graded: Graded) -> str:
     for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
         group = function_group(function, graded)
         lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} {points}")
+        lines += [f"  {group['newest']}"] if group["newest"] else []
         lines += [f"  Where to look. {group['hint']}"] if group["hint"] else []
         lines += [f"  {group['missing']}"] if group["missing"] else []
         for verdict in group["verdicts"]:
@@ -210,6 +220,7 @@ def as_text(graded: Graded) -> str:
             lines.append(f"  {ICONS.get(state, '✗')} {verdict.title}{ended}")
             said = verdict.public and not group["missing"]
             lines += [f"      {line}" for line in _details(verdict)] if said else []
+        lines += _printed_lines(group["printed"])
     return "\n".join(lines)
 
 
@@ -245,6 +256,8 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
         "missing": next(iter(missing), ""),
         "passed": all(v.state == PASSED for v in mine),
         "remark": graded.remarks.get(function, ""),
+        "newest": graded.newest.get(function, ""),
+        "printed": clean(graded.printed.get(function, ""), MAX_PRINTED),
     }
 
 

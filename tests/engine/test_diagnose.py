@@ -113,7 +113,11 @@ def test_what_is_known_survives_the_way_into_a_release(tmp_path):
 
 
 PLOT = {"x": [1.0, 2.0], "words": ["training", "test"], "width": 4}
-ALTERNATIVES = [PLOT | {"words": ["Train", "Test"]}, PLOT | {"words": ["training", "validation"], "width": 6}]
+ALTERNATIVES = [
+    PLOT | {"x": [1.0, 2.001]},  # rounded: the numbers tell a mistake all the same
+    PLOT | {"words": ["Train", "Test"]},
+    PLOT | {"words": ["training", "validation"], "width": 6},
+]
 
 
 def plots(*known: dict) -> list[KnownMistake]:
