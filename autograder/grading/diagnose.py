@@ -4,6 +4,7 @@ There is no detection code for any mistake: whoever answers the probes as a know
 """
 
 import gzip
+import itertools
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -122,6 +123,28 @@ def diagnose(
     return best or _in_essence(ours, right, differing, probes, looked_at, varying)
 
 
+def diagnose_all(
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    probes: Iterable[tuple[bool, str]],
+    known: Iterable[KnownMistake],
+    varying: Set[Place] = frozenset(),
+) -> list[KnownMistake]:
+    """The known mistake that explains most, and beside it the one that explains most of what is left.
+
+    They change nothing in one place, and each agrees in all that it changes.
+    """
+    known, again = itertools.tee(known)
+    probes = set(probes)
+    first = diagnose(observed, expected, probes, known, varying)
+    if first is None or explains_all(first, observed, expected, probes):
+        return [first] if first else []
+    places = first.under(probes).keys()
+    others = [mistake for mistake in again if not places & mistake.under(probes).keys()]
+    second = diagnose(observed, expected, probes, others)
+    return [first, second] if second else [first]
+
+
 def _in_essence(
     ours: Mapping[Place, Any],
     right: Mapping[Place, Any],
@@ -205,6 +228,11 @@ def _differing(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> set[Pla
     return {
         place for place in left.keys() | right.keys() if not agree(left.get(place, ABSENT), right.get(place, ABSENT))
     }
+
+
+def same_leaves(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> bool:
+    """Whether two sets of leaves tell the same everywhere."""
+    return not _differing(left, right)
 
 
 def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[Place, Any]:

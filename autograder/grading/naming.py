@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Protocol
 
 from autograder.course.catalogue import Entry
@@ -20,18 +21,22 @@ from autograder.grading.diagnose import (
     KNOWN,
     KnownMistake,
     Place,
+    all_leaves,
     consistent,
     diagnose,
+    diagnose_all,
     explains_all,
     known_mistake,
     load_known,
     ruled_out,
+    same_leaves,
     varying_places,
     with_incidental,
 )
 from autograder.grading.judge import Judged, Verdict
 from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Recording
+from autograder.grading.wrappings import Undo, inside, undone_for
 from autograder.sandboxed.notebook import Code
 
 ANSWERED = ("returned", "raised")  # states of a probe that may as well be asked again; the others took all their time
@@ -65,32 +70,46 @@ class Naming:
         self, code: Code, judged: list[Judged], recordings: Mapping[bool, Recording]
     ) -> tuple[list[Verdict], list[str]]:
         """The verdicts with hints, and the functions for which a recording that is needed is not kept."""
-        found, unnamed = {}, []
+        found: dict[str, KnownMistake] = {}
+        unnamed = []
         for function in self._contents.functions:
             mine = [j for j in judged if j.verdict.function == function]
             try:
                 if any(j.verdict.wrong for j in mine):
-                    found[function] = self._diagnose(code, function, mine, recordings)
+                    mistakes = self._diagnose(code, function, mine, recordings)
+                    found |= by_check(mine, mistakes, {m.name: m.caught_by for m in self._contents.mistakes})
             except NotKept:
                 unnamed.append(function)
         return with_hints([j.verdict for j in judged], found), unnamed
 
     def _diagnose(
         self, code: Code, function: str, judged: list[Judged], recordings: Mapping[bool, Recording]
-    ) -> KnownMistake | None:
+    ) -> list[KnownMistake]:
         public = [(public, probe) for public, probe in probes_of(judged) if public]
         if any(recordings[True].observations[probe].state not in ANSWERED for _, probe in public):
-            return None
+            return []
         seen = {**recordings, **self.observe(code, function, [True])}
-        candidates = consistent(seen, public, self.known(function))
+        return with_insides(seen, self.expected, judged, self._undo.get(function, []), self._explaining)
+
+    @cached_property
+    def _undo(self) -> dict[str, list[Undo]]:
+        return undone_for(self._contents.checks)
+
+    def _explaining(self, seen: Mapping[bool, Recording], judged: list[Judged]) -> list[KnownMistake]:
+        """The mistakes that explain what was seen of one function."""
+        function = judged[0].verdict.function
+        candidates = consistent(seen, [one for one in probes_of(judged) if one[0]], self.known(function))
         failing = [j for j in judged if j.verdict.wrong]
         probes = probes_of(failing)
         if all(public for public, _ in probes):
-            return diagnose(seen, self.expected, probes, candidates, self.varying(function, True))
+            return diagnose_all(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
         varying = self.varying(function, True) | self.varying(function, False)
-        found = diagnose(seen, self.expected, probes, self._under_hidden(candidates), varying)
-        return found or self._by_public_answers(judged, seen, candidates)
+        found = diagnose_all(seen, self.expected, probes, self._under_hidden(candidates), varying)
+        if found:
+            return found
+        by_public = self._by_public_answers(judged, seen, candidates)
+        return [by_public] if by_public else []
 
     @cached_property
     def expected(self) -> dict[bool, Recording]:
@@ -190,9 +209,63 @@ def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:
     return list(dict.fromkeys((j.verdict.public, probe) for j in judged for probe in j.probes))
 
 
-def with_hints(verdicts: Iterable[Verdict], found: Mapping[str, KnownMistake | None]) -> list[Verdict]:
-    """The verdicts, with each function's mistake named on the checks that it fails."""
-    return [_with_hint(verdict, found.get(verdict.function)) for verdict in verdicts]
+Explain = Callable[[Mapping[bool, Recording], list[Judged]], list[KnownMistake]]
+
+
+def with_insides(
+    seen: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    judged: list[Judged],
+    undo: Iterable[Undo],
+    explain: Explain,
+) -> list[KnownMistake]:
+    """What `explain` names of the answers as they came and, where that leaves something, of what is inside their wrappings."""
+    probes = probes_of(j for j in judged if j.verdict.wrong)
+    found = explain(seen, judged)
+    if found and explains_all(found[0], seen, expected, probes):
+        return found
+    insides = {public: inside(recording, expected[public], undo) for public, recording in seen.items()}
+    if all(_alike(insides[public], seen[public]) for public in seen):
+        return found
+    others = [mistake for mistake in explain(insides, judged) if mistake.name not in {one.name for one in found}]
+    return [*found, *others][:2]
+
+
+def _alike(left: Recording, right: Recording) -> bool:
+    probes = [(True, name) for name in left.observations]
+    return same_leaves(all_leaves({True: left}, probes), all_leaves({True: right}, probes))
+
+
+def by_check(
+    judged: Iterable[Judged], found: list[KnownMistake], caught_by: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> dict[str, KnownMistake]:
+    """Which of the mistakes found in a function each failing check tells: the first, or one that names the check.
+
+    Each is told somewhere; a check that fails alone tells both.
+
+    Args:
+        caught_by: the checks that mistakes name, where that is known.
+    """
+    failing = [j for j in judged if j.verdict.wrong]
+    told: dict[str, KnownMistake] = {}
+    for j in failing if found else []:
+        naming = [mistake for mistake in found if j.verdict.check in caught_by.get(mistake.name, ())]
+        changing = [mistake for mistake in found if mistake.under(set(probes_of([j])))]
+        told[j.verdict.check] = next(iter([*naming, *changing, *found]))
+    for mistake in found:
+        if not told or mistake.name in {one.name for one in told.values()}:
+            continue
+        looked = [j.verdict.check for j in failing if mistake.under(set(probes_of([j])))] or list(told)
+        if len(told) > 1:
+            told[looked[-1]] = mistake
+        else:
+            told[looked[0]] = replace(told[looked[0]], hint=f"{told[looked[0]].hint} {mistake.hint}")
+    return told
+
+
+def with_hints(verdicts: Iterable[Verdict], found: Mapping[str, KnownMistake]) -> list[Verdict]:
+    """The verdicts, each failing one with the mistake found for its check."""
+    return [_with_hint(verdict, found.get(verdict.check)) for verdict in verdicts]
 
 
 def _with_hint(verdict: Verdict, mistake: KnownMistake | None) -> Verdict:

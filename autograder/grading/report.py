@@ -212,7 +212,7 @@ def as_text(graded: Graded) -> str:
         group = function_group(function, graded)
         lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} {points}")
         lines += [f"  {group['newest']}"] if group["newest"] else []
-        lines += [f"  Where to look. {group['hint']}"] if group["hint"] else []
+        lines += [f"  Where to look. {hint}" for hint in group["hints"]]
         lines += [f"  {group['missing']}"] if group["missing"] else []
         for verdict in group["verdicts"]:
             state = verdict.told_state
@@ -252,7 +252,7 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
         "verdicts": mine,
         "points": sum(v.points for v in mine),
         "maximum": sum(v.maximum for v in mine),
-        "hint": next((v.hint for v in mine if v.hint), ""),
+        "hints": list(dict.fromkeys(v.hint for v in mine if v.hint)),
         "missing": next(iter(missing), ""),
         "passed": all(v.state == PASSED for v in mine),
         "remark": graded.remarks.get(function, ""),

@@ -5,6 +5,7 @@ for a tensor, a text for a device, one thing in a list of its own. What a module
 `wrapping`. Whether what is inside is right, the checks themselves decide.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -33,6 +34,17 @@ class Inside(Observed):
         found = super().__getattr__(probe)
         wanted = self._expected.observations[probe]
         return unwrapped(found, wanted.value, self._undo) if wanted.state == "returned" else found
+
+
+def inside(recording: Recording, expected: Recording, undo: Iterable[Undo]) -> Recording:
+    """A recording with every answer in the expected one's wrapping, as far as it is known."""
+    undo, seen = tuple(undo), {}
+    for name, observation in recording.observations.items():
+        wanted = expected.observations.get(name)
+        if wanted and wanted.state == observation.state == "returned":
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # of a form nobody thought of
+                seen[name] = replace(observation, value=unwrapped(observation.value, wanted.value, undo))
+    return replace(recording, observations={**recording.observations, **seen})
 
 
 def undone_for(checks: Iterable[Check]) -> dict[str, list[Undo]]:

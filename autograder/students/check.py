@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from autograder.course.checks import Check
 from autograder.defaults import NOTEBOOK_PROBE_SECONDS
 from autograder.errors import CheckError, ChecksFailed, CourseError, GraderFault, Malformed
 from autograder.grading.contents import collect
-from autograder.grading.diagnose import KNOWN, KnownMistake, Place, diagnose, load_known
+from autograder.grading.diagnose import KNOWN, KnownMistake, Place, diagnose_all, load_known
 from autograder.grading.grader import Graded
-from autograder.grading.judge import judge
-from autograder.grading.naming import probes_of, with_hints
+from autograder.grading.judge import Judged, judge
+from autograder.grading.naming import by_check, probes_of, with_hints, with_insides
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, load_recording
 from autograder.grading.report import as_text, check_table, number
+from autograder.grading.wrappings import Undo, undone_for
 from autograder.installed import package_series
 from autograder.sandboxed.notebook import Cell, Code, Released, select
 
@@ -81,14 +82,24 @@ class Bundle:
         expected = {True: self.reference}
         observed = {True: self.observer.observe(code, only=only, printed=True)}
         judged = judge([check for check in self.checks if check.function in functions], observed, expected)
-        found = {}
+        found: dict[str, KnownMistake] = {}
         for function in functions:
-            failing = [j for j in judged if j.verdict.function == function and j.verdict.wrong]
-            mistakes, varying = self.catalogue if failing else ([], frozenset())
-            known = [mistake for mistake in mistakes if mistake.of == function]
-            found[function] = diagnose(observed, expected, probes_of(failing), known, varying)
+            mine = [j for j in judged if j.verdict.function == function]
+            if any(j.verdict.wrong for j in mine):
+                undo = self._undo.get(function, [])
+                found |= by_check(mine, with_insides(observed, expected, mine, undo, self._explaining))
         verdicts = tuple(with_hints([j.verdict for j in judged], found))
         return Graded(verdicts, observed[True].notes, printed=self._printed(observed[True]))
+
+    @functools.cached_property
+    def _undo(self) -> dict[str, list[Undo]]:
+        return undone_for(self.checks)
+
+    def _explaining(self, seen: Mapping[bool, Recording], judged: list[Judged]) -> list[KnownMistake]:
+        mistakes, varying = self.catalogue
+        known = [mistake for mistake in mistakes if mistake.of == judged[0].verdict.function]
+        probes = probes_of(j for j in judged if j.verdict.wrong)
+        return diagnose_all(seen, {True: self.reference}, probes, known, varying)
 
     def _printed(self, recording: Recording) -> dict[str, str]:
         """What each function printed as the probes asked it, the same text once."""

@@ -8,6 +8,7 @@ from autograder.errors import Malformed
 from autograder.grading.diagnose import (
     KnownMistake,
     diagnose,
+    diagnose_all,
     known_mistake,
     load_known,
     save_known,
@@ -158,6 +159,30 @@ def test_an_error_of_the_function_is_not_one_of_who_uses_what_it_returned():
     assert named(known, totals=Error("TypeError", "'NoneType' object is not callable", "cell 3, line 2: f()")) == ""
 
 
+# --- two at once -------------------------------------------------------------------------------------------------------
+
+
+def both_named(known: list[KnownMistake], **answers: object) -> list[str]:
+    probes = [(True, "totals"), (True, "sizes")]
+    return [m.name for m in diagnose_all(recording(**(RIGHT | answers)), recording(**RIGHT), probes, known)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "names"),
+    [
+        ({"totals": {"plain": 10, "frozen": 99}, "sizes": [1.0, 3.0]}, ["one", "sizes"]),
+        ({"totals": {"plain": 77, "frozen": 99}, "sizes": [1.0, 3.0]}, ["both", "sizes"]),  # "one" is in "both"
+        ({"totals": {"plain": 77, "frozen": 99}, "sizes": [9.0, 9.0]}, ["everything"]),
+        ({"totals": {"plain": 10, "frozen": 99}, "sizes": [1.0, 3.5]}, ["one"]),  # the other is no known one
+        ({"totals": {"plain": 11, "frozen": 20}, "sizes": [1.0, 3.0]}, ["sizes"]),
+        ({"totals": {"plain": 11, "frozen": 20}, "sizes": [1.0, 3.5]}, []),
+    ],
+)
+def test_two_mistakes_are_both_named_and_never_one_that_is_not_there(answers, names):
+    assert both_named(KNOWN, **answers) == names
+    assert set(both_named(KNOWN[::-1], **answers)) == set(names)
+
+
 # --- in a class -------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +214,8 @@ def hints(grader, **changed: str) -> dict[str, str]:
             {"double": "squares", "mean": "forgets_to_divide"},
         ),
         ({"double": "def double(x): return x * x", "mean": "mean = max"}, {"double": "squares", "mean": ""}),
+        # two mistakes: a wrapping, and what is inside
+        ({"mean": "import numpy as np\ndef mean(n): return np.array([float(sum(n))])"}, {"mean": "forgets_to_divide"}),
         (  # called as it wants to be called: one mistake, one function
             {
                 "double": "def double(x, times): return times * x",
