@@ -26,7 +26,7 @@ from autograder.course.source import SourceCell
 from autograder.errors import CourseError
 from autograder.files import write_whole
 from autograder.grading.contents import Contents
-from autograder.grading.diagnose import KNOWN, known_mistake, save_known, without_places
+from autograder.grading.diagnose import KNOWN, known_mistake, save_known, varying_places, without_places
 from autograder.grading.gate import require_sound
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, save_recording
@@ -143,11 +143,12 @@ def _record(contents: Contents, student: Path) -> None:
         for entry in contents.mistakes:
             observe = functools.partial(_publicly, observer, contents.code(entry), entry.of)
             known.append(known_mistake(entry.name, entry.of, entry.hint, observe, expected))
+        right = [_publicly(observer, contents.code(entry), entry.of) for entry in contents.alternatives]
     save_recording(reference, _for_students(expected[True]))
-    save_known(mistakes, known)
+    save_known(mistakes, known, varying_places(right, expected))
 
 
-def _publicly(observer: Observer, code: Code, function: str, again: bool) -> dict[bool, Recording]:
+def _publicly(observer: Observer, code: Code, function: str, again: bool = False) -> dict[bool, Recording]:
     return {True: observer.observe(code, only=function, again=again)}
 
 

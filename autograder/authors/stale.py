@@ -62,7 +62,7 @@ def _check_recordings(contents: Contents, again: str) -> list[str]:
         fresh = observer.observe(contents.reference, reference=True)
     try:
         kept = load_recording(reference)
-        hints = {mistake.name: mistake.hint for mistake in load_known(known)}
+        hints = {mistake.name: mistake.hint for mistake in load_known(known)[0]}
     except Malformed as error:
         return [f"{_short(reference.parent)}: damaged recordings ({error}), {again}"]
     probes = [(True, name) for name in fresh.observations.keys() | kept.observations.keys()]

@@ -149,7 +149,7 @@ def _with_old_hints(result: Result, old: dict[str, Any], grader: Grader) -> Resu
         return result
     hints = {entry.name: entry.hint for entry in grader.contents.mistakes}
     found = {
-        check["function"]: KnownMistake(check["mistake"], check["function"], hints[check["mistake"]], {})
+        check["check"]: KnownMistake(check["mistake"], check["function"], hints[check["mistake"]], {})
         for check in old.get("checks", [])
         if check["function"] in result.graded.unnamed and check["mistake"] in hints
     }

@@ -11,6 +11,7 @@ The docstring is the title a student reads; `observed` is the submission's recor
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -97,6 +98,20 @@ def remark(function: str, says: str) -> Callable[[Marked], Marked]:
     return mark
 
 
+def wrapping(*functions: str) -> Callable[[Marked], Marked]:
+    """Marks a function of a check file that undoes a wrong wrapping of a right value, in the answers of these functions.
+
+    It is called with each part of an answer and of the expected one, `(found, expected)`, and returns what is inside, or
+    `found` where it knows of none. One check charges for a wrapping, the others look inside; see `judge`.
+    """
+
+    def mark(undo: Any) -> Any:
+        undo.__wrapping__ = functions
+        return undo
+
+    return mark
+
+
 # Distances measured by `same`, in units of its tolerance: below 1 passes. `verify` collects them to show how far right
 # answers stay below the line and wrong ones above it.
 _distances: ContextVar[list[float] | None] = ContextVar("distances", default=None)
@@ -117,6 +132,19 @@ def require(condition: bool, what: str, expected: str, found: Any, look: str = "
     """Fails the check with a `Mismatch` unless `condition` holds."""
     if not condition:
         _fail(what, expected, found, look)
+
+
+def wrong_signature(error: Error) -> str:
+    """What is said of a function that could not even be called as the contract has it; empty of any other exception."""
+    called = re.match(r"[\w.<>]+\(\) (takes|missing|got|has)\b", error.message)
+    if error.type != "TypeError" or error.where or not called:
+        return ""
+    names = ", ".join(f"`{name}`" for name in re.findall(r"'(\w+)'", error.message))
+    found = {
+        "missing": f"it has a parameter too many, without a default: {names}",
+        "got": f"its parameter {names} is missing, has another name or another place",
+    }.get(called[1], "it has too few parameters")
+    return f"a function with another first line than the notebook's: {found} ({error.message})"
 
 
 def _fail(what: str, expected: str, found: Any, look: str) -> NoReturn:
@@ -227,7 +255,7 @@ def show(value: Any, limit: int = 300) -> str:
         text += ", …" if len(value) > 12 else ""
         text = f"({text})" if isinstance(value, tuple) else f"[{text}]"
     elif isinstance(value, Error):
-        text = f"that it raised {value!r}"
+        text = wrong_signature(value) or f"that it raised {value!r}"
     else:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -70,12 +70,14 @@ def read_answer(answer: bytes, asked: list[str], bounds: Bounds) -> tuple[dict[s
 
 def _observation(value: dict[str, Any]) -> Observation:
     state, error, seconds = value.get("state"), value.get("error"), value.get("seconds")
+    printed = value.get("printed", "")
+    printed = printed if isinstance(printed, str) else ""
     if not isinstance(seconds, float) or not 0 <= seconds < MOST_SECONDS:
         return _forged()
     if state == "returned" and "value" in value:
-        return Observation("returned", value["value"], None, seconds)
+        return Observation("returned", value["value"], None, seconds, printed)
     if state in ("raised", "missing", "out of memory") and isinstance(error, Error):
-        return Observation(state, None, error, seconds)
+        return Observation(state, None, error, seconds, printed)
     return _forged()
 
 

@@ -97,8 +97,9 @@ class Contents:
 
     @property
     def made_from(self) -> str:
-        """A hash of all that a release's recordings of the mistakes are made from; their hints are not."""
-        digest = hashlib.sha256(json.dumps([[m.name, m.of, m.text] for m in self.mistakes]).encode())
+        """A hash of all that a release's recordings of the catalogue are made from; the hints are not."""
+        entries = [*self.mistakes, *self.alternatives]
+        digest = hashlib.sha256(json.dumps([[entry.name, entry.of, entry.text] for entry in entries]).encode())
         for path in [self.module.source, *self.module.public_files]:
             digest.update(path.read_bytes() if path.is_file() else b"")
         return digest.hexdigest()

@@ -4,9 +4,10 @@ There is no detection code for any mistake: whoever answers the probes as a know
 """
 
 import gzip
+import itertools
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ Place = tuple[bool, str, str]  # public, probe, path
 
 HINT_TOLERANCE = 1e-5  # how near two numbers must be, as |a − b| / (1 + |b|), to tell the same mistake
 HINT_SECONDS = 0.03  # and two wall times
+ROUNDING = 0.05  # how far apart right answers may lie where a mistake is still told by its numbers; a pixel's step is 0.004
 
 ABSENT = Other("nothing")
 KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
@@ -30,18 +32,28 @@ KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
 class KnownMistake:
     """A mistake's name and hint, and every place in the answers that it changes, with what is then there.
 
-    A place is (public, probe, path); what a mistake removes is `ABSENT`.
+    A place is (public, probe, path); what a mistake removes is `ABSENT`. What is `incidental` varies between right answers
+    too: legends' words, the order of a shuffle.
     """
 
     name: str
     of: str
     hint: str
     changed: Mapping[Place, Any]
+    incidental: frozenset[Place] = frozenset()
 
     def under(self, probes: set[tuple[bool, str]]) -> dict[Place, Any]:
         """What it changes in the answers to `probes`; wall times only if nothing else, since a busy machine does too."""
         changed = {place: leaf for place, leaf in self.changed.items() if place[:2] in probes}
         return {place: leaf for place, leaf in changed.items() if not isinstance(leaf, Timing)} or changed
+
+    def essential(self, probes: set[tuple[bool, str]]) -> dict[Place, Any]:
+        """What it changes under `probes` where right answers agree; a mistake that changes nothing else is all essence."""
+        return self.fixed(probes) if self.changed.keys() - self.incidental else self.under(probes)
+
+    def fixed(self, probes: set[tuple[bool, str]]) -> dict[Place, Any]:
+        """What it changes under `probes` where right answers agree, be it nothing."""
+        return {place: leaf for place, leaf in self.under(probes).items() if place not in self.incidental}
 
 
 def known_mistake(
@@ -83,17 +95,23 @@ def diagnose(
     expected: Mapping[bool, Recording],
     probes: Iterable[tuple[bool, str]],
     known: Iterable[KnownMistake],
+    varying: Set[Place] = frozenset(),
 ) -> KnownMistake | None:
     """The known mistake that explains most of how `observed` differs from `expected` under `probes`; None if none does.
 
-    A mistake agrees when everything it changes in the answers is changed in the same way here.
+    A mistake agrees when everything it changes in the answers is changed in the same way here. Where none agrees so, it
+    may agree in its essence: where nothing differs from right answers but what it changes too, and no other does so.
+
+    Args:
+        varying: where right answers differ among themselves.
     """
-    probes = set(probes)
+    known, probes = iter(known), set(probes)
     ours, right = all_leaves(observed, probes), all_leaves(expected, probes)
     differing = _differing(ours, right)
     only_times = all(isinstance(ours.get(place, right.get(place)), Timing) for place in differing)
-    best, most = None, 0
+    best, most, looked_at = None, 0, []
     for mistake in known:
+        looked_at.append(mistake)
         changed = mistake.under(probes)
         if not only_times and all(isinstance(leaf, Timing) for leaf in changed.values()):
             continue  # something else is wrong, and wall times alone are soon alike
@@ -102,16 +120,73 @@ def diagnose(
             best, most = mistake, explained
             if most == len(differing):  # nothing can explain more
                 break
-    return best
+    return best or _in_essence(ours, right, differing, probes, looked_at, varying)
+
+
+def diagnose_all(
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    probes: Iterable[tuple[bool, str]],
+    known: Iterable[KnownMistake],
+    varying: Set[Place] = frozenset(),
+) -> list[KnownMistake]:
+    """The known mistake that explains most, and beside it the one that explains most of what is left.
+
+    They change nothing in one place, and each agrees in all that it changes.
+    """
+    known, again = itertools.tee(known)
+    probes = set(probes)
+    first = diagnose(observed, expected, probes, known, varying)
+    if first is None or explains_all(first, observed, expected, probes):
+        return [first] if first else []
+    places = first.under(probes).keys()
+    others = [mistake for mistake in again if not places & mistake.under(probes).keys()]
+    second = diagnose(observed, expected, probes, others)
+    return [first, second] if second else [first]
+
+
+def _in_essence(
+    ours: Mapping[Place, Any],
+    right: Mapping[Place, Any],
+    differing: Set[Place],
+    probes: set[tuple[bool, str]],
+    known: list[KnownMistake],
+    varying: Set[Place],
+) -> KnownMistake | None:
+    """The one mistake that makes of right answers what is here, but for what varies between those; None if several do."""
+    wrong = {p for p in differing if in_a_row(p) not in varying and not isinstance(ours.get(p, right.get(p)), Timing)}
+    if not wrong:
+        return None
+    found = []
+    for mistake in known:
+        essential = mistake.essential(probes)
+        if essential and wrong == essential.keys() & wrong and _agrees(essential, ours):
+            found.append(mistake)
+    return found[0] if len(found) == 1 else None
 
 
 def consistent(
     observed: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]], known: Iterable[KnownMistake]
 ) -> list[KnownMistake]:
-    """Those of `known` of which everything that they change under `probes` is changed in the same way in `observed`."""
+    """Those of `known` of which all that they change under `probes`, where right answers agree, is changed in the same way
+    in `observed`."""
     probes = set(probes)
     ours = all_leaves(observed, probes)
-    return [mistake for mistake in known if _agrees(mistake.under(probes), ours)]
+    return [mistake for mistake in known if _agrees(mistake.fixed(probes), ours)]
+
+
+def varying_places(
+    alternatives: Iterable[Mapping[bool, Recording]], expected: Mapping[bool, Recording]
+) -> frozenset[Place]:
+    """Where the recordings of right answers differ from the reference's, by more than rounding; of a row of numbers,
+    wherever one does."""
+    found = set()
+    for recordings in alternatives:
+        right = all_leaves(expected, _probes(recordings))
+        for place, leaf in _changed(recordings, expected).items():
+            if not isinstance(leaf, Timing) and not agree(leaf, right.get(place, ABSENT), ROUNDING):
+                found.add(in_a_row(place))
+    return frozenset(found)
 
 
 def ruled_out(
@@ -122,8 +197,14 @@ def ruled_out(
 ) -> bool:
     """Whether an answer to `probes` is right where the mistake's is wrong."""
     probes = set(probes)
-    changed, ours, right = mistake.under(probes), all_leaves(observed, probes), all_leaves(expected, probes)
+    changed, ours, right = mistake.essential(probes), all_leaves(observed, probes), all_leaves(expected, probes)
     return any(agree(ours.get(place, ABSENT), right.get(place, ABSENT)) for place in changed)
+
+
+def in_a_row(place: Place) -> Place:
+    """The place without its last indices: those of a list of numbers have one place together."""
+    public, probe, path = place
+    return public, probe, re.sub(r"(\[\d+\])+$", "[…]", path)
 
 
 def explains_all(
@@ -147,6 +228,11 @@ def _differing(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> set[Pla
     return {
         place for place in left.keys() | right.keys() if not agree(left.get(place, ABSENT), right.get(place, ABSENT))
     }
+
+
+def same_leaves(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> bool:
+    """Whether two sets of leaves tell the same everywhere."""
+    return not _differing(left, right)
 
 
 def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[Place, Any]:
@@ -182,9 +268,9 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def without_places(value: Any) -> Any:
-    """A decoded value whose errors no longer say in which line of code they were raised."""
+    """A decoded value whose errors say no line of code, only whether they were raised by the function or in its use."""
     if isinstance(value, Error):
-        return replace(value, where="")
+        return replace(value, where="in the function" if value.where else "")
     if isinstance(value, dict):
         return {key: without_places(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -206,7 +292,9 @@ def agree(left: Any, right: Any, within: float = HINT_TOLERANCE) -> bool:
             return False
         return distance(left.array, right.array) <= within
     if isinstance(left, Error):
-        return (left.type, _without_names(left.message)) == (right.type, _without_names(right.message))
+        by_itself = bool(left.where), bool(right.where)  # or in what is done with what it returned
+        told = (left.type, _without_names(left.message)) == (right.type, _without_names(right.message))
+        return told and by_itself[0] == by_itself[1]
     return bool(left == right)
 
 
@@ -219,9 +307,15 @@ def _without_names(message: str) -> str:
 # --- in a release -----------------------------------------------------------------------------------------------------
 
 
-def save_known(path: Path, known: Iterable[KnownMistake]) -> None:
-    """Writes names, hints and what the mistakes change in the public answers, no code, as one compressed safetensors file."""
-    content = [[m.name, m.of, m.hint, _public_leaves(m)] for m in known]
+def save_known(path: Path, known: Iterable[KnownMistake], varying: Iterable[Place] = ()) -> None:
+    """Writes names, hints and what the mistakes change in the public answers, no code, and where right answers differ, as
+    one compressed safetensors file."""
+    mistakes = [[m.name, m.of, m.hint, _public_leaves(m)] for m in known]
+    by_probe: dict[str, list[str]] = {}
+    for public, probe, text in sorted(varying):
+        if public:
+            by_probe.setdefault(probe, []).append(text)
+    content = {"mistakes": mistakes, "varying": by_probe}
     write_whole(path, gzip.compress(encode(content, MAX_KEPT_BYTES, bounds=kept_bounds()), mtime=0))
 
 
@@ -230,17 +324,25 @@ def _public_leaves(mistake: KnownMistake) -> list[list[Any]]:
     return [[probe, text, without_places(leaf)] for (public, probe, text), leaf in mistake.changed.items() if public]
 
 
-def load_known(path: Path) -> list[KnownMistake]:
-    """Reads what `save_known` wrote.
+def load_known(path: Path) -> tuple[list[KnownMistake], frozenset[Place]]:
+    """Reads what `save_known` wrote: the mistakes, and where right answers differ.
 
     Raises:
         Malformed: the file is damaged.
     """
     try:
         kept = decode(gzip.decompress(path.read_bytes()), MAX_KEPT_BYTES, bounds=kept_bounds())
-        return [
-            KnownMistake(name, of, hint, {(True, probe, text): leaf for probe, text, leaf in changed})
-            for name, of, hint, changed in kept
+        varying = frozenset((True, probe, text) for probe, texts in kept["varying"].items() for text in texts)
+        mistakes = [
+            with_incidental(KnownMistake(name, of, hint, {(True, probe, text): leaf for probe, text, leaf in changed}), varying)
+            for name, of, hint, changed in kept["mistakes"]
         ]
-    except (EOFError, OSError, TypeError, ValueError, zlib.error) as error:
+        return mistakes, varying
+    except (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
         raise Malformed(f"{path.name} is damaged ({error}): get the assignment's folder again") from None
+
+
+def with_incidental(mistake: KnownMistake, varying: Set[Place]) -> KnownMistake:
+    """The mistake with what it changes where right answers differ too marked as incidental."""
+    incidental = {place for place in mistake.changed if in_a_row(place) in varying}
+    return replace(mistake, incidental=mistake.incidental | incidental)

@@ -47,6 +47,8 @@ class Graded:
     cached: bool = False
     remarks: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0  # that its probes took in this run
+    printed: Mapping[str, str] = field(default_factory=dict)  # by the functions, as they were asked; of `check` alone
+    newest: Mapping[str, str] = field(default_factory=dict)  # of functions whose newest code does not run, what was judged
     unnamed: tuple[str, ...] = ()  # functions whose mistake could not be looked up, for a recording of it is not kept
 
     @property

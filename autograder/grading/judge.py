@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autograder.course.checks import Check, Remark, measured_distances
+from autograder.course.checks import Check, Remark, measured_distances, wrong_signature
 from autograder.errors import Mismatch, Unavailable
 from autograder.grading.recordings import Observed, Recording
+from autograder.grading.wrappings import Inside, undone_for
 from autograder.sandboxed.recording import Error
 
 PASSED, FAILED, NOT_GRADED = "passed", "failed", "not graded"
@@ -68,9 +69,22 @@ def judge(
 ) -> list[Judged]:
     """One verdict for every check, from the public (True) and the hidden (False) recordings.
 
-    A set that `observed` does not hold was not observed: its checks are "not graded".
+    A set that `observed` does not hold was not observed: its checks are "not graded". A right value in a wrong wrapping
+    costs once a function: the first check that fails for it says what to return, the others judge what is inside.
     """
-    return [_judge_one(check, observed.get(check.public), expected.get(check.public)) for check in checks]
+    checks = list(checks)
+    undo, charged = undone_for(checks), set[str]()
+    judged = []
+    for check in checks:
+        seen, wanted = observed.get(check.public), expected.get(check.public)
+        one = _judge_one(check, seen, wanted)
+        if one.verdict.state == FAILED and seen and wanted:
+            inside = _judge_one(check, seen, wanted, Inside(seen, wanted, undo.get(check.function, ())))
+            if inside.verdict != one.verdict:
+                one = inside if check.function in charged else one
+                charged.add(check.function)
+        judged.append(one)
+    return judged
 
 
 def remarks_on(remarks: Iterable[Remark], observed: Recording, expected: Recording) -> dict[str, str]:
@@ -88,11 +102,14 @@ def full_marks(check: Check) -> Verdict:
     return Verdict(check.name, check.function, check.title, check.public, PASSED, check.points, check.points)
 
 
-def _judge_one(check: Check, observed: Recording | None, expected: Recording | None) -> Judged:
+def _judge_one(
+    check: Check, observed: Recording | None, expected: Recording | None, seen: Observed | None = None
+) -> Judged:
+    """The verdict of one check, on what it is to see of `observed`: all of it as it came, where nothing else is given."""
     verdict = full_marks(check)
     if observed is None or expected is None:
         return Judged(replace(verdict, state=NOT_GRADED, points=0, message="was not observed"), (), ())
-    seen, wanted = Observed(observed), Observed(expected)
+    seen, wanted = seen or Observed(observed), Observed(expected)
     with measured_distances() as distances:
         try:
             check.test(seen, wanted)
@@ -149,9 +166,9 @@ def _unavailable(verdict: Verdict, error: Unavailable, expected: Recording) -> V
     if expected.observations[error.probe].state != "returned":
         return replace(verdict, state=NOT_GRADED, points=0, message="the reference itself did not answer this probe")
     if observation.state == "raised":
-        return replace(
-            verdict, state=FAILED, points=0, message=_plain(f"`{verdict.function}` raised {observation.error}")
-        )
+        signature = wrong_signature(observation.error) if observation.error else ""
+        said = f"is {signature}. Keep the first line as it was given" if signature else f"raised {observation.error}"
+        return replace(verdict, state=FAILED, points=0, message=_plain(f"`{verdict.function}` {said}"))
     error_seen = observation.error or Error("", "")
     where = f" ({error_seen.where})" if error_seen.where else ""
     return replace(verdict, state=observation.state, points=0, message=_plain(error_seen.message + where))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Protocol
 
 from autograder.course.catalogue import Entry
@@ -19,16 +20,23 @@ from autograder.grading.contents import Contents
 from autograder.grading.diagnose import (
     KNOWN,
     KnownMistake,
+    Place,
+    all_leaves,
     consistent,
     diagnose,
+    diagnose_all,
     explains_all,
     known_mistake,
     load_known,
     ruled_out,
+    same_leaves,
+    varying_places,
+    with_incidental,
 )
 from autograder.grading.judge import Judged, Verdict
 from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Recording
+from autograder.grading.wrappings import Undo, inside, undone_for
 from autograder.sandboxed.notebook import Code
 
 ANSWERED = ("returned", "raised")  # states of a probe that may as well be asked again; the others took all their time
@@ -54,6 +62,7 @@ class Naming:
         self._at_once = max(1, at_once)
         self._known: dict[str, list[KnownMistake]] = {}
         self._hidden: dict[str, KnownMistake] = {}
+        self._varying: dict[tuple[str, bool], frozenset[Place]] = {}
         self._lock = threading.RLock()
         self._observing: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -61,31 +70,46 @@ class Naming:
         self, code: Code, judged: list[Judged], recordings: Mapping[bool, Recording]
     ) -> tuple[list[Verdict], list[str]]:
         """The verdicts with hints, and the functions for which a recording that is needed is not kept."""
-        found, unnamed = {}, []
+        found: dict[str, KnownMistake] = {}
+        unnamed = []
         for function in self._contents.functions:
             mine = [j for j in judged if j.verdict.function == function]
             try:
                 if any(j.verdict.wrong for j in mine):
-                    found[function] = self._diagnose(code, function, mine, recordings)
+                    mistakes = self._diagnose(code, function, mine, recordings)
+                    found |= by_check(mine, mistakes, {m.name: m.caught_by for m in self._contents.mistakes})
             except NotKept:
                 unnamed.append(function)
         return with_hints([j.verdict for j in judged], found), unnamed
 
     def _diagnose(
         self, code: Code, function: str, judged: list[Judged], recordings: Mapping[bool, Recording]
-    ) -> KnownMistake | None:
+    ) -> list[KnownMistake]:
         public = [(public, probe) for public, probe in probes_of(judged) if public]
         if any(recordings[True].observations[probe].state not in ANSWERED for _, probe in public):
-            return None
+            return []
         seen = {**recordings, **self.observe(code, function, [True])}
-        candidates = consistent(seen, public, self.known(function))
+        return with_insides(seen, self.expected, judged, self._undo.get(function, []), self._explaining)
+
+    @cached_property
+    def _undo(self) -> dict[str, list[Undo]]:
+        return undone_for(self._contents.checks)
+
+    def _explaining(self, seen: Mapping[bool, Recording], judged: list[Judged]) -> list[KnownMistake]:
+        """The mistakes that explain what was seen of one function."""
+        function = judged[0].verdict.function
+        candidates = consistent(seen, [one for one in probes_of(judged) if one[0]], self.known(function))
         failing = [j for j in judged if j.verdict.wrong]
         probes = probes_of(failing)
         if all(public for public, _ in probes):
-            return diagnose(seen, self.expected, probes, candidates)
+            return diagnose_all(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
-        found = diagnose(seen, self.expected, probes, self._under_hidden(candidates))
-        return found or self._by_public_answers(judged, seen, candidates)
+        varying = self.varying(function, True) | self.varying(function, False)
+        found = diagnose_all(seen, self.expected, probes, self._under_hidden(candidates), varying)
+        if found:
+            return found
+        by_public = self._by_public_answers(judged, seen, candidates)
+        return [by_public] if by_public else []
 
     @cached_property
     def expected(self) -> dict[bool, Recording]:
@@ -131,10 +155,23 @@ class Naming:
         """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
         with self._lock:
             if function not in self._known:
-                self._known[function] = [m for m in self._released if m.of == function] or [
-                    self.as_known(entry, [True]) for entry in self._contents.mistakes if entry.of == function
+                self._known[function] = [m for m in self._released[0] if m.of == function] or [
+                    with_incidental(self.as_known(entry, [True]), self.varying(function, True))
+                    for entry in self._contents.mistakes
+                    if entry.of == function
                 ]
         return self._known[function]
+
+    def varying(self, function: str, public: bool) -> frozenset[Place]:
+        """Where right answers to one set of probes differ: what the release holds of it, or observed once."""
+        with self._lock:
+            if public and self._released[0]:
+                return self._released[1]
+            if (function, public) not in self._varying:
+                codes = [self._contents.code(entry) for entry in self._contents.alternatives if entry.of == function]
+                answers = [self.observe(code, function, [public]) for code in codes]
+                self._varying[function, public] = varying_places(answers, self.expected)
+            return self._varying[function, public]
 
     def with_hidden(self, mistake: KnownMistake) -> KnownMistake:
         """The same mistake with what it changes under the hidden probes too, made once for a class's seed."""
@@ -142,22 +179,24 @@ class Naming:
             if mistake.name not in self._hidden:
                 entry = next(entry for entry in self._contents.mistakes if entry.name == mistake.name)
                 changed = {**mistake.changed, **self.as_known(entry, [False]).changed}
-                self._hidden[mistake.name] = replace(mistake, changed=changed)
+                whole = replace(mistake, changed=changed)
+                self._hidden[mistake.name] = with_incidental(whole, self.varying(mistake.of, False))
             return self._hidden[mistake.name]
 
     @cached_property
-    def _released(self) -> list[KnownMistake]:
-        """The mistakes as the release recorded them, with the hints as they are now; none when it was made from other
-        code than this."""
+    def _released(self) -> tuple[list[KnownMistake], frozenset[Place]]:
+        """The mistakes as the release recorded them, with the hints as they are now, and where right answers differ;
+        nothing when it was made from other code than this."""
         checks = self._contents.module.release / "checks"
         try:
             about = json.loads((checks / "module.json").read_text(encoding="utf-8"))
             if about["made_from"] != self._contents.made_from:
-                return []
+                return [], frozenset()
             hints = {entry.name: entry.hint for entry in self._contents.mistakes}
-            return [replace(mistake, hint=hints[mistake.name]) for mistake in load_known(checks / KNOWN)]
+            mistakes, varying = load_known(checks / KNOWN)
+            return [replace(mistake, hint=hints[mistake.name]) for mistake in mistakes], varying
         except (OSError, ValueError, KeyError):
-            return []
+            return [], frozenset()
 
     def as_known(self, entry: Entry, sets: Iterable[bool] = (True, False)) -> KnownMistake:
         """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False)."""
@@ -170,9 +209,63 @@ def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:
     return list(dict.fromkeys((j.verdict.public, probe) for j in judged for probe in j.probes))
 
 
-def with_hints(verdicts: Iterable[Verdict], found: Mapping[str, KnownMistake | None]) -> list[Verdict]:
-    """The verdicts, with each function's mistake named on the checks that it fails."""
-    return [_with_hint(verdict, found.get(verdict.function)) for verdict in verdicts]
+Explain = Callable[[Mapping[bool, Recording], list[Judged]], list[KnownMistake]]
+
+
+def with_insides(
+    seen: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+    judged: list[Judged],
+    undo: Iterable[Undo],
+    explain: Explain,
+) -> list[KnownMistake]:
+    """What `explain` names of the answers as they came and, where that leaves something, of what is inside their wrappings."""
+    probes = probes_of(j for j in judged if j.verdict.wrong)
+    found = explain(seen, judged)
+    if found and explains_all(found[0], seen, expected, probes):
+        return found
+    insides = {public: inside(recording, expected[public], undo) for public, recording in seen.items()}
+    if all(_alike(insides[public], seen[public]) for public in seen):
+        return found
+    others = [mistake for mistake in explain(insides, judged) if mistake.name not in {one.name for one in found}]
+    return [*found, *others][:2]
+
+
+def _alike(left: Recording, right: Recording) -> bool:
+    probes = [(True, name) for name in left.observations]
+    return same_leaves(all_leaves({True: left}, probes), all_leaves({True: right}, probes))
+
+
+def by_check(
+    judged: Iterable[Judged], found: list[KnownMistake], caught_by: Mapping[str, Iterable[str]] = MappingProxyType({})
+) -> dict[str, KnownMistake]:
+    """Which of the mistakes found in a function each failing check tells: the first, or one that names the check.
+
+    Each is told somewhere; a check that fails alone tells both.
+
+    Args:
+        caught_by: the checks that mistakes name, where that is known.
+    """
+    failing = [j for j in judged if j.verdict.wrong]
+    told: dict[str, KnownMistake] = {}
+    for j in failing if found else []:
+        naming = [mistake for mistake in found if j.verdict.check in caught_by.get(mistake.name, ())]
+        changing = [mistake for mistake in found if mistake.under(set(probes_of([j])))]
+        told[j.verdict.check] = next(iter([*naming, *changing, *found]))
+    for mistake in found:
+        if not told or mistake.name in {one.name for one in told.values()}:
+            continue
+        looked = [j.verdict.check for j in failing if mistake.under(set(probes_of([j])))] or list(told)
+        if len(told) > 1:
+            told[looked[-1]] = mistake
+        else:
+            told[looked[0]] = replace(told[looked[0]], hint=f"{told[looked[0]].hint} {mistake.hint}")
+    return told
+
+
+def with_hints(verdicts: Iterable[Verdict], found: Mapping[str, KnownMistake]) -> list[Verdict]:
+    """The verdicts, each failing one with the mistake found for its check."""
+    return [_with_hint(verdict, found.get(verdict.check)) for verdict in verdicts]
 
 
 def _with_hint(verdict: Verdict, mistake: KnownMistake | None) -> Verdict:

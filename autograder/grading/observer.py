@@ -182,20 +182,23 @@ class Observer:
         fresh: bool = False,
         again: bool = False,
         threads: int = 1,
+        printed: bool = False,
     ) -> Recording:
         """Asks `code` every probe (or those about the function `only`), from the store if asked before.
 
         The `reference` is asked those beside them too, which give what others are compared with. Two runs need not agree:
-        `fresh` leaves the store alone, `again` gives a second recording, kept by itself.
+        `fresh` leaves the store alone, `again` gives a second recording, kept by itself. What is `printed` comes with the
+        answers where it is asked for, of a recording that is not kept.
 
         Raises:
             GraderFault: the sandbox or the workers failed; the submission was not observed.
         """
         key = self.key(code, seed, only, again, reference)
+        fresh = fresh or printed
         kept = None if fresh else self._load(key)
         if kept is not None:
             return kept
-        recording = self._observe(code, seed, only, threads, reference)
+        recording = self._observe(code, seed, only, threads, reference, printed)
         if not fresh:
             self._save(key, recording)
         return recording
@@ -206,7 +209,7 @@ class Observer:
         parts = [self._fingerprint, _as_json(code), how]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _observe(self, code: Code, seed: int, only: str | None, threads: int, reference: bool) -> Recording:
+    def _observe(self, code: Code, seed: int, only: str | None, threads: int, reference: bool, printed: bool) -> Recording:
         self._need_workers("no recording of it is kept for these probes, this seed, --limit and --sandbox")
         waiting = [
             name
@@ -217,7 +220,7 @@ class Observer:
         notes: tuple[Any, ...] = ()
         cpu, left, bounds = 0.0, BUDGET * self.limit, Bounds()
         body = code.as_json()
-        job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads}
+        job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads, "printed": printed}
         while waiting:
             state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
             cpu, left = cpu + cpu_now, left - wall

@@ -26,6 +26,7 @@ class Observation:
     value: Any = None
     error: Error | None = None
     seconds: float = 0.0
+    printed: str = ""  # only where it was asked for
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
 SECTIONS = ("training", "claim")  # of a feedback page that are not made by grading, in their order
 FROM_GRADEBOOK = ("score", "by hand")  # the parts of a feedback page that the gradebook may replace
+FOLDED, MAX_PRINTED = 3, 4000  # lines from either end in a terminal, and letters in all, of what a function printed
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
@@ -238,6 +239,14 @@ def _with_parts(page: str, *parts: str) -> str:
     return page
 
 
+def _printed_lines(text: str) -> list[str]:
+    """What a function printed, folded to its first and last lines."""
+    lines = text.splitlines()
+    if len(lines) > 2 * FOLDED:
+        lines = [*lines[:FOLDED], f"… {len(lines) - 2 * FOLDED} lines more …", *lines[-FOLDED:]]
+    return ["  It printed:", *(f"    | {line}" for line in lines)] if lines else []
+
+
 def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = "") -> str:
     """What stands under an exercise in the notebook, an HTML fragment: of `check(…)`, or all checks after grading.
 
@@ -253,7 +262,8 @@ def as_text(graded: Graded) -> str:
     for function in dict.fromkeys(verdict.function for verdict in graded.verdicts):
         group = function_group(function, graded)
         lines.append(f"{function}: {number(group['points'])} / {number(group['maximum'])} {points}")
-        lines += [f"  Where to look. {group['hint']}"] if group["hint"] else []
+        lines += [f"  {group['newest']}"] if group["newest"] else []
+        lines += [f"  Where to look. {hint}" for hint in group["hints"]]
         lines += [f"  {group['missing']}"] if group["missing"] else []
         for verdict in group["verdicts"]:
             state = verdict.told_state
@@ -261,6 +271,7 @@ def as_text(graded: Graded) -> str:
             lines.append(f"  {ICONS.get(state, '✗')} {verdict.title}{ended}")
             said = verdict.public and not group["missing"]
             lines += [f"      {line}" for line in _details(verdict)] if said else []
+        lines += _printed_lines(group["printed"])
     return "\n".join(lines)
 
 
@@ -292,10 +303,12 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
         "verdicts": mine,
         "points": sum(v.points for v in mine),
         "maximum": sum(v.maximum for v in mine),
-        "hint": next((v.hint for v in mine if v.hint), ""),
+        "hints": list(dict.fromkeys(v.hint for v in mine if v.hint)),
         "missing": next(iter(missing), ""),
         "passed": all(v.state == PASSED for v in mine),
         "remark": graded.remarks.get(function, ""),
+        "newest": graded.newest.get(function, ""),
+        "printed": clean(graded.printed.get(function, ""), MAX_PRINTED),
     }
 
 

@@ -5,6 +5,7 @@ Nothing here knows an expected value, and nothing here is trusted by the process
 
 import __future__
 
+import contextlib
 import hashlib
 import linecache
 import random
@@ -23,10 +24,11 @@ from autograder.sandboxed import intact
 from autograder.sandboxed.cifar10 import TinyCIFAR10
 from autograder.sandboxed.errors import Missing
 from autograder.sandboxed.notebook import Code, bound_by
-from autograder.sandboxed.probing import Probe, Student, explain_names, plain_error
+from autograder.sandboxed.probing import Probe, Student, explain_names, plain_error, printed
 from autograder.sandboxed.recording import Error, encode
 
 STATEMENT_SECONDS = 10
+MAX_PRINTED = 4000  # letters that a function prints as one probe asks it, where they are shown
 FAILED = ("does not run", "raised", "could not")  # how a note begins that may explain why something is missing
 NOT_THEIRS = "`{}` is made by cell {} alone, which trains or shows something: take it as an argument"
 IMPORTED_BELOW = "it is imported in cell {}, below: move the imports to the top (a restart and a run from the top shows it)"
@@ -36,7 +38,7 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
     """Runs `code` and the probes named in `job["probes"]`; sends one encoded value for the code and one for each probe.
 
     Args:
-        job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's).
+        job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's); `printed` when what is printed is asked for.
     """
     torch.set_num_threads(job["threads"])
     asked = tuple(probe for probe in probes if probe.name in job["probes"])  # the submission finds it in this frame
@@ -45,7 +47,7 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
     look()
     send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(notes.items())]}))
     for probe in asked:
-        answer = _answer(probe, student, job["seed"])
+        answer = _answer(probe, student, job["seed"], job.get("printed", False))
         look()
         send(answer)
 
@@ -194,18 +196,21 @@ def _why_missing(names: list[str], code: Code, notes: dict[int, str]) -> dict[st
 # --- the probes -------------------------------------------------------------------------------------------------------
 
 
-def _answer(probe: Probe, student: Student, seed: int) -> bytes:
-    """One probe's observation, encoded: state, value or error, seconds."""
+def _answer(probe: Probe, student: Student, seed: int, with_printed: bool) -> bytes:
+    """One probe's observation, encoded: state, value or error, seconds, and what was printed if that is asked for."""
     fresh_state(probe.stream(seed))
     start = time.perf_counter()
     outcome: dict[str, Any] = {"probe": probe.name, "state": "returned"}
+    text = None
     try:
-        outcome["value"] = probe.ask(student, random.Random(probe.stream(seed)))
+        with printed() if with_printed else contextlib.nullcontext() as text:
+            outcome["value"] = probe.ask(student, random.Random(probe.stream(seed)))
     except Missing as error:
         outcome.update(state="missing", error=Error("Missing", str(error)))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         outcome.update(state=_state(error), error=_told(error))
     outcome["seconds"] = time.perf_counter() - start
+    outcome |= {"printed": text.getvalue()[:MAX_PRINTED]} if text else {}
     try:
         return encode(outcome)
     except Exception as error:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,20 @@ from autograder.course.checks import Check
 from autograder.defaults import NOTEBOOK_PROBE_SECONDS
 from autograder.errors import CheckError, ChecksFailed, CourseError, GraderFault, Malformed
 from autograder.grading.contents import collect
-from autograder.grading.diagnose import KNOWN, KnownMistake, diagnose, load_known
+from autograder.grading.diagnose import KNOWN, KnownMistake, Place, diagnose_all, load_known
 from autograder.grading.grader import Graded
-from autograder.grading.judge import judge
-from autograder.grading.naming import probes_of, with_hints
+from autograder.grading.judge import Judged, judge
+from autograder.grading.naming import by_check, probes_of, with_hints, with_insides
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, load_recording
 from autograder.grading.report import as_text, check_table, number
+from autograder.grading.wrappings import Undo, undone_for
 from autograder.installed import package_series
 from autograder.sandboxed.notebook import Cell, Code, Released, select
 
 AGAIN = "get the assignment's folder again (your notebook keeps its place: only checks/ and data/ are replaced)"
+
+BROKEN = re.compile("does not run|could not be read")  # how the notes on cells that are no Python begin
 
 
 class Bundle:
@@ -62,7 +65,7 @@ class Bundle:
         return load_recording(self.folder / "reference.safetensors")
 
     @functools.cached_property
-    def mistakes(self) -> list[KnownMistake]:
+    def catalogue(self) -> tuple[list[KnownMistake], frozenset[Place]]:
         return load_known(self.folder / KNOWN)
 
     def grade(self, code: Code, functions: list[str]) -> Graded:
@@ -77,20 +80,41 @@ class Bundle:
     def _grade(self, code: Code, functions: list[str]) -> Graded:
         only = functions[0] if len(functions) == 1 else None
         expected = {True: self.reference}
-        observed = {True: self.observer.observe(code, only=only)}
+        observed = {True: self.observer.observe(code, only=only, printed=True)}
         judged = judge([check for check in self.checks if check.function in functions], observed, expected)
-        found = {}
+        found: dict[str, KnownMistake] = {}
         for function in functions:
-            failing = [j for j in judged if j.verdict.function == function and j.verdict.wrong]
-            known = [mistake for mistake in self.mistakes if mistake.of == function] if failing else []
-            found[function] = diagnose(observed, expected, probes_of(failing), known)
-        return Graded(tuple(with_hints([j.verdict for j in judged], found)), observed[True].notes)
+            mine = [j for j in judged if j.verdict.function == function]
+            if any(j.verdict.wrong for j in mine):
+                undo = self._undo.get(function, [])
+                found |= by_check(mine, with_insides(observed, expected, mine, undo, self._explaining))
+        verdicts = tuple(with_hints([j.verdict for j in judged], found))
+        return Graded(verdicts, observed[True].notes, printed=self._printed(observed[True]))
+
+    @functools.cached_property
+    def _undo(self) -> dict[str, list[Undo]]:
+        return undone_for(self.checks)
+
+    def _explaining(self, seen: Mapping[bool, Recording], judged: list[Judged]) -> list[KnownMistake]:
+        mistakes, varying = self.catalogue
+        known = [mistake for mistake in mistakes if mistake.of == judged[0].verdict.function]
+        probes = probes_of(j for j in judged if j.verdict.wrong)
+        return diagnose_all(seen, {True: self.reference}, probes, known, varying)
+
+    def _printed(self, recording: Recording) -> dict[str, str]:
+        """What each function printed as the probes asked it, the same text once."""
+        texts: dict[str, dict[str, None]] = {}
+        for probe, function, _ in self.observer.probes:
+            observation = recording.observations.get(probe)
+            if observation and observation.printed.strip():
+                texts.setdefault(function, {})[observation.printed.rstrip()] = None
+        return {function: "\n".join(said) for function, said in texts.items()}
 
     def closing(self, graded: Graded) -> str:
         """What to say below the verdicts: these are not all the checks."""
         functions = dict.fromkeys(verdict.function for verdict in graded.verdicts)
         hidden = sum(self.points[function] for function in functions) - graded.maximum
-        good = "All public checks pass. " if graded.score == graded.maximum else ""
+        good = "All public checks pass. " if graded.score == graded.maximum and not graded.newest else ""
         if not hidden:
             return f"{good}There are no hidden checks here."
         return (
@@ -161,8 +185,10 @@ def check(name: str | None = None) -> None:
 
     with _in_one_line():
         bundle = _bundle(Path.cwd() / "checks")
-        code = select(_cells(), bundle.functions, bundle.released, newest=True)
+        cells = _cells()
+        code = select(cells, bundle.functions, bundle.released, newest=True)
         graded = _for_session(bundle.grade(code, _functions(bundle, name)))
+        graded = replace(graded, newest=_newest_broken(cells, code, _functions(bundle, name)))
     closing = bundle.closing(graded) + _where_cells_are(graded)
     text = f"{as_text(graded)}\n{closing}"
     if graded.score < graded.maximum and "NBGRADER_EXECUTION" in os.environ:
@@ -200,6 +226,22 @@ def _cells() -> list[Cell]:
     if shell is None:
         raise CheckError("check works inside a notebook; for a file use `autograder check FILE`.")
     return [Cell(number, text) for number, text in enumerate(shell.history_manager.input_hist_raw) if number and text]
+
+
+def _newest_broken(cells: list[Cell], code: Code, functions: list[str]) -> dict[str, str]:
+    """Of the functions whose newest cell is no Python, what that is and which run is judged instead: the notebook, too,
+    goes on with what ran before."""
+    said = {}
+    for name in functions:
+        writes = re.compile(rf"^[ \t]*(?:async +)?def +{name}\b", re.MULTILINE)
+        newest = max((cell.number for cell in cells if writes.search(cell.source)), default=0)
+        judged = code.homes.get(name, 0)
+        if newest > judged and BROKEN.match(code.notes.get(newest, "")) and any(cell == judged for cell, _, _ in code.pieces):
+            said[name] = (
+                f"The newest `{name}`, run [{newest}], {code.notes[newest]}. Judged here is run [{judged}], which is still "
+                "what the notebook uses: mend the newest and run it."
+            )
+    return said
 
 
 def _for_session(graded: Graded) -> Graded:

@@ -5,7 +5,17 @@ from conftest import FUNCTIONS, needs_walls
 from toy_course import solved
 
 from autograder.errors import Malformed
-from autograder.grading.diagnose import KnownMistake, diagnose, load_known, save_known, without_places
+from autograder.grading.diagnose import (
+    KnownMistake,
+    diagnose,
+    diagnose_all,
+    known_mistake,
+    load_known,
+    save_known,
+    varying_places,
+    with_incidental,
+    without_places,
+)
 from autograder.grading.recordings import Observation, Recording
 from autograder.sandboxed.notebook import read_cells, select
 from autograder.sandboxed.recording import Error
@@ -26,8 +36,6 @@ def recording(**answers: object) -> dict[bool, Recording]:
 
 
 def mistake(name: str, **answers: object) -> KnownMistake:
-    from autograder.grading.diagnose import known_mistake
-
     return known_mistake(name, "f", f"hint of {name}", lambda again: recording(**(RIGHT | answers)), recording(**RIGHT))
 
 
@@ -87,16 +95,92 @@ def test_only_the_probes_that_failing_checks_looked_at_count():
 
 def test_what_is_known_survives_the_way_into_a_release(tmp_path):
     path = tmp_path / "mistakes"
-    save_known(path, KNOWN)
+    save_known(path, KNOWN, {(True, "sizes", "[…]"), (False, "secret", "")})
     assert any(leaf.where for leaf in KNOWN[3].changed.values() if isinstance(leaf, Error))
-    for kept, known in zip(load_known(path), KNOWN, strict=True):  # but for the mistake's own lines of code
+    mistakes, varying = load_known(path)
+    assert varying == {(True, "sizes", "[…]")}  # of the hidden probes nothing is told
+    for kept, known in zip(mistakes, KNOWN, strict=True):  # but for the mistake's own lines of code
         assert (kept.name, kept.of, kept.hint) == (known.name, known.of, known.hint)
         assert kept.changed == {place: without_places(leaf) for place, leaf in known.changed.items()}
+        assert kept.incidental == {place for place in known.changed if place[1] == "sizes"}
     data = path.read_bytes()
     for damaged in (b"", data[:-20], b"\0" * 50, data[:30] + b"x" + data[31:]):
         path.write_bytes(damaged)
         with pytest.raises(Malformed, match="is damaged"):
             load_known(path)
+
+
+# --- what varies between right answers --------------------------------------------------------------------------------
+
+
+PLOT = {"x": [1.0, 2.0], "words": ["training", "test"], "width": 4}
+ALTERNATIVES = [
+    PLOT | {"x": [1.0, 2.001]},  # rounded: the numbers tell a mistake all the same
+    PLOT | {"words": ["Train", "Test"]},
+    PLOT | {"words": ["training", "validation"], "width": 6},
+]
+
+
+def plots(*known: dict) -> list[KnownMistake]:
+    right = recording(plot=PLOT)
+    made = [known_mistake(str(n), "f", "hint", lambda _, c=c: recording(plot=PLOT | c), right) for n, c in enumerate(known)]
+    return [with_incidental(one, varying()) for one in made]
+
+
+def varying() -> frozenset:
+    return varying_places([recording(plot=one) for one in ALTERNATIVES], recording(plot=PLOT))
+
+
+FROM_0, SWAPPED = {"x": [0.0, 1.0]}, {"words": ["test", "training"]}
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "name"),
+    [
+        ([FROM_0, SWAPPED], FROM_0 | {"words": ["a", "b"], "width": 9}, "0"),  # as right answers may have it
+        ([FROM_0 | {"words": ["x", "y"]}, SWAPPED], FROM_0, "0"),
+        ([FROM_0, SWAPPED], SWAPPED, "1"),  # what is in the words alone is told by the words
+        ([FROM_0, SWAPPED], {"words": ["b", "a"]}, ""),
+        ([FROM_0], {"x": [0.0, 2.0]}, ""),
+        ([FROM_0], {"x": [0.0, 1.0], "y": 3, "words": ["a", "b"]}, "0"),  # all it changes is here, and something besides
+        ([FROM_0 | {"width": 5}], {"x": [0.0, 1.0], "y": 3}, ""),  # in its essence only, and something besides
+        ([FROM_0 | {"width": 5}, FROM_0 | {"width": 7}], FROM_0, ""),  # two of one essence
+        ([FROM_0 | {"width": 5}, FROM_0 | {"width": 7}], FROM_0 | {"width": 7}, "1"),
+    ],
+)
+def test_what_varies_between_right_answers_is_not_held_against_a_mistake(known, seen, name):
+    found = diagnose(recording(plot=PLOT | seen), recording(plot=PLOT), [(True, "plot")], plots(*known), varying())
+    assert (found.name if found else "") == name
+
+
+def test_an_error_of_the_function_is_not_one_of_who_uses_what_it_returned():
+    known = [mistake("gives_none", totals=Error("TypeError", "'NoneType' object is not callable"))]
+    assert named(known, totals=Error("TypeError", "'NoneType' object is not callable")) == "gives_none"
+    assert named(known, totals=Error("TypeError", "'NoneType' object is not callable", "cell 3, line 2: f()")) == ""
+
+
+# --- two at once -------------------------------------------------------------------------------------------------------
+
+
+def both_named(known: list[KnownMistake], **answers: object) -> list[str]:
+    probes = [(True, "totals"), (True, "sizes")]
+    return [m.name for m in diagnose_all(recording(**(RIGHT | answers)), recording(**RIGHT), probes, known)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "names"),
+    [
+        ({"totals": {"plain": 10, "frozen": 99}, "sizes": [1.0, 3.0]}, ["one", "sizes"]),
+        ({"totals": {"plain": 77, "frozen": 99}, "sizes": [1.0, 3.0]}, ["both", "sizes"]),  # "one" is in "both"
+        ({"totals": {"plain": 77, "frozen": 99}, "sizes": [9.0, 9.0]}, ["everything"]),
+        ({"totals": {"plain": 10, "frozen": 99}, "sizes": [1.0, 3.5]}, ["one"]),  # the other is no known one
+        ({"totals": {"plain": 11, "frozen": 20}, "sizes": [1.0, 3.0]}, ["sizes"]),
+        ({"totals": {"plain": 11, "frozen": 20}, "sizes": [1.0, 3.5]}, []),
+    ],
+)
+def test_two_mistakes_are_both_named_and_never_one_that_is_not_there(answers, names):
+    assert both_named(KNOWN, **answers) == names
+    assert set(both_named(KNOWN[::-1], **answers)) == set(names)
 
 
 # --- in a class -------------------------------------------------------------------------------------------------------
@@ -130,6 +214,8 @@ def hints(grader, **changed: str) -> dict[str, str]:
             {"double": "squares", "mean": "forgets_to_divide"},
         ),
         ({"double": "def double(x): return x * x", "mean": "mean = max"}, {"double": "squares", "mean": ""}),
+        # two mistakes: a wrapping, and what is inside
+        ({"mean": "import numpy as np\ndef mean(n): return np.array([float(sum(n))])"}, {"mean": "forgets_to_divide"}),
         (  # called as it wants to be called: one mistake, one function
             {
                 "double": "def double(x, times): return times * x",

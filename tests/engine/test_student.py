@@ -158,6 +158,67 @@ def test_what_magics_define_is_checked(kernel):
     assert "✓ Doubles small numbers." in kernel.run('check("double")').text
 
 
+@pytest.mark.parametrize(
+    "broken", ["def double(x)\n    return x * x", "def double(x):\n    return x *\n", "x = (\ndef double(x): 0"]
+)
+def test_newest_code_that_does_not_run_is_told_beside_what_is_judged(kernel, broken):
+    kernel.run("def double(x):\n    return x + x")
+    assert "does not run" not in kernel.run('check("double")').text
+    kernel.run(broken)
+    shown = kernel.run('check("double")')
+    said = re.search(r"The newest `double`, run \[(\d+)\], does not run: .*Judged here is run \[(\d+)\]", shown.text)
+    assert said and int(said[1]) == int(said[2]) + 2  # one check was run between the two
+    assert "All public checks pass" not in shown.text and "does not run" in shown.html
+    kernel.run("def double(x):\n    return x + x")
+    shown = kernel.run('check("double")')
+    assert "does not run" not in shown.text and "All public checks pass" in shown.text
+
+
+def test_another_cell_that_does_not_run_is_no_matter(kernel):
+    kernel.run("def double(x):\n    return x + x")
+    kernel.run("def doubled(x)\n    return 0")
+    kernel.run("double(2")
+    assert "does not run" not in kernel.run('check("double")').text
+
+
+def test_what_a_function_prints_is_shown_folded(kernel):
+    kernel.run("def double(x):\n    print('given', x, '<b>')\n    return x + x")
+    shown = kernel.run('check("double")')
+    assert [line for line in shown.text.splitlines() if "given" in line] == ["    | given 3 <b>", "    | given 0.25 <b>"]
+    assert "<summary>What it printed</summary><pre>given 3 &lt;b&gt;" in shown.html and not shown.printed
+    kernel.run("def double(x):\n    for n in range(200): print('line', n)\n    return x + x")
+    text = kernel.run('check("double")').text
+    assert "| line 0" in text and "394 lines more" in text and "| line 199" in text and "| line 9\n" not in text
+    kernel.run("def double(x):\n    return x + x")
+    assert "printed" not in kernel.run('check("double")').text
+
+
+def test_what_it_printed_before_it_raised_is_shown_too(kernel):
+    kernel.run("def double(x):\n    print('so far')\n    return x.size")
+    text = kernel.run('check("double")').text
+    assert "| so far" in text and "AttributeError" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def double(): return 6", "it has too few parameters"),
+        ("def double(x, times): return times * x", "it has a parameter too many, without a default: `times`"),
+        ("def double(*, x): return x + x", "it has too few parameters"),
+    ],
+)
+def test_a_wrong_signature_is_told_as_that(kernel, text, said):
+    kernel.run(text)
+    shown = kernel.run('check("double")').text
+    assert "`double` is a function with another first line than the notebook's" in shown and said in shown
+
+
+def test_a_wrong_call_inside_the_function_is_no_wrong_signature(kernel):
+    kernel.run("def helper(): return 0\n\ndef double(x):\n    return helper(x)")
+    shown = kernel.run('check("double")').text
+    assert "raised TypeError: helper() takes 0 positional arguments but 1 was given (cell" in shown
+
+
 # --- what it survives -------------------------------------------------------------------------------------------------
 
 ENDINGS = {

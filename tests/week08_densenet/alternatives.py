@@ -554,6 +554,16 @@ def classifier_on_the_default_device(net, num_classes: int = 10):
     return net
 
 
+@alternative(of="replace_classifier")
+def replace_with_weights_drawn_as_in_the_paper(net, num_classes=10):
+    old = net.classifier
+    net.classifier = nn.Linear(old.in_features, num_classes)
+    nn.init.kaiming_normal_(net.classifier.weight)
+    nn.init.uniform_(net.classifier.bias, -0.1, 0.1)
+    net.classifier.to(old.weight.device)
+    return net
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # snapshot_weights
 

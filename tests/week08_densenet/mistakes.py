@@ -305,6 +305,12 @@ def remembers_photos_by_their_size(image_size: int = 224):
     return transform
 
 
+@mistake(of="make_transform", caught_by="test_photo_becomes_a_tensor")
+def forgets_to_return_the_transform(image_size: int = 224):
+    """Nothing comes back: the transform is made and the `return` is missing, so that a caller gets None."""
+    transforms.Compose([_square(image_size), transforms.ToTensor()])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # make_loaders
 
@@ -509,6 +515,12 @@ def takes_no_more_than_the_test_images(train_set, test_set, batch_size: int = 32
     set that is smaller makes one smaller batch."""
     size = min(batch_size, len(test_set))
     return _loader(train_set, size, shuffle=True), _loader(test_set, size)
+
+
+@mistake(of="make_loaders", caught_by="test_two_loaders")
+def forgets_to_return_the_loaders(train_set, test_set, batch_size: int = 32):
+    """Nothing comes back: the loaders are made and the `return` is missing, so that a caller gets None."""
+    _loader(train_set, batch_size, shuffle=True), _loader(test_set, batch_size)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1338,8 +1350,8 @@ def _new_classifier(net, num_classes: int, **settings) -> nn.Linear:
 
 @mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
 def sets_fc_beside_the_classifier(net, num_classes: int = 10):
-    """The new layer is called `fc`, as in a ResNet. DenseNet's last layer has another name, so the old one still does
-    the work: print the network and look at its end."""
+    """The new layer has another name than the old one (a ResNet's is called `fc`), and the old one still does the work:
+    print the network and look at what DenseNet's last layer is called."""
     net.fc = _new_classifier(net, num_classes)
     return net
 
@@ -1733,6 +1745,20 @@ def thaws_what_it_copies(net, names):
     return {name: copies[name] for name in names}
 
 
+@mistake(of="snapshot_weights", caught_by="test_snapshot_has_the_weights")
+def forgets_to_return_the_copies(net, names):
+    """Nothing comes back: the copies are made and the `return` is missing, so that a caller gets None."""
+    weights = _named(net)
+    {name: _copied(weights[name]) for name in names}
+
+
+@mistake(of="snapshot_weights", caught_by="test_snapshot_has_the_weights")
+def keeps_numpy_arrays(net, names):
+    """The copies are numpy arrays. Tensors are asked for: differences and pictures are made of them later."""
+    weights = _named(net)
+    return {name: _copied(weights[name]).numpy() for name in names}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # weight_difference
 
@@ -1884,6 +1910,12 @@ def adds_to_the_last_difference(before, after, difference={}):  # noqa: B006
     for name in before:
         difference[name] = before[name] - after[name]
     return difference
+
+
+@mistake(of="weight_difference", caught_by="test_before_minus_after")
+def forgets_to_return_the_differences(before, after):
+    """Nothing comes back: the differences are made and the `return` is missing, so that a caller gets None."""
+    {name: before[name] - after[name] for name in before}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2130,6 +2162,12 @@ def asks_for_gradients_of_the_snapshots(before, after):
     """The snapshots that were given ask for gradients afterwards, and did not before. A method whose name ends in an
     underscore changes the tensor itself."""
     return {name: (weight.requires_grad_() - after[name].requires_grad_()).detach() for name, weight in before.items()}
+
+
+@mistake(of="weight_grid", caught_by="test_grid_of_colour_kernels")
+def forgets_to_return_the_grid(weight):
+    """Nothing comes back: the picture is made and the `return` is missing, so that a caller gets None."""
+    make_grid(_patches(weight), nrow=8, normalize=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2939,6 +2977,40 @@ def trains_without_a_parameter_for_the_device(net, loader, criterion, optimizer)
     return _figures(_trained(net, loader, criterion, optimizer, next(net.parameters()).device))
 
 
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def divides_the_training_loss_by_50000(net, loader, criterion, optimizer, device):
+    """The loss is divided by 50,000, the size of CIFAR-10's training set. With any other data set it is wrong: count the
+    images that you see."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return _total_loss(seen) / 50_000, _figures(seen)[1]
+
+
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def divides_the_training_accuracy_by_50000(net, loader, criterion, optimizer, device):
+    """The right answers are divided by 50,000, the size of CIFAR-10's training set. With any other data set the accuracy
+    is wrong: count the images that you see."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return _figures(seen)[0], _total_right(seen) / 50_000
+
+
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def divides_the_losses_of_batches_by_50000(net, loader, criterion, optimizer, device):
+    """The losses of the batches are added up and divided by 50,000, as in the lecture. Each is a mean already, so the
+    result is too small by the batch size, and with another data set by more: weigh each batch with its images, and count
+    the images that you see."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return sum(loss for loss, _, _ in seen) / 50_000, _figures(seen)[1]
+
+
+@mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
+def divides_everything_by_50000_as_in_the_lecture(net, loader, criterion, optimizer, device):
+    """The sum of the batches' losses and the number of right answers are divided by 50,000, as in the lecture. The losses
+    of batches are means, and another data set has another size: weigh each batch with its images, and count the images
+    that you see."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return sum(loss for loss, _, _ in seen) / 50_000, _total_right(seen) / 50_000
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # evaluate
 
@@ -3349,6 +3421,37 @@ def wants_an_optimizer_for_testing(net, loader, criterion, optimizer, device):
     """The function wants an optimizer, as the training does, and is given none: testing takes no steps. Compare its first
     line with the one that was there, name by name."""
     return _figures(_tested(net, loader, criterion, device))
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def forgets_to_return_the_test_figures(net, loader, criterion, device):
+    """Nothing comes back: the figures are computed and the `return` is missing, so that a caller gets None."""
+    _figures(_tested(net, loader, criterion, device))
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def divides_the_test_loss_by_10000(net, loader, criterion, device):
+    """The loss is divided by 10,000, the size of CIFAR-10's test set. With any other data set it is wrong: count the
+    images that you see."""
+    seen = _tested(net, loader, criterion, device)
+    return _total_loss(seen) / 10_000, _figures(seen)[1]
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def divides_the_test_accuracy_by_10000(net, loader, criterion, device):
+    """The right answers are divided by 10,000, the size of CIFAR-10's test set. With any other data set the accuracy is
+    wrong: count the images that you see."""
+    seen = _tested(net, loader, criterion, device)
+    return _figures(seen)[0], _total_right(seen) / 10_000
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def divides_the_losses_of_test_batches_by_10000(net, loader, criterion, device):
+    """The losses of the batches are added up and divided by 10,000, as in the lecture. Each is a mean already, so the
+    result is too small by the batch size, and with another data set by more: weigh each batch with its images, and count
+    the images that you see."""
+    seen = _tested(net, loader, criterion, device)
+    return sum(loss for loss, _, _ in seen) / 10_000, _figures(seen)[1]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

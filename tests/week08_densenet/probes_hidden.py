@@ -12,6 +12,7 @@ from autograder.authoring import Error, attempt, count_synchronisations, probe, 
 from .networks import (
     SmallNet,
     TiedNet,
+    as_before,
     beside_the_classifier,
     copied,
     favouring,
@@ -26,6 +27,7 @@ from .networks import (
     state,
     steps_counted,
     tiny_densenet,
+    told_apart,
     unsure,
     watched,
 )
@@ -133,7 +135,7 @@ def random_state_beside_loaders(student, draw):
         train_loader, _ = student.make_loaders(numbered(9), numbered(5), 4)
         return [labels.tolist() for _, labels in train_loader]
 
-    return [random_state_after(make, seed) for seed in (5, 6)]
+    return told_apart(*(random_state_after(make, seed) for seed in (5, 6)))
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -286,14 +288,20 @@ def layer_on_accelerator(student, draw):
 # --- classifier -------------------------------------------------------------------------------------------------------
 
 
-def classifier_replaced(student, net: nn.Module, *num_classes: int) -> dict:
-    """The network afterwards, and of before what a new classifier could have been taken from."""
-    old, flags = state(net.classifier), {name: weight.requires_grad for name, weight in net.named_parameters()}
+def classifier_replaced(student, net: nn.Module, *num_classes: int, before: set[str] | None = None) -> dict:
+    """The network afterwards, and of before what a new classifier could have been taken from.
+
+    Args:
+        before: the names of its weights as it was made, if it was given to the function before.
+    """
+    before = before or set(net.state_dict())
+    flags = {as_before(name, before): weight.requires_grad for name, weight in net.named_parameters()}
+    old = state(net.classifier)
     returned = attempt(lambda: student.replace_classifier(net, *num_classes))
-    after = {name: weight.requires_grad for name, weight in net.named_parameters()}
+    after = {as_before(name, before): weight.requires_grad for name, weight in net.named_parameters()}
     return {
         "old classifier": old,
-        "others": beside_the_classifier(net),
+        "others": beside_the_classifier(net, before),
         "same network": returned is net,
         "returned": returned if isinstance(returned, Error) else type(returned).__name__,
         "classifier": classifier_seen(net),
@@ -313,13 +321,14 @@ def classifiers_of_many_networks(student, draw):
         parameter.requires_grad_(False)
     frozen.features.norm0.running_mean += 0.5
     again = seeded(draw, SmallNet, classes=7, width=12)
+    made = set(again.state_dict())
     return {
         "wide": classifier_replaced(student, wide, 7),
         "without bias": classifier_replaced(student, without_bias, 7),
         "frozen": classifier_replaced(student, frozen, 11),
         "default": classifier_replaced(student, again),
-        "twice": classifier_replaced(student, again, 5),
-        "same count": classifier_replaced(student, again, 5),
+        "twice": classifier_replaced(student, again, 5, before=made),
+        "same count": classifier_replaced(student, again, 5, before=made),
     }
 
 
@@ -327,10 +336,11 @@ def classifiers_of_many_networks(student, draw):
 def classifier_on_accelerator(student, draw):
     """A network that is on an accelerator already."""
     net = seeded(draw, SmallNet, classes=10, width=6).to(ACCELERATOR)
+    before = set(net.state_dict())
     returned = attempt(lambda: student.replace_classifier(net, 7))
     return {
         "returned": returned if isinstance(returned, Error) else type(returned).__name__,
-        "devices": {name: str(weight.device) for name, weight in net.named_parameters()},
+        "devices": {as_before(name, before): str(weight.device) for name, weight in net.named_parameters()},
         "classifier": classifier_seen(net),
     }
 
@@ -339,7 +349,7 @@ def classifier_on_accelerator(student, draw):
 def random_state_beside_classifier(student, draw):
     """Random numbers drawn after replacing a classifier, for two different states before."""
     net = seeded(draw, SmallNet)
-    return [random_state_after(lambda: student.replace_classifier(net, 5), seed) for seed in (5, 6)]
+    return told_apart(*(random_state_after(lambda: student.replace_classifier(net, 5), seed) for seed in (5, 6)))
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -537,7 +547,7 @@ def two_epochs_of_training(student, draw):
             seen["second"] = attempt(
                 lambda: student.train_one_epoch(net, lesson.other_loader, nn.NLLLoss(), optimizer, CPU)
             )
-    seen["random state"] = [first, second]
+    seen["random state"] = told_apart(first, second)
     seen["passes"] = forwards
     seen["after second"] = state(net)
     seen["settings after"], seen["steps"] = settings(optimizer), len(steps)
@@ -621,7 +631,7 @@ def two_test_passes(student, draw):
     seen["before second"] = state(net)
     with torch.enable_grad(), random_numbers_after(6) as second:
         seen["second"] = attempt(lambda: student.evaluate(net, lesson.in_pairs(), nn.NLLLoss(), CPU))
-    seen["random state"] = [first, second]
+    seen["random state"] = told_apart(first, second)
     seen["after"], seen["layers after"], seen["reduction after"] = state(net), layers(net), criterion.reduction
     seen["gradients after"] = [parameter.grad is not None for parameter in net.parameters()]
     seen["trainable after"] = [parameter.requires_grad for parameter in net.parameters()]
@@ -660,7 +670,7 @@ def three_epochs(student, draw):
     with random_numbers_after(6) as second:
         seen["accelerator"] = rehearsal.run(student, 3, device=ACCELERATOR)
     rehearsal.pauses = PAUSES
-    return seen | {"random state": [first, second], "timed": rehearsal.run(student, 2)}
+    return seen | {"random state": told_apart(first, second), "timed": rehearsal.run(student, 2)}
 
 
 @probe("fit", beside="three_epochs")

@@ -116,10 +116,11 @@ def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: 
     training, test = draw.sample(range(8, 57), 2)  # never the same: the two sets are to be told apart
     shifts = {"training": training / 64, "test": test / 64}
     train_set, test_set = numbered(train_count, shifts["training"]), numbered(test_count, shifts["test"])
-    loaders = student.make_loaders(train_set, test_set, *batch_size)
+    made = student.make_loaders(train_set, test_set, *batch_size)
+    loaders = () if made is None else made
     seen = {
         "attributes of the sets": [sorted(vars(train_set)), sorted(vars(test_set))],
-        "type": type(loaders).__name__ if not isinstance(loaders, tuple) else "tuple",
+        "type": type(made).__name__ if not isinstance(made, tuple) else "tuple",
         "kinds": [isinstance(loader, DataLoader) for loader in loaders],
         "last pixels": shifts,
     }
@@ -258,7 +259,7 @@ def new_classifier(student, draw):
     classes = draw.randint(3, 8)
     net = seeded(draw, tiny_densenet, classes=10, growth=draw.choice([3, 4, 5]), start=draw.choice([6, 8, 10]))
     net.features.conv0.weight.requires_grad_(False)
-    old, flags = state(net.classifier), _flags(net)
+    before, old, flags = set(net.state_dict()), state(net.classifier), _flags(net)
     returned = student.replace_classifier(net, classes)
     seen = {
         "old classifier": old,
@@ -268,7 +269,7 @@ def new_classifier(student, draw):
         "returned": type(returned).__name__,
         "same network": returned is net,
         "classifier": classifier_seen(net),
-        "others": beside_the_classifier(net),
+        "others": beside_the_classifier(net, before),
     }
     images = torch.rand(2, 3, 32, 32)
     seen["scores"] = attempt(lambda: list(net.eval()(images).shape))
@@ -694,13 +695,16 @@ def figures_closed() -> Iterator[None]:
 
 
 def figure_seen(make) -> dict:
-    """The figure that `make()` returns, as plain data: its axes, their curves, labels, legends and places."""
-    figure = make()
+    """The figure that `make()` returns, be it beside its axes, as plain data: its axes, curves, labels, legends, places."""
+    figure = made = make()
+    kind = type(made).__name__
+    if isinstance(made, tuple):
+        kind += f" of {', '.join(type(part).__name__ for part in made)}"
+        figure = made[0] if len(made) == 2 else made
     if not isinstance(figure, plt.Figure):
-        parts = f" of {', '.join(type(part).__name__ for part in figure)}" if isinstance(figure, tuple) else ""
-        return {"figure": type(figure).__name__ + parts}
+        return {"figure": kind}
     return {
-        "figure": "Figure",
+        "figure": "Figure" if figure is made else kind,
         "axes": [axes_seen(axes, figure) for axes in figure.axes if axes.get_visible() and (axes.axison or axes.lines)],
         "xlabel of all": figure.get_supxlabel(),
         "ylabel of all": figure.get_supylabel(),

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from autograder.authoring import Error, Other, Tensor, check, require, same
+from autograder.authoring import Error, Other, Tensor, check, require, same, wrapping
 
 STEP = 1 / 255
 # Right answers differ by up to 1e-7 (sums in float32 or float64, other devices), wrong ones by 1e-4 and more.
@@ -13,6 +13,53 @@ MEAN = 2e-5
 FIGURE = 1e-4
 WEIGHT = 1e-5
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+# --- right values in wrong wrappings, beside those that the grader knows ---------------------------------------------
+
+
+@wrapping("make_loaders")
+def loaders_in_a_list(found, expected):
+    """Two loaders in a list."""
+    listed = isinstance(found, dict) and "kinds" in found and found.get("type") == "list"
+    return found | {"type": "tuple"} if listed else found
+
+
+@wrapping("replace_classifier")
+def network_not_returned(found, expected):
+    """The network was changed as asked for, and nothing returned."""
+    silent = isinstance(found, dict) and "same network" in found and found.get("returned") == "NoneType"
+    return found | {"same network": True} if silent else found
+
+
+@wrapping("plot_history")
+def figure_beside_its_axes(found, expected):
+    """The figure together with its axes, as `plt.subplots` gives them."""
+    beside = isinstance(found, dict) and "axes" in found and str(found.get("figure")).startswith("tuple of Figure, ")
+    return found | {"figure": "Figure"} if beside else found
+
+
+@wrapping("train_one_epoch", "evaluate")
+def accuracy_in_percent(found, expected):
+    """An accuracy of 100 times the right fraction."""
+    if isinstance(expected, tuple) and list(map(type, expected)) == [float, float] and isinstance(found, tuple):
+        return (found[0], *fractions(found[1:], expected[1:])) if len(found) == 2 else found
+    return found
+
+
+@wrapping("fit")
+def accuracies_in_percent(found, expected):
+    """All of a history's accuracies 100 times the right ones."""
+    names = ("train_accuracy", "test_accuracy")
+    lists = all(isinstance(one, dict) and isinstance(one.get(name), list) for one in (found, expected) for name in names)
+    return found | {name: fractions(found[name], expected[name]) for name in names} if lists else found
+
+
+def fractions(found, expected):
+    """Percents as fractions, if every one of them is 100 times the right one; else as they are."""
+    floats = len(found) == len(expected) and all(isinstance(value, float) for value in found)
+    percents = floats and all(abs(value - 100 * right) <= 100 * FIGURE for value, right in zip(found, expected, strict=True))
+    return type(found)(value / 100 for value in found) if percents else found
+
 
 # --- transforms -------------------------------------------------------------------------------------------------------
 
@@ -642,15 +689,9 @@ def takes_the_accelerator(seen: dict) -> None:
 
 
 def are_figures(found, what: str) -> None:
-    """Requires a tuple of two numbers; a tensor's or numpy's will do, `are_floats` asks for more."""
+    """Requires a tuple of two Python floats."""
     look = "Return loss and accuracy together."
     require(isinstance(found, tuple) and len(found) == 2, what, "a tuple (loss, accuracy)", found, look)
-    require(all(isinstance(_number(value), float) for value in found), what, "two numbers", found, look)
-
-
-def are_floats(found, what: str) -> None:
-    """Requires a tuple of two Python floats."""
-    are_figures(found, what)
     look = "A number of torch or numpy becomes a Python float by `.item()`, a whole number by a division."
     require(all(isinstance(value, float) for value in found), what, "two Python floats", found, look)
 
@@ -658,17 +699,10 @@ def are_floats(found, what: str) -> None:
 def same_figures(found, expected, what: str, look: str = "") -> None:
     """Requires the expected loss and accuracy."""
     are_figures(found, what)
-    same(_number(found[0]), expected[0], f"{what}: the loss in nats per image", within=MEAN, look=look or
+    same(found[0], expected[0], f"{what}: the loss in nats per image", within=MEAN, look=look or
          "The loss of a batch is its mean; the mean over all images weighs each batch with its size.")  # fmt: skip
-    same(_number(found[1]), expected[1], f"{what}: the accuracy as a fraction", within=MEAN, look=look or
+    same(found[1], expected[1], f"{what}: the accuracy as a fraction", within=MEAN, look=look or
          "Right answers divided by images: from 0 to 1.")  # fmt: skip
-
-
-def _number(value):
-    """An int, numpy's number or a tensor's one, as a float: the wrong type costs once, in the check that asks for it."""
-    if type(value) is int:
-        return float(value)
-    return float(value.array.item()) if isinstance(value, Tensor) and value.array.size == 1 else value
 
 
 def same_weights(found: dict, expected: dict, what: str, look: str) -> None:
@@ -680,7 +714,6 @@ def same_weights(found: dict, expected: dict, what: str, look: str) -> None:
 def test_figures_of_an_epoch(observed, expected):
     """Loss and accuracy of the epoch are means over the images."""
     what = "train_one_epoch on nine images, four to a batch, so that the last batch is one image"
-    are_floats(observed.one_epoch["figures"], what)
     same_figures(observed.one_epoch["figures"], expected.one_epoch["figures"], what)
 
 
@@ -722,7 +755,6 @@ def is_done_elsewhere(seen: dict, right: dict, what: str) -> None:
 def test_figures_of_a_test_pass(observed, expected):
     """Loss and accuracy on the test images are means over the images."""
     look = "In evaluation mode batch norm takes its running statistics; the mean weighs each batch with its size."
-    are_floats(observed.one_test_pass["figures"], "evaluate")
     same_figures(observed.one_test_pass["figures"], expected.one_test_pass["figures"],
                  "evaluate, four images to a batch", look)  # fmt: skip
 
@@ -737,7 +769,7 @@ def test_testing_teaches_nothing(observed, expected):
     changes_only_the_mode(seen, right)
     are_figures(seen["again"], "evaluate, called again on the same images")
     for first, again, what in zip(seen["figures"], seen["again"], ("the loss", "the accuracy"), strict=True):
-        same(_number(again), _number(first), f"evaluate, called again on the same images: {what}", within=MEAN,
+        same(again, first, f"evaluate, called again on the same images: {what}", within=MEAN,
              look="Sums begin at zero at each call, and nothing here is random.")  # fmt: skip
 
 
