@@ -100,7 +100,8 @@ def weight_difference(before: dict[str, torch.Tensor], after: dict[str, torch.Te
 def weight_grid(weight: torch.Tensor) -> torch.Tensor:
     """Returns a picture (3, H, W) of the kernels, in [0, 1], eight to a row.
 
-    weight: (K, 3, h, w) gives K colour patches; any other (K, C, h, w) the C channels of its first kernel, in grey.
+    weight: (K, 3, h, w) gives K colour patches; any other (K, C, h, w) the C channels of its first kernel, in grey. It
+    stays as it is.
     """
     patches = weight if weight.shape[1] == 3 else weight[0].unsqueeze(1)
     return torchvision.utils.make_grid(patches, nrow=8, normalize=True)

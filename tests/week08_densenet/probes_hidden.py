@@ -259,7 +259,7 @@ def layers_side_by_side(student, draw):
         random_state_after(lambda mode=mode: mode and passed_through(student, layer, x.clone(), training=True), seed=3)
         for mode in (False, True)
     )
-    made = [random_state_after(lambda: attempt(lambda: student.DenseLayer(*widths)), seed) for seed in (5, 6)]
+    made = told_apart(*(random_state_after(lambda: attempt(lambda: student.DenseLayer(*widths)), seed) for seed in (5, 6)))
     return {
         "widths": list(widths),
         "x": x,

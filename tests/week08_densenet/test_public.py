@@ -558,7 +558,7 @@ def test_unknown_name_raises(observed, expected):
     raises_key_error(seen["unknown"])
 
 
-@check("weight_difference", points=1.5)
+@check("weight_difference", points=2)
 def test_before_minus_after(observed, expected):
     """Each difference is before − after, whatever the order of the names."""
     found, right = observed.difference_of_two_snapshots["difference"], expected.difference_of_two_snapshots["difference"]

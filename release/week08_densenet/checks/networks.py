@@ -3,7 +3,7 @@
 import contextlib
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -129,6 +129,11 @@ def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
     return numbers
 
 
+def told_apart(*drawn: list[float]) -> list[bool]:
+    """Whether the numbers of torch, numpy and random differ between two of `random_numbers_after`'s lists."""
+    return [one != other for one, other in zip(*drawn, strict=True)]
+
+
 def favouring(net: SmallNet, label: int, by: float = 2.5) -> SmallNet:
     """`net` with a classifier that mostly says `label`: right and wrong answers then differ clearly in their loss."""
     with torch.no_grad():
@@ -211,11 +216,16 @@ def state(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
 
 
-def beside_the_classifier(net: nn.Module) -> dict:
+def as_before(name: str, before: Iterable[str]) -> str:
+    """The name of a weight that was there before, or is the classifier's; of another layer's one name for all such."""
+    return name if name in before or name.startswith("classifier.") else f"another layer's {name.rpartition('.')[2]}"
+
+
+def beside_the_classifier(net: nn.Module, before: Iterable[str]) -> dict:
     """Every weight and buffer outside `net.classifier`: what they are called and look like, and all their numbers."""
     kept = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("classifier.")}
     return {
-        "tensors": [f"{name}: {tensor.dtype}, {list(tensor.shape)}" for name, tensor in kept.items()],
+        "tensors": [f"{as_before(name, before)}: {tensor.dtype}, {list(tensor.shape)}" for name, tensor in kept.items()],
         "sizes": [tensor.numel() for tensor in kept.values()],
         "numbers": torch.cat([torch.zeros(0), *(tensor.detach().cpu().float().flatten() for tensor in kept.values())]),
     }

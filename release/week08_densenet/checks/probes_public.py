@@ -17,23 +17,26 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+import torchvision.transforms.functional as TF
 from matplotlib.colors import to_hex, to_rgba, to_rgba_array
 from matplotlib.legend import Legend
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from autograder.authoring import Error, attempt, printed, probe, timing
+from autograder.authoring import Error, attempt, printed, probe, register, timing
 
 from .networks import (
     Pictures,
     SmallNet,
+    TiedNet,
     beside_the_classifier,
     copied,
     densenet121,
     favouring,
     give_weights,
     in_order,
+    layers,
     momentum,
     numbered,
     pictures,
@@ -47,6 +50,10 @@ from .networks import (
 )
 
 CPU = torch.device("cpu")
+try:
+    ACCELERATOR = register()  # before any backward pass of this process
+except Exception:  # a version of PyTorch in which it cannot be simulated: the other questions are asked all the same
+    ACCELERATOR = CPU
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 DENSENET121 = densenet121(1000)
 OTHER_DENSENET121 = densenet121(10)
@@ -60,15 +67,34 @@ def photo(draw, width: int, height: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def a_few_photos(draw) -> tuple[int, Image.Image, Image.Image]:
+    """A size, a 32 × 32 photo, and a wide one that is twice as high as the size."""
+    image, size = photo(draw, 32, 32), draw.randint(40, 60)
+    return size, image, photo(draw, 3 * size, 2 * size + 1)
+
+
 @probe("make_transform")
 def one_small_photo(student, draw):
-    """A 32 × 32 photo made larger, and one that has the size asked for already."""
-    image, size = photo(draw, 32, 32), draw.randint(40, 60)
+    """A 32 × 32 photo made larger, one that has the size asked for already, and a wide one made smaller."""
+    size, image, wide = a_few_photos(draw)
     return {
         "size": size,
         "enlarged": attempt(lambda: student.make_transform(size)(image.copy())),
         "same size": attempt(lambda: student.make_transform(image_size=32)(image.copy())),
+        "wide": attempt(lambda: student.make_transform(size)(wide.copy())),
+        "default shape": attempt(lambda: list(student.make_transform()(image.copy()).shape)),
     }
+
+
+def resized_by_torchvision(image: Image.Image, size: int) -> torch.Tensor:
+    return TF.resize(TF.pil_to_tensor(image), [size, size], antialias=True).float() / 255
+
+
+@probe("make_transform", beside="one_small_photo")
+def one_small_photo_by_torchvision(student, draw):
+    """The same photos as torchvision resizes their bytes: two steps away from PIL at rare pixels."""
+    size, image, wide = a_few_photos(draw)
+    return {"enlarged": resized_by_torchvision(image, size), "wide": resized_by_torchvision(wide, size)}
 
 
 def passes(loader, count: int) -> list[dict[str, list]]:
@@ -90,10 +116,11 @@ def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: 
     training, test = draw.sample(range(8, 57), 2)  # never the same: the two sets are to be told apart
     shifts = {"training": training / 64, "test": test / 64}
     train_set, test_set = numbered(train_count, shifts["training"]), numbered(test_count, shifts["test"])
-    loaders = student.make_loaders(train_set, test_set, *batch_size)
+    made = student.make_loaders(train_set, test_set, *batch_size)
+    loaders = () if made is None else made
     seen = {
         "attributes of the sets": [sorted(vars(train_set)), sorted(vars(test_set))],
-        "type": type(loaders).__name__ if not isinstance(loaders, tuple) else "tuple",
+        "type": type(made).__name__ if not isinstance(made, tuple) else "tuple",
         "kinds": [isinstance(loader, DataLoader) for loader in loaders],
         "last pixels": shifts,
     }
@@ -104,33 +131,39 @@ def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: 
 
 @probe("make_loaders")
 def two_loaders(student, draw):
-    """Some training images, fewer test images, some to a batch, each loader asked once."""
-    batch_size = draw.choice([3, 4, 5, 6])
-    train_count, test_count = batch_size * draw.randint(3, 6), 2 * batch_size
-    seen = loaders_seen(student, draw, train_count, test_count, batch_size, epochs=1)
-    return seen | {"batch size": batch_size, "train count": train_count, "test count": test_count}
+    """Some training images, fewer test images, a smaller last batch of each, each loader asked twice; no batch size."""
+    batch_size = draw.choice([4, 5, 6])
+    train_count, test_count = batch_size * draw.randint(3, 6) + 1, 2 * batch_size + 2
+    seen = loaders_seen(student, draw, train_count, test_count, batch_size, epochs=2)
+    by_default = attempt(lambda: loaders_seen(student, draw, 40, 34, epochs=1))
+    counts = {"train count": train_count, "test count": test_count}
+    return seen | {"batch size": batch_size, "by default": by_default, **counts}
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
 @probe("parameter_shapes")
-def shapes_of_three_layers(student, draw):
-    """A convolution and two linear layers."""
+def shapes_of_a_few_layers(student, draw):
+    """A frozen convolution, batch norm, two linear layers, and two that share a weight."""
     kernels, middle, last = draw.randint(7, 16), draw.randint(17, 30), draw.randint(2, 5)
-    layers = nn.Conv2d(3, kernels, 5), nn.Linear(kernels, middle, bias=False), nn.Linear(middle, last)
-    return student.parameter_shapes(nn.Sequential(*layers))
+    layers = nn.Conv2d(3, kernels, 5), nn.BatchNorm2d(kernels), nn.Linear(kernels, middle, bias=False)
+    layers[0].requires_grad_(False)
+    return student.parameter_shapes(nn.Sequential(*layers, nn.Linear(middle, last), TiedNet(last)))
 
 
 @probe("count_parameters")
 def size_of_densenet121(student, draw):
-    """DenseNet-121 as torchvision makes it, and with a classifier for fewer classes."""
+    """DenseNet-121 as torchvision makes it, and with a classifier for fewer classes; a frozen and a shared weight."""
     classes = draw.randint(11, 300)
     OTHER_DENSENET121.classifier = nn.Linear(1024, classes)
+    frozen = nn.Sequential(nn.Conv2d(3, draw.randint(5, 9), 3).requires_grad_(False), nn.Linear(4, draw.randint(5, 9)))
     return {
         "1000 classes": attempt(lambda: student.count_parameters(DENSENET121)),
         "classes": classes,
         "fewer classes": attempt(lambda: student.count_parameters(OTHER_DENSENET121)),
+        "frozen": attempt(lambda: student.count_parameters(frozen)),
+        "shared": attempt(lambda: student.count_parameters(TiedNet(draw.randint(3, 9)))),
     }
 
 
@@ -225,17 +258,50 @@ def new_classifier(student, draw):
     """A small DenseNet of 10 classes gets a classifier for fewer."""
     classes = draw.randint(3, 8)
     net = seeded(draw, tiny_densenet, classes=10, growth=draw.choice([3, 4, 5]), start=draw.choice([6, 8, 10]))
+    net.features.conv0.weight.requires_grad_(False)
+    before, old, flags = set(net.state_dict()), state(net.classifier), _flags(net)
     returned = student.replace_classifier(net, classes)
     seen = {
+        "old classifier": old,
+        "trainable before": flags,
+        "trainable after": _flags(net),
         "classes": classes,
         "returned": type(returned).__name__,
         "same network": returned is net,
         "classifier": classifier_seen(net),
-        "others": beside_the_classifier(net),
+        "others": beside_the_classifier(net, before),
     }
     images = torch.rand(2, 3, 32, 32)
     seen["scores"] = attempt(lambda: list(net.eval()(images).shape))
+    other = seeded(draw, SmallNet, classes=7, width=12)
+    attempt(lambda: student.replace_classifier(other))
+    seen["by default"] = {"classifier": classifier_seen(other)}
     return seen
+
+
+def _flags(net: nn.Module) -> dict[str, bool]:
+    """What is trained, outside the classifier."""
+    flags = {name: weight.requires_grad for name, weight in net.named_parameters()}
+    return {name: flag for name, flag in flags.items() if not name.startswith("classifier.")}
+
+
+def where_weights_are(net: nn.Module) -> dict[str, bool]:
+    """Whether each weight is on the accelerator."""
+    return {name: str(weight.device) == str(ACCELERATOR) for name, weight in net.named_parameters()}
+
+
+@probe("replace_classifier")
+def new_classifier_elsewhere(student, draw):
+    """A network that is not on the CPU: on a simulated accelerator."""
+    classes = draw.randint(3, 30)
+    net = seeded(draw, SmallNet, classes=10, width=draw.randint(5, 9)).to(ACCELERATOR)
+    returned = attempt(lambda: student.replace_classifier(net, classes))
+    return {
+        "classes": classes,
+        "returned": returned if isinstance(returned, Error) else type(returned).__name__,
+        "on the accelerator": where_weights_are(net),
+        "classifier": classifier_seen(net),
+    }
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -253,28 +319,54 @@ def step_by_hand(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 def snapshot_before_a_step(student, draw):
     """A snapshot of two weights as it is made, and the same snapshot after a training step."""
     net = seeded(draw, SmallNet)
+    net.classifier.bias.requires_grad_(False)
     snapshot = student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])
     made = copied(snapshot)
+    trainable = [parameter.requires_grad for parameter in net.parameters()]
     step_by_hand(net, torch.optim.SGD(net.parameters(), lr=0.5))
-    return {"made": made, "after training": snapshot, "network": state(net)}
+    return {"made": made, "after training": snapshot, "network": state(net), "trainable": trainable}
+
+
+@probe("snapshot_weights")
+def snapshot_elsewhere(student, draw):
+    """A network that is not on the CPU: on a simulated accelerator."""
+    net = seeded(draw, SmallNet, width=5).to(ACCELERATOR)
+    return {
+        "snapshot": attempt(lambda: student.snapshot_weights(net, ["features.conv0.weight", "classifier.bias"])),
+        "on the accelerator": where_weights_are(net),
+    }
+
+
+@probe("snapshot_weights")
+def snapshot_of_an_unknown_name(student, draw):
+    """A misspelt name, and the name of a layer in place of its weight's; and a right name."""
+    net = seeded(draw, SmallNet)
+    asked = {"misspelt": ["classifier.bias", "classifier.wieght"], "a layer": ["features.conv0"]}
+    seen = {
+        what: attempt(lambda names=names: student.snapshot_weights(net, names), raises=KeyError)
+        for what, names in asked.items()
+    }
+    return {"unknown": seen, "known": attempt(lambda: student.snapshot_weights(net, ["classifier.bias"]))}
 
 
 @probe("weight_difference")
 def difference_of_two_snapshots(student, draw):
-    """Two weights, before and after."""
-    before = {"features.conv0.weight": torch.rand(4, 3, 3, 3), "classifier.bias": torch.rand(3)}
-    after = {"features.conv0.weight": torch.rand(4, 3, 3, 3), "classifier.bias": torch.rand(3)}
-    return student.weight_difference(before, after)
+    """Five weights, before and after; in another order after, two of them of one shape, and one that has not changed."""
+    shapes = {"features.conv0.weight": (4, 3, 3, 3), "conv1.weight": (3, 2, 1, 1), "a.bias": (3,), "b.bias": (3,)}
+    before = {name: torch.rand(shape) for name, shape in shapes.items()} | {"still": torch.rand(2)}
+    after = {name: torch.rand(shapes[name]) for name in reversed(shapes)} | {"still": before["still"].clone()}
+    given = copy.deepcopy(before), copy.deepcopy(after)
+    difference = attempt(lambda: student.weight_difference(before, after))
+    return {"difference": difference, "given": given, "arguments after": (before, after)}
 
 
 @probe("weight_grid")
 def grids_of_two_layers(student, draw):
-    """Sixteen kernels that read an RGB image, and four kernels that read sixteen channels."""
-    colour, deeper = torch.randn(16, 3, 5, 5), torch.randn(4, 16, 3, 3)
-    return {
-        "colour": attempt(lambda: student.weight_grid(colour)),
-        "deeper": attempt(lambda: student.weight_grid(deeper)),
-    }
+    """Sixteen kernels that read an RGB image, four that read sixteen channels, and three that read two."""
+    layers = {"colour": torch.randn(16, 3, 5, 5), "deeper": torch.randn(4, 16, 3, 3), "two": torch.randn(3, 2, 3, 3)}
+    given = {name: weight.clone() for name, weight in layers.items()}
+    grids = {name: attempt(lambda weight=weight: student.weight_grid(weight)) for name, weight in layers.items()}
+    return grids | {"given": given, "given after": layers}
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -342,33 +434,97 @@ def device_of_a_laptop(student, draw):
     return {"device": device, "name": str(device)}
 
 
+@probe("pick_device")
+def devices_of_two_gpus(student, draw):
+    """Six machines in a drawn order: with an NVIDIA GPU, with an Apple GPU, with neither."""
+    machines = ["cpu", "cuda", "mps", *draw.choices(["cpu", "cuda", "mps"], k=3)]
+    draw.shuffle(machines)
+    seen = [devices_beside(student, {name: None if name == "cpu" else name}) for name in machines]
+    return {"machines": machines, "devices": [one[name] for one, name in zip(seen, machines, strict=True)]}
+
+
+def devices_beside(student, machines: dict[str, str | None]) -> dict[str, dict]:
+    """The device picked on each machine, and whether any question of PyTorch's was answered with yes there."""
+    seen = {}
+    for name, accelerator in machines.items():
+        with machine_with(accelerator) as yes:
+            device = attempt(student.pick_device)
+            if accelerator and not yes:  # it may have asked before, as its cell ran: then let it run on this machine
+                device = attempt(lambda: student.afresh().pick_device())
+        seen[name] = {"device": device, "name": str(device), "was told yes": len(yes) > 0}
+    return seen
+
+
 @probe("train_one_epoch")
 def one_epoch(student, draw):
-    """Eight images of four classes, four to a batch: the figures, and the weights after one epoch of plain SGD."""
-    net = favouring(seeded(draw, SmallNet, classes=4), label=1)
-    loader = in_order(seeded(draw, pictures, [1, 1, 0, 3, 1, 2, 2, 0]), 4)
+    """Nine images of four classes, four to a batch: the figures, and the weights after one epoch of plain SGD."""
+    return an_epoch(student, draw, CPU)
+
+
+@probe("train_one_epoch")
+def one_epoch_elsewhere(student, draw):
+    """The same where the network is not on the CPU, as the loader's images and labels are: a simulated accelerator."""
+    return an_epoch(student, draw, ACCELERATOR)
+
+
+def an_epoch(student, draw, device: torch.device) -> dict:
+    """One epoch of a network that was just tested; its last batch is a single image."""
+    net = favouring(seeded(draw, SmallNet, classes=4), label=1).to(device).eval()
+    loader = in_order(seeded(draw, pictures, [1, 1, 0, 3, 1, 2, 2, 0, 1]), 4)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
-    before, steps = state(net), steps_counted(optimizer)
-    figures = attempt(lambda: student.train_one_epoch(net, loader, nn.NLLLoss(), optimizer, CPU))
-    return {"figures": figures, "before": before, "after": state(net), "steps": len(steps)}
+    before, steps, criterion = state(net), steps_counted(optimizer), nn.NLLLoss()
+    kept = {"settings before": settings(optimizer), "layers before": layers(net)}
+    with watched(net) as forwards:
+        figures = attempt(lambda: student.train_one_epoch(net, loader, criterion, optimizer, device))
+    kept |= {"settings after": settings(optimizer), "layers after": layers(net), "reduction after": criterion.reduction}
+    return kept | {
+        "figures": figures,
+        "before": before,
+        "after": state(net),
+        "steps": len(steps),
+        "passes": forwards,
+        "where": where_weights_are(net),
+    }
 
 
 @probe("evaluate")
 def one_test_pass(student, draw):
-    """Images of four classes, four to a batch, for a network that was just training."""
-    net = favouring(seeded(draw, SmallNet, classes=4), label=2)
+    """Images of four classes, four to a batch, for a network that was just training; and the same once more."""
+    return a_test_pass(student, draw, CPU)
+
+
+@probe("evaluate")
+def one_test_pass_elsewhere(student, draw):
+    """The same where the network is not on the CPU, as the loader's images and labels are: a simulated accelerator."""
+    return a_test_pass(student, draw, ACCELERATOR)
+
+
+def a_test_pass(student, draw, device: torch.device) -> dict:
+    """Two passes over the same images, of which the last batch has one; what changed besides the network's mode."""
+    net = favouring(seeded(draw, SmallNet, classes=4, dropout=0.5), label=2).to(device)
     net.features.norm0.running_mean += 0.3
-    labels = [2, 2, 0, 3, 2, 1, 1, 0] + [2, 2, 1, draw.randrange(4)] * draw.randrange(8)
+    net.features.norm0.bias.requires_grad_(False)
+    labels = [2, 1, 2, 0, 3, 2, 0, 2, 2, 2, 1, 1] + [2, 2, 1, draw.randrange(4)] * draw.randrange(8) + [2]
     images = seeded(draw, pictures, labels)
-    before = state(net.train())
-    with watched(net) as forwards:
-        figures = attempt(lambda: student.evaluate(net, in_order(images, 4), nn.NLLLoss(), CPU))
-    return {
+    before, criterion = state(net.train()), nn.NLLLoss()
+    kept = {"layers before": layers(net), "trainable before": [p.requires_grad for p in net.parameters()]}
+    with torch.enable_grad(), watched(net) as forwards:
+        figures = attempt(lambda: student.evaluate(net, in_order(images, 4), criterion, device))
+        kept["gradients allowed after"] = torch.is_grad_enabled()
+    kept["layers after"], kept["reduction after"] = layers(net), criterion.reduction
+    kept["trainable after"] = [p.requires_grad for p in net.parameters()]
+    kept["gradients after"] = [p.grad is not None for p in net.parameters()]
+    after = state(net)
+    with torch.enable_grad():
+        again = attempt(lambda: student.evaluate(net, in_order(images, 4), nn.NLLLoss(), device))
+    return kept | {
         "figures": figures,
+        "again": again,
         "passes": forwards,
         "images": len(labels),
         "before": before,
-        "after": state(net),
+        "after": after,
+        "where": where_weights_are(net),
     }
 
 
@@ -508,9 +664,13 @@ def with_fewer_stand_ins(rehearsal: Rehearsal, student, *epochs: int) -> dict:
 
 @probe("fit")
 def a_few_epochs(student, draw):
-    """Two epochs or some more, in which `train_one_epoch` and `evaluate` return figures drawn beforehand."""
+    """Two epochs or some more, in which `train_one_epoch` and `evaluate` return figures drawn beforehand; slow images."""
     epochs = draw.randint(2, 5)
-    return Rehearsal(draw, classes=4, batch_size=4).run(student, epochs) | {"epochs": epochs}
+    rehearsal = Rehearsal(draw, classes=4, batch_size=4)
+    rehearsal.pauses = {"training": [0.03, 0.07], "test": [0.05, 0.04]}
+    seen = rehearsal.run(student, epochs) | {"epochs": epochs}
+    rehearsal.pauses = {"training": [], "test": []}
+    return seen | {"by default": rehearsal.run(student)["history"]}
 
 
 @probe("fit", beside="a_few_epochs")
@@ -535,13 +695,16 @@ def figures_closed() -> Iterator[None]:
 
 
 def figure_seen(make) -> dict:
-    """The figure that `make()` returns, as plain data: its axes, their curves, labels, legends and places."""
-    figure = make()
+    """The figure that `make()` returns, be it beside its axes, as plain data: its axes, curves, labels, legends, places."""
+    figure = made = make()
+    kind = type(made).__name__
+    if isinstance(made, tuple):
+        kind += f" of {', '.join(type(part).__name__ for part in made)}"
+        figure = made[0] if len(made) == 2 else made
     if not isinstance(figure, plt.Figure):
-        parts = f" of {', '.join(type(part).__name__ for part in figure)}" if isinstance(figure, tuple) else ""
-        return {"figure": type(figure).__name__ + parts}
+        return {"figure": kind}
     return {
-        "figure": "Figure",
+        "figure": "Figure" if figure is made else kind,
         "axes": [axes_seen(axes, figure) for axes in figure.axes if axes.get_visible() and (axes.axison or axes.lines)],
         "xlabel of all": figure.get_supxlabel(),
         "ylabel of all": figure.get_supylabel(),

@@ -1,8 +1,10 @@
 """The public checks of week08_densenet: what students run in the notebook. Each compares plain recordings."""
 
+import re
+
 import numpy as np
 
-from autograder.authoring import Error, Other, Tensor, check, require, same
+from autograder.authoring import Error, Other, Tensor, check, require, same, wrapping
 
 STEP = 1 / 255
 # Right answers differ by up to 1e-7 (sums in float32 or float64, other devices), wrong ones by 1e-4 and more.
@@ -11,6 +13,53 @@ MEAN = 2e-5
 FIGURE = 1e-4
 WEIGHT = 1e-5
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+# --- right values in wrong wrappings, beside those that the grader knows ---------------------------------------------
+
+
+@wrapping("make_loaders")
+def loaders_in_a_list(found, expected):
+    """Two loaders in a list."""
+    listed = isinstance(found, dict) and "kinds" in found and found.get("type") == "list"
+    return found | {"type": "tuple"} if listed else found
+
+
+@wrapping("replace_classifier")
+def network_not_returned(found, expected):
+    """The network was changed as asked for, and nothing returned."""
+    silent = isinstance(found, dict) and "same network" in found and found.get("returned") == "NoneType"
+    return found | {"same network": True} if silent else found
+
+
+@wrapping("plot_history")
+def figure_beside_its_axes(found, expected):
+    """The figure together with its axes, as `plt.subplots` gives them."""
+    beside = isinstance(found, dict) and "axes" in found and str(found.get("figure")).startswith("tuple of Figure, ")
+    return found | {"figure": "Figure"} if beside else found
+
+
+@wrapping("train_one_epoch", "evaluate")
+def accuracy_in_percent(found, expected):
+    """An accuracy of 100 times the right fraction."""
+    if isinstance(expected, tuple) and list(map(type, expected)) == [float, float] and isinstance(found, tuple):
+        return (found[0], *fractions(found[1:], expected[1:])) if len(found) == 2 else found
+    return found
+
+
+@wrapping("fit")
+def accuracies_in_percent(found, expected):
+    """All of a history's accuracies 100 times the right ones."""
+    names = ("train_accuracy", "test_accuracy")
+    lists = all(isinstance(one, dict) and isinstance(one.get(name), list) for one in (found, expected) for name in names)
+    return found | {name: fractions(found[name], expected[name]) for name in names} if lists else found
+
+
+def fractions(found, expected):
+    """Percents as fractions, if every one of them is 100 times the right one; else as they are."""
+    floats = len(found) == len(expected) and all(isinstance(value, float) for value in found)
+    percents = floats and all(abs(value - 100 * right) <= 100 * FIGURE for value, right in zip(found, expected, strict=True))
+    return type(found)(value / 100 for value in found) if percents else found
+
 
 # --- transforms -------------------------------------------------------------------------------------------------------
 
@@ -45,6 +94,9 @@ def test_photo_becomes_a_tensor(observed, expected):
     size = expected.one_small_photo["size"]
     is_image(observed.one_small_photo["enlarged"], size, f"make_transform({size}) of a 32 × 32 photo")
     is_image(observed.one_small_photo["same size"], 32, "make_transform(image_size=32) of a 32 × 32 photo")
+    is_image(observed.one_small_photo["wide"], size, f"make_transform({size}) of a wide photo")
+    same(observed.one_small_photo["default shape"], [3, 224, 224], "make_transform()(photo): the shape",
+         look="The default stands in the function's first line.")  # fmt: skip
 
 
 @check("make_transform", points=1)
@@ -58,6 +110,26 @@ def test_values_are_the_photos(observed, expected):
     require(found.array.min() >= -1e-6 and found.array.max() <= 1 + 1e-6, what, "values from 0 to 1", span, look)
     look = "Each value is the photo's divided by 255, and channel, row and column stay where they are."
     is_resized(found, right, what, look)
+
+
+def are_whole_steps(found, what: str) -> None:
+    """Requires every value to be a multiple of 1/255."""
+    steps = found.array.astype(np.float64) / STEP
+    off = float(np.abs(steps - np.round(steps)).max())
+    require(off < 1e-2, what, "whole multiples of 1/255", f"values between them, by up to {off:.2f} of a step",
+            "Resize the image first, make it a float tensor afterwards.")  # fmt: skip
+
+
+@check("make_transform", points=0.5)
+def test_photo_is_resized_as_a_picture(observed, expected):
+    """The whole photo is resized, bilinearly, to values that are whole multiples of 1/255."""
+    seen, right = observed.one_small_photo, expected.one_small_photo
+    size, by_torchvision = right["size"], expected.one_small_photo_by_torchvision
+    look = "The whole picture fills the square, neither cut nor framed; bilinear, and where it shrinks all pixels count."
+    for name, what in (("enlarged", "a 32 × 32 photo"), ("wide", "a wide photo of twice its size")):
+        is_resized(seen[name], right[name], f"make_transform({size}) of {what}", look, by_torchvision[name])
+        are_whole_steps(seen[name], f"make_transform({size}) of {what}")
+    are_whole_steps(seen["same size"], "make_transform(32) of a 32 × 32 photo")
 
 
 def loader_of(seen: dict, name: str) -> list[dict]:
@@ -93,12 +165,17 @@ def whole_passes(seen: dict, right: dict, name: str) -> list[dict]:
 @check("make_loaders", points=1)
 def test_two_loaders(observed, expected):
     """A tuple of two loaders, first training, then test, with the batch size asked for."""
-    right = expected.two_loaders
-    size = right["batch size"]
+    seen, right = observed.two_loaders, expected.two_loaders
     for name, count in (("training", right["train count"]), ("test", right["test count"])):
-        sizes, found = [size] * (count // size), [one["sizes"] for one in loader_of(observed.two_loaders, name)]
-        what = f"sizes of the batches in the {name} loader, for {count} images and batch_size={size}"
-        same(found, [sizes], what, look="Both loaders get the batch size, each its own data set.")
+        size, sets = right["batch size"], ("default", {"training": 40, "test": 34}[name])
+        full, what = [size] * (count // size), f"for {count} images and batch_size={size}"
+        found = [one["sizes"][: len(full)] for one in loader_of(seen, name)]
+        look = "Both loaders get the batch size, each its own data set."
+        same(found, [full, full], f"sizes of the full batches in the {name} loader, {what}", look=look)
+        require(isinstance(seen["by default"], dict), "make_loaders(train_set, test_set)", "two loaders", seen["by default"])
+        found = [one["sizes"][:1] for one in loader_of(seen["by default"], name)]
+        same(found, [[32]], f"size of the first batch in the {name} loader for {sets[1]} images and no batch size",
+             look="The default stands in the function's first line.")  # fmt: skip
 
 
 @check("make_loaders", points=1)
@@ -106,6 +183,39 @@ def test_every_image_once(observed, expected):
     """Every image comes exactly once an epoch."""
     whole_passes(observed.two_loaders, expected.two_loaders, "training")
     whole_passes(observed.two_loaders, expected.two_loaders, "test")
+
+
+def is_reshuffled(passes: list[dict]) -> None:
+    """Requires a random order in each of two passes or more, always another."""
+    orders = [one["labels"] for one in passes]
+    for number, order in enumerate(orders, 1):
+        require(order != sorted(order), f"training images in epoch {number}", "a random order", "the data set's order",
+                "`shuffle` belongs to the training loader.")  # fmt: skip
+    different = all(one != other for place, one in enumerate(orders) for other in orders[:place])
+    require(different and len(orders) > 1, f"training images in {len(orders)} epochs", "another order in each",
+            "the same order again", "The loader shuffles at each epoch; shuffling the data set once does not.")  # fmt: skip
+
+
+def keeps_its_order(passes: list[dict]) -> None:
+    """Requires the data set's order in each pass."""
+    for number, one in enumerate(passes, 1):
+        labels = one["labels"]
+        require(len(labels) > 1, f"the test images in pass {number}", "images", labels)
+        require(labels == list(range(len(labels))), f"test images in pass {number}, by their place in the data set",
+                "0, 1, 2, …", labels, "Only the training images are shuffled.")  # fmt: skip
+
+
+@check("make_loaders", points=0.5)
+def test_orders_of_both_loaders(observed, expected):
+    """Training images come in a new order every epoch, test images in the data set's."""
+    seen, right = observed.two_loaders, expected.two_loaders
+    passes = {name: loader_of(seen, name) for name in ("training", "test")}
+    for name, count in (("training", right["train count"]), ("test", right["test count"])):
+        least = min(len(one["labels"]) for one in passes[name])
+        size = right["batch size"]
+        require(count // size * size <= least <= count, f"images in a pass over the {name} loader", f"{count}", f"{least}")
+    is_reshuffled(passes["training"])
+    keeps_its_order(passes["test"])
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -121,11 +231,12 @@ def are_shapes(found, expected, what: str, look: str) -> None:
 
 
 @check("parameter_shapes", points=1.5)
-def test_shapes_of_three_layers(observed, expected):
+def test_shapes_of_a_few_layers(observed, expected):
     """One tuple for each parameter tensor, in the network's own order."""
-    are_shapes(observed.shapes_of_three_layers, expected.shapes_of_three_layers,
-               "parameter_shapes of a convolution and two linear layers, one without bias",
-               "Weights and biases both are parameters, each with a shape of its own.")  # fmt: skip
+    are_shapes(observed.shapes_of_a_few_layers, expected.shapes_of_a_few_layers,
+               "parameter_shapes of a frozen convolution, batch norm, two linear layers, and two that share one weight",
+               "Weights and biases both are parameters, frozen ones too; running statistics are none, and a tensor that "
+               "two layers share is one tensor.")  # fmt: skip
 
 
 def is_count(found, expected: int, what: str, look: str) -> None:
@@ -150,6 +261,16 @@ def test_size_with_fewer_classes(observed, expected):
     is_count(observed.size_of_densenet121["fewer classes"], right["fewer classes"],
              f"count_parameters(DenseNet-121 with {right['classes']} classes)",
              "The count depends on the network that is given.")  # fmt: skip
+
+
+@check("count_parameters", points=0.5)
+def test_size_of_what_is_trained(observed, expected):
+    """Frozen parameters do not count, a shared one counts once."""
+    seen, right = observed.size_of_densenet121, expected.size_of_densenet121
+    is_count(seen["frozen"], right["frozen"], "count_parameters of a frozen convolution and a linear layer",
+             "Trainable means `requires_grad`.")  # fmt: skip
+    is_count(seen["shared"], right["shared"], "count_parameters of two linear layers that share one weight",
+             "Two layers, one tensor: the optimizer trains it once.")  # fmt: skip
 
 
 # --- block ------------------------------------------------------------------------------------------------------------
@@ -301,6 +422,8 @@ def test_scores_for_the_classes_asked_for(observed, expected):
     what = f"replace_classifier(net, {classes}) of a small DenseNet"
     is_classifier(seen, classes, right["classifier"]["weight"].shape[1], what)
     same(seen["scores"], right["scores"], f"{what}: shape of net(images) for two images")
+    what, inputs = "replace_classifier(net) of a small network", right["by default"]["classifier"]["weight"].shape[1]
+    is_classifier(seen["by default"], 10, inputs, what)
 
 
 @check("replace_classifier", points=1)
@@ -323,6 +446,50 @@ def test_other_weights_stay(observed, expected):
     weight = seen["classifier"]["weight"]
     rows = weight.shape[:1] if isinstance(weight, Tensor) else "no weight"
     require(rows == (classes,), f"{what}: shape of net.classifier.weight", f"{classes} rows", rows)
+    same(seen["trainable after"], right["trainable before"], f"{what}: requires_grad of the other weights",
+         look="Freezing or thawing them is not asked for.")  # fmt: skip
+
+
+def is_fresh(seen: dict, right: dict, outputs: int, what: str) -> None:
+    """Requires random numbers of its own for the classifier's weight, and that it is trained."""
+    weight, bias = seen["classifier"]["weight"], seen["classifier"]["bias"]
+    spread = len(np.unique(weight.array)) > weight.array.size / 2
+    require(spread and np.isfinite(weight.array).all(), what, "random numbers", weight, "PyTorch's own are fine.")
+    old = right["old classifier"]["weight"].array
+    rows = min(len(old), outputs)
+    kept = float((weight.array[:rows] == old[:rows]).mean())
+    require(kept < 0.5, what, "new numbers", f"{kept:.0%} of them the old classifier's", "A new layer, not the old.")
+    trained = weight.requires_grad and (not isinstance(bias, Tensor) or bias.requires_grad)
+    require(trained, what, "a weight that is trained (requires_grad)", "one that is frozen",
+            "Also in a network that is frozen the new layer is to learn.")  # fmt: skip
+
+
+def has_bias(seen: dict, outputs: int, what: str) -> None:
+    """Requires a bias for each class."""
+    bias = seen["classifier"]["bias"]
+    require(isinstance(bias, Tensor) and bias.shape == (outputs,), what, f"a bias of {outputs} numbers", bias)
+
+
+@check("replace_classifier", points=0.5)
+def test_classifier_is_new_and_has_a_bias(observed, expected):
+    """The new layer has a bias and random weights of its own."""
+    seen, right = observed.new_classifier, expected.new_classifier
+    classes, what = right["classes"], f"replace_classifier(net, {right['classes']})"
+    is_classifier(seen, classes, right["classifier"]["weight"].shape[1], what)
+    has_bias(seen, classes, f"{what}: net.classifier.bias")
+    is_fresh(seen, right, classes, f"{what}: net.classifier.weight")
+
+
+@check("replace_classifier", points=0.5)
+def test_classifier_is_where_the_old_one_was(observed, expected):
+    """The new layer is on the device of the old one."""
+    seen, right = observed.new_classifier_elsewhere, expected.new_classifier_elsewhere
+    what = f"replace_classifier(net, {right['classes']}) of a network on an accelerator"
+    require(not isinstance(seen["returned"], Error), what, "a network with a new classifier", seen["returned"])
+    is_classifier(seen, right["classes"], right["classifier"]["weight"].shape[1], what)
+    look = "A new layer is made on the CPU unless told otherwise; the old layer's weight knows its device."
+    for name, there in seen["on the accelerator"].items():
+        require(there, f"{what}: device of {name}", "the accelerator", "another", look)
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -356,12 +523,66 @@ def test_snapshot_outlives_a_step(observed, expected):
                 "The optimizer changes weights in place: whatever shares their memory changes with them.")  # fmt: skip
 
 
-@check("weight_difference", points=1.5)
+@check("snapshot_weights", points=0.5)
+def test_snapshot_is_on_the_cpu_and_detached(observed, expected):
+    """The copies lie on the CPU and take no part in gradients; the network stays where it is, and learns on."""
+    seen, right = observed.snapshot_before_a_step, expected.snapshot_before_a_step
+    is_snapshot(seen["made"], right["made"], "snapshot_weights(net, …)")
+    for name, tensor in seen["made"].items():
+        require(not tensor.requires_grad, f"the snapshot of {name!r}: requires_grad", "False", "True",
+                "A copy that remembers where it came from keeps the whole computation alive.")  # fmt: skip
+    same(seen["trainable"], right["trainable"], "requires_grad of the network's own parameters after snapshot_weights",
+         look="Only the copies are detached; an underscore at a method's end means in place.")  # fmt: skip
+    seen, right, what = observed.snapshot_elsewhere, expected.snapshot_elsewhere, "snapshot_weights on an accelerator"
+    is_snapshot(seen["snapshot"], right["snapshot"], what)
+    for name, tensor in seen["snapshot"].items():
+        require(tensor.device == "cpu", f"{what}: device of {name!r}", "cpu", tensor.device,
+                "Snapshots outlive the training: they need not fill the GPU's memory.")  # fmt: skip
+    require(all(seen["on the accelerator"].values()), f"{what}: the network afterwards", "where it was", "elsewhere",
+            "Move the copies; moving a network moves the network itself.")  # fmt: skip
+
+
+def raises_key_error(seen: dict) -> None:
+    """Requires a KeyError for each of the unknown names."""
+    for name, found in seen.items():
+        what = f"snapshot_weights with an unknown name ({name})"
+        require(isinstance(found, Error) and found.type == "KeyError", what, "a KeyError", found,
+                "A misspelt name should be noticed at once; looking up a dictionary raises this by itself.")  # fmt: skip
+
+
+@check("snapshot_weights", points=0.5)
+def test_unknown_name_raises(observed, expected):
+    """An unknown name raises KeyError."""
+    seen, right = observed.snapshot_of_an_unknown_name, expected.snapshot_of_an_unknown_name
+    is_snapshot(seen["known"], right["known"], 'snapshot_weights(net, ["classifier.bias"])')
+    raises_key_error(seen["unknown"])
+
+
+@check("weight_difference", points=2)
 def test_before_minus_after(observed, expected):
-    """Each difference is before − after."""
-    found, right = observed.difference_of_two_snapshots, expected.difference_of_two_snapshots
-    what, look = "weight_difference(before, after)", "As in the lecture: before minus after, number by number."
+    """Each difference is before − after, whatever the order of the names."""
+    found, right = observed.difference_of_two_snapshots["difference"], expected.difference_of_two_snapshots["difference"]
+    what = "weight_difference(before, after)"
+    look = "As in the lecture: before minus after, number by number; the same name in both, not the same place."
     same(found, right, what, within=1e-6, look=look)
+
+
+def leaves_its_arguments(seen: dict, right: dict) -> None:
+    """Requires both snapshots to be as they were."""
+    require(isinstance(seen["difference"], dict) and len(seen["difference"]) > 0, "weight_difference(before, after)",
+            "a dict of differences", seen["difference"])  # fmt: skip
+    for name, found, given in zip(("before", "after"), seen["arguments after"], right["given"], strict=True):
+        look = "The result needs memory of its own; `-=` and `sub_` write into what was given."
+        same(found, given, f"weight_difference(before, after): the argument `{name}` afterwards", look=look)
+        asking = [key for key, tensor in found.items() if tensor.requires_grad]
+        require(not asking, f"weight_difference(before, after): requires_grad in `{name}` afterwards", "False everywhere",
+                f"True for {asking}", look)  # fmt: skip
+
+
+@check("weight_difference", points=0.5)
+def test_both_snapshots_stay(observed, expected):
+    """Both dicts stay as they were."""
+    leaves_its_arguments(observed.difference_of_two_snapshots, expected.difference_of_two_snapshots)
 
 
 def is_grid(found, expected: Tensor, what: str) -> None:
@@ -398,6 +619,25 @@ def test_grid_of_a_deeper_layer(observed, expected):
     found, right = observed.grids_of_two_layers["deeper"], expected.grids_of_two_layers["deeper"]
     is_grid(found, right, what)
     same_pixels(found, right, what, "The 16 patches of the first kernel, each in three equal channels.")
+    found, right = observed.grids_of_two_layers["two"], expected.grids_of_two_layers["two"]
+    is_grid(found, right, "weight_grid of a (3, 2, 3, 3) weight")
+    same_pixels(found, right, "weight_grid of a (3, 2, 3, 3) weight", "Colour is for kernels of three channels alone.")
+
+
+def leaves_the_weight(found: Tensor, given: Tensor) -> None:
+    """Requires the weight to be as it was."""
+    same(found, given, f"the {given.shape} weight after weight_grid", look="Scale a copy.")
+    require(not found.requires_grad, f"the {given.shape} weight after weight_grid: requires_grad", "False, as before", "True",
+            "An underscore at a method's end means in place.")  # fmt: skip
+
+
+@check("weight_grid", points=0.5)
+def test_shown_weight_stays(observed, expected):
+    """The weight itself stays as it is."""
+    seen, right = observed.grids_of_two_layers, expected.grids_of_two_layers
+    for layer, given in right["given"].items():
+        is_grid(seen[layer], right[layer], f"weight_grid of a {given.shape} weight")
+        leaves_the_weight(seen["given after"][layer], given)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -421,16 +661,37 @@ def test_device_of_a_laptop(observed, expected):
     is_device(observed.device_of_a_laptop, CPU, "pick_device() without an accelerator", look)
 
 
+@check("pick_device", points=0.5)
+def test_device_beside_a_gpu(observed, expected):
+    """The accelerator where there is one."""
+    seen = {"cpu": [], "cuda": [], "mps": []}
+    for machine, device in zip(expected.devices_of_two_gpus["machines"], observed.devices_of_two_gpus["devices"], strict=True):
+        seen[machine].append(device)
+    for number in range(max(map(len, seen.values()))):
+        takes_the_accelerator({machine: devices[min(number, len(devices) - 1)] for machine, devices in seen.items()})
+
+
+def takes_the_accelerator(seen: dict) -> None:
+    """Requires the GPU, at least of one kind, and never what was not asked for."""
+    look = "Ask PyTorch whether there is one; then choose it."
+    is_device(seen["cuda"], ("cuda", "cuda:0", *CPU), "pick_device() beside an NVIDIA GPU", look)
+    is_device(seen["mps"], ("mps", "mps:0", *CPU), "pick_device() beside an Apple GPU", look)
+    is_device(seen["cpu"], CPU, "pick_device() without an accelerator", look)
+    for name, what in (("cuda", "an NVIDIA GPU"), ("mps", "an Apple GPU")):
+        require(not (seen[name]["name"] in CPU and seen[name]["was told yes"]), f"pick_device() beside {what}",
+                "that GPU, since it asked and was told that there is one", "cpu",
+                "What was answered is not what is chosen: look at the conditions, and at what each writes over.")  # fmt: skip
+        require(seen[name]["name"] in CPU or seen[name]["was told yes"], f"pick_device() beside {what}",
+                "a GPU of which PyTorch was asked", f"{seen[name]['name']}, and nothing was asked", look)  # fmt: skip
+    found = [seen[name]["name"] for name in ("cuda", "mps")]
+    require(not set(found) <= set(CPU), "pick_device() beside an NVIDIA GPU, and beside an Apple GPU",
+            "the GPU, at least of the one kind", " and ".join(found), look)  # fmt: skip
+
+
 def are_figures(found, what: str) -> None:
-    """Requires a tuple of two numbers; a tensor's or numpy's will do, `are_floats` asks for more."""
+    """Requires a tuple of two Python floats."""
     look = "Return loss and accuracy together."
     require(isinstance(found, tuple) and len(found) == 2, what, "a tuple (loss, accuracy)", found, look)
-    require(all(isinstance(_number(value), float) for value in found), what, "two numbers", found, look)
-
-
-def are_floats(found, what: str) -> None:
-    """Requires a tuple of two Python floats."""
-    are_figures(found, what)
     look = "A number of torch or numpy becomes a Python float by `.item()`, a whole number by a division."
     require(all(isinstance(value, float) for value in found), what, "two Python floats", found, look)
 
@@ -438,17 +699,10 @@ def are_floats(found, what: str) -> None:
 def same_figures(found, expected, what: str, look: str = "") -> None:
     """Requires the expected loss and accuracy."""
     are_figures(found, what)
-    same(_number(found[0]), expected[0], f"{what}: the loss in nats per image", within=MEAN, look=look or
+    same(found[0], expected[0], f"{what}: the loss in nats per image", within=MEAN, look=look or
          "The loss of a batch is its mean; the mean over all images weighs each batch with its size.")  # fmt: skip
-    same(_number(found[1]), expected[1], f"{what}: the accuracy as a fraction", within=MEAN, look=look or
+    same(found[1], expected[1], f"{what}: the accuracy as a fraction", within=MEAN, look=look or
          "Right answers divided by images: from 0 to 1.")  # fmt: skip
-
-
-def _number(value):
-    """An int, numpy's number or a tensor's one, as a float: the wrong type costs once, in the check that asks for it."""
-    if type(value) is int:
-        return float(value)
-    return float(value.array.item()) if isinstance(value, Tensor) and value.array.size == 1 else value
 
 
 def same_weights(found: dict, expected: dict, what: str, look: str) -> None:
@@ -459,8 +713,7 @@ def same_weights(found: dict, expected: dict, what: str, look: str) -> None:
 @check("train_one_epoch", points=2)
 def test_figures_of_an_epoch(observed, expected):
     """Loss and accuracy of the epoch are means over the images."""
-    what = "train_one_epoch on eight images, four to a batch"
-    are_floats(observed.one_epoch["figures"], what)
+    what = "train_one_epoch on nine images, four to a batch, so that the last batch is one image"
     same_figures(observed.one_epoch["figures"], expected.one_epoch["figures"], what)
 
 
@@ -475,25 +728,67 @@ def test_weights_after_an_epoch(observed, expected):
     require(moved, what, "weights that have changed", "the weights of before",
             "For each batch: clear the gradients, compute the loss, go backward, take a step.")  # fmt: skip
     same_weights(seen["after"], right["after"], what,
-                 "For each batch: the gradients of this batch's mean loss alone, then one step.")  # fmt: skip
+                 "For each batch: the gradients of this batch's mean loss alone, then one step; in training mode.")
+    same(seen["settings after"], right["settings before"], "settings of the optimizer after train_one_epoch",
+         look="Learning rate, momentum and weight decay are the caller's.")  # fmt: skip
+    callers_things_left(seen, right, "train_one_epoch")
+
+
+@check("train_one_epoch", points=0.5)
+def test_training_elsewhere(observed, expected):
+    """Images and labels go to the device, where the network is."""
+    seen, right = observed.one_epoch_elsewhere, expected.one_epoch_elsewhere
+    is_done_elsewhere(seen, right, "train_one_epoch on an accelerator")
+    same_weights(seen["after"], right["after"], "train_one_epoch on an accelerator: weights afterwards", ELSEWHERE)
+
+
+ELSEWHERE = "Where these are right on the CPU, look for what is left on the wrong device, or moved from the right one."
+
+
+def is_done_elsewhere(seen: dict, right: dict, what: str) -> None:
+    """Requires the right figures from an accelerator, and a network that is there still."""
+    same_figures(seen["figures"], right["figures"], what, ELSEWHERE)
+    require(all(seen["where"].values()), f"{what}: the network afterwards", "where it was", "elsewhere", ELSEWHERE)
 
 
 @check("evaluate", points=1)
 def test_figures_of_a_test_pass(observed, expected):
     """Loss and accuracy on the test images are means over the images."""
     look = "In evaluation mode batch norm takes its running statistics; the mean weighs each batch with its size."
-    are_floats(observed.one_test_pass["figures"], "evaluate")
     same_figures(observed.one_test_pass["figures"], expected.one_test_pass["figures"],
                  "evaluate, four images to a batch", look)  # fmt: skip
 
 
 @check("evaluate", points=1)
 def test_testing_teaches_nothing(observed, expected):
-    """Testing changes neither weights nor running statistics."""
+    """Testing changes nothing but the network's mode: a second pass gives the same figures."""
     seen, right = observed.one_test_pass, expected.one_test_pass
     are_figures(seen["figures"], "evaluate")
     same(seen["after"], right["before"], "weights and buffers after evaluate",
          look="No optimizer here; and batch norm updates its statistics whenever it is in training mode.")  # fmt: skip
+    changes_only_the_mode(seen, right)
+    are_figures(seen["again"], "evaluate, called again on the same images")
+    for first, again, what in zip(seen["figures"], seen["again"], ("the loss", "the accuracy"), strict=True):
+        same(again, first, f"evaluate, called again on the same images: {what}", within=MEAN,
+             look="Sums begin at zero at each call, and nothing here is random.")  # fmt: skip
+
+
+def callers_things_left(seen: dict, right: dict, function: str) -> None:
+    """Requires the settings of the network's layers and of the criterion to be those of before."""
+    same(seen["layers after"], right["layers before"], f"the network's layers and their settings after {function}",
+         look="Momentum of batch norm and rate of dropout belong to the network.")  # fmt: skip
+    require(seen["reduction after"] == "mean", f"criterion.reduction after {function}", "mean", seen["reduction after"],
+            "The criterion is the caller's: whoever uses it next finds it changed.")  # fmt: skip
+
+
+def changes_only_the_mode(seen: dict, right: dict) -> None:
+    """Requires what is the caller's to be as before `evaluate`: layers, criterion, gradients, what is trained."""
+    callers_things_left(seen, right, "evaluate")
+    same(seen["trainable after"], right["trainable before"], "requires_grad of the parameters after evaluate")
+    same(seen["gradients after"], right["gradients after"], "which parameters have gradients after evaluate",
+         look="Nothing goes backward here.")  # fmt: skip
+    require(seen["gradients allowed after"] is True, "gradients after evaluate", "allowed again", "switched off for good",
+            "As a context (`with …:`) the switch goes back by itself.")  # fmt: skip
 
 
 @check("evaluate", points=0.5)
@@ -506,6 +801,12 @@ def test_no_gradients_in_testing(observed, expected):
     require(kept == 0, "scores of the network inside evaluate", "scores without gradients",
             f"scores that require gradients in {kept} of {len(seen)} batches",
             "PyTorch has a context in which none are recorded; it saves memory and time.")  # fmt: skip
+
+
+@check("evaluate", points=0.5)
+def test_testing_elsewhere(observed, expected):
+    """Images and labels go to the device, where the network is."""
+    is_done_elsewhere(observed.one_test_pass_elsewhere, expected.one_test_pass_elsewhere, "evaluate on an accelerator")
 
 
 def history_of(run: dict) -> dict:
@@ -556,8 +857,9 @@ def prints_each_epoch(run: dict, epochs: int, what: str) -> None:
 @check("fit", points=1)
 def test_history_has_five_lists(observed, expected):
     """The history is a dict of five lists with one float an epoch."""
-    epochs = expected.a_few_epochs["epochs"]
-    is_history(history_of(observed.a_few_epochs), epochs, f"fit(…, epochs={epochs})")
+    epochs, seen = expected.a_few_epochs["epochs"], observed.a_few_epochs
+    is_history(history_of(seen), epochs, f"fit(…, epochs={epochs})")
+    is_history(history_of({"history": seen["by default"]}), 10, "fit(…) without a number of epochs")
 
 
 @check("fit", points=1.5)
@@ -576,6 +878,86 @@ def test_a_line_an_epoch(observed, expected):
     calls = len(run["train_one_epoch"])
     require(calls in (0, epochs), f"{what}: calls of train_one_epoch", f"one an epoch: {epochs}", f"{calls}")
     prints_each_epoch(run, epochs, what)
+
+
+@check("fit", points=0.5)
+def test_each_epoch_trains_then_tests(observed, expected):
+    """Each epoch trains once, then tests once, what it was given."""
+    replaced = expected.a_few_epochs
+    right = reference_run(observed.a_few_epochs, replaced, expected.a_few_epochs_for_real)
+    trains_and_tests(observed.a_few_epochs, right, replaced["epochs"])
+
+
+def trains_and_tests(run: dict, right: dict, epochs: int) -> None:
+    """Requires one training and one test an epoch, of the network, images, criterion and optimizer that were given."""
+    history_of(run)
+    passes = sum(one["data"] == "training" for one in run["passes"])
+    require(passes >= epochs, f"fit(…, epochs={epochs}): passes over the training loader", f"{epochs}", passes,
+            "The loader brings the images in a new order each time; batches that are kept stay as they are.")  # fmt: skip
+    for name in ("train_one_epoch", "evaluate"):
+        require(len(run[name]) == len(right[name]), f"fit(…, epochs={epochs}): calls of {name}", f"{len(right[name])}",
+                len(run[name]), "Once an epoch, or never if `fit` does the work itself.")  # fmt: skip
+        for epoch, (call, wanted) in enumerate(zip(run[name], right[name], strict=True), 1):
+            what = f"fit: the call of {name} in epoch {epoch}"
+            same(call["labels"], wanted["labels"], f"{what}: labels of the images it is given",
+                 look="Training images for training, test images for testing.")  # fmt: skip
+            same(call["weights"], wanted["weights"], f"{what}: the network's classifier bias", within=WEIGHT,
+                 look="First train, then test, always the same network.")  # fmt: skip
+            same(call["loss"], wanted["loss"], f"{what}: criterion of a fixed guess", within=FIGURE,
+                 look="Pass on the criterion that was given.")  # fmt: skip
+            same(call["device"], wanted["device"], f"{what}: the device", look="Pass on the device that was given.")
+            same(call["trainable"], wanted["trainable"], f"{what}: requires_grad of the parameters",
+                 look="Nothing is frozen or thawed here.")  # fmt: skip
+    for epoch, (call, wanted) in enumerate(zip(run["train_one_epoch"], right["train_one_epoch"], strict=False), 1):
+        require(call["optimizer given"] is True, f"fit: the optimizer in epoch {epoch}", "the one that was given",
+                "another", "A new optimizer each epoch forgets its momentum.")  # fmt: skip
+        same(call["settings"], wanted["settings"], f"fit: settings of the optimizer in epoch {epoch}", within=1e-9)
+    same(run["settings"], right["settings"], "settings of the optimizer after fit", within=1e-9)
+    same(run["momentum"], right["momentum"], "momentum that the given optimizer has of each parameter", within=FIGURE,
+         look="The optimizer that was given takes the steps, not another, and keeps what it remembers.")  # fmt: skip
+    look = "All epochs are trained, on the network that was given, and none of them is undone."
+    same_weights(run["weights"], right["weights"], f"the network's weights after fit(…, epochs={epochs})", look)
+    same(run["trainable"], right["trainable"], f"requires_grad of the parameters after fit(…, epochs={epochs})")
+
+
+@check("fit", points=0.5)
+def test_seconds_of_each_epoch(observed, expected):
+    """The seconds are each epoch's own wall time, training and test."""
+    epochs = expected.a_few_epochs["epochs"]
+    are_wall_times(observed.a_few_epochs, epochs, f"fit(…, epochs={epochs}) with slow images: history['seconds']")
+
+
+def least_seconds(passes: list[dict], epochs: int, without: list[float]) -> list[float]:
+    """For each epoch the time from the beginning of its training images to the end of its test images' loading.
+
+    Args:
+        without: what is said where this cannot be told, since a fit looks into a loader besides.
+    """
+    training = [one["began"] for one in passes if one["data"] == "training" and "began" in one]
+    test = [one["ended"] for one in passes if one["data"] == "test" and "ended" in one]
+    counts = [sum(one["data"] == data for one in passes) for data in ("training", "test")]
+    if counts != [epochs, epochs]:
+        return without
+    known = [end - begin for begin, end in zip(training, test, strict=True)]
+    return known + [0.0] * (epochs - len(known))
+
+
+def are_wall_times(run: dict, epochs: int, what: str) -> None:
+    """Requires a float for each epoch, at least the time its images took, together at most the time of the call."""
+    seconds = history_of(run).get("seconds")
+    floats = isinstance(seconds, list) and len(seconds) == epochs and all(isinstance(value, float) for value in seconds)
+    require(floats, what, f"a list of {epochs} floats", seconds)
+    rounded = all(abs(value * 10 - round(value * 10)) < 1e-9 for value in seconds)  # to tenths of a second
+    slack = 0.05 if rounded else 0.006
+    besides = [0.05] * 2 + [0.0] * (epochs - 2)  # the pauses alone take longer than this
+    leasts = least_seconds(run["passes"], epochs, besides)
+    for epoch, (found, least) in enumerate(zip(seconds, leasts, strict=True), 1):
+        require(found >= least - slack, f"{what}, epoch {epoch}", f"at least the {least:.3f} s that its images took",
+                f"{found:.3f} s", "Wall time in seconds, from before the training to after the test.")  # fmt: skip
+    total = sum(seconds)
+    most = f"at most the {run['elapsed']:.3f} s of the call"
+    require(total <= run["elapsed"] + epochs * slack, f"{what}: their sum", most, f"{total:.3f} s",
+            "Each epoch starts its own clock.")  # fmt: skip
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
@@ -651,13 +1033,129 @@ def test_figure_with_two_axes(observed, expected):
             f"{shown[0]} and {shown[1]} of them on the first and on the second")  # fmt: skip
 
 
-@check("plot_history", points=1.5)
+@check("plot_history", points=1)
 def test_curves_are_the_histories(observed, expected):
-    """The losses are drawn on one pair of axes, the accuracies on the other."""
-    has_curves(*four_epochs(observed, expected))
+    """The losses are drawn on the first pair of axes, the accuracies on the second, and nothing else."""
+    seen, history = four_epochs(observed, expected)
+    loss_is_first(seen, history)
+    draws_only_figures(seen, history)
 
 
-@check("plot_history", points=1.5)
+def loss_is_first(seen: dict, history: dict) -> None:
+    """Requires the losses on the left or above, the accuracies on the right or below."""
+    found = has_curves(seen, history)
+    first, second = (one["place"] for one in axes_of(seen))
+    beside = first[0] + first[2] <= second[0] + 0.02
+    above = second[1] + second[3] <= first[1] + 0.02
+    require(beside or above, "plot_history(history): places of the axes", "side by side or one above the other",
+            "axes that overlap")  # fmt: skip
+    require(found["train_loss"][0] == 0, "plot_history(history): the first axes", "the losses", "the accuracies",
+            "First is left, or above.")  # fmt: skip
+
+
+def draws_only_figures(seen: dict, history: dict) -> None:
+    """Requires no curve through another list of the history."""
+    curves = [curve["y"] for axes in axes_of(seen) for curve in axes["curves"]]
+    for other in history.keys() - FIGURES:
+        require(history[other] not in curves, "plot_history(history): the curves", "losses and accuracies only",
+                f"also {other!r}", "What has another unit makes the curves beside it flat.")  # fmt: skip
+
+
+@check("plot_history", points=0.5)
+def test_four_epochs_count_from_one(observed, expected):
+    """Epochs count from 1."""
+    counts_from_one(*four_epochs(observed, expected))
+
+
+def counts_from_one(seen: dict, history: dict) -> None:
+    """Requires each curve to stand over 1, 2, 3, …"""
+    for curve, (_, found) in has_curves(seen, history).items():
+        epochs = [float(epoch) for epoch in range(1, len(history[curve]) + 1)]
+        for one in found:
+            same(one["x"], epochs, f"plot_history(history): the epochs under {curve}", within=1e-6,
+                 look="Without epochs given, matplotlib counts from 0.")  # fmt: skip
+
+
+@check("plot_history", points=0.5)
+def test_words_at_the_axes(observed, expected):
+    """Both axes are labelled, in both directions."""
+    axes_are_labelled(*four_epochs(observed, expected))
+
+
+@check("plot_history", points=0.5)
+def test_two_legends(observed, expected):
+    """A legend on each pair of axes."""
+    legends_tell_the_curves(*four_epochs(observed, expected))
+
+
+def axes_are_labelled(seen: dict, history: dict) -> None:
+    """Requires words at both directions of both axes, that do not name something else."""
+    names = quantities(seen, history)
+    first, second = axes_of(seen)
+    for place, axes in (("first", first), ("second", second)):
+        xlabel = axes["xlabel"] or seen["xlabel of all"]
+        if axes is first and True in axes["shares x"]:  # one above the other, with the epochs written below both
+            xlabel = xlabel or second["xlabel"]
+        for direction, text in (("x", xlabel), ("y", axes["ylabel"] or seen["ylabel of all"])):
+            require(bool(text.strip()), f"plot_history(history): the {direction} label of the {place} axes", "some words",
+                    "nothing", "The epoch below; what is measured, and its unit, at the side.")  # fmt: skip
+            require(not contradicts(text, direction, names[place]),
+                    f"plot_history(history): the {direction} label of the {place} axes", f"words for the "
+                    f"{'epoch' if direction == 'x' else names[place]}", repr(text))  # fmt: skip
+
+
+def legends_tell_the_curves(seen: dict, history: dict) -> None:
+    """Requires a legend on each pair of axes that tells training from test."""
+    for (place, quantity), axes in zip(quantities(seen, history).items(), axes_of(seen), strict=True):
+        what = f"plot_history(history): the legend of the {place} axes"
+        entries = [entry for entry in axes["legend"] if entry["text"].strip() and not entry["text"].startswith("_")]
+        look = "Give each curve a label, then ask for the legend."
+        if seen["legends of all"]:
+            look = "A legend of the whole figure is another thing; each pair of axes is to have its own."
+        require(len({entry["text"] for entry in entries}) >= 2, what, "two entries with different words",
+                [entry["text"] for entry in axes["legend"]], look)  # fmt: skip
+        texts = [entry["text"] for entry in entries]
+        require(not all(len(text) == 1 and text.isascii() for text in texts), what, "words", texts,
+                "`legend` takes a list of labels; of a word it makes a label of each letter.")  # fmt: skip
+        require(not any(names_the_other(text, quantity) for text in texts), what, "what tells training from test", texts,
+                f"Both curves here are of the {quantity}.")  # fmt: skip
+        mixed = [entry["text"] for entry in entries if _says_the_other(entry)]
+        require(len(mixed) < 2, what, "training beside red, test beside green", f"{mixed} beside the other")
+
+
+def quantities(seen: dict, history: dict) -> dict[str, str]:
+    """Which of loss and accuracy the first and the second axes show; requires the four curves."""
+    losses_first = has_curves(seen, history)["train_loss"][0] == 0
+    return dict(zip(("first", "second"), ("loss", "accuracy") if losses_first else ("accuracy", "loss"), strict=True))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def contradicts(label: str, direction: str, quantity: str) -> bool:
+    """Whether a label says in English that something else is drawn; other words and languages are the student's own."""
+    words, epochs = _words(label), {"epoch", "epochs"}
+    if direction == "x":
+        return not words.isdisjoint({"loss", "accuracy"}) and words.isdisjoint(epochs)
+    return names_the_other(label, quantity) or bool(words) and words <= epochs
+
+
+def names_the_other(text: str, quantity: str) -> bool:
+    """Whether a text names the accuracy and not the loss, where the loss is drawn, or the other way round."""
+    words = _words(text) & {"loss", "accuracy"}
+    return bool(words) and quantity not in words
+
+
+def _says_the_other(entry: dict) -> bool:
+    """Whether a legend's entry has the word for test beside red, or that for training beside green."""
+    words = _words(entry["text"])
+    training = not words.isdisjoint({"train", "training"})
+    test = not words.isdisjoint({"test", "testing", "validation", "val"})
+    return (entry["colour"] == "red" and test and not training) or (entry["colour"] == "green" and training and not test)
+
+
+@check("plot_history", points=1)
 def test_training_red_test_green(observed, expected):
     """Training is red, test is green."""
     colours_tell_training_from_test(*four_epochs(observed, expected))
