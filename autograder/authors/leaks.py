@@ -71,7 +71,7 @@ def secret_lines(contents: Contents) -> dict[str, str]:
         public |= {squeezed(line) for line in path.read_text(encoding="utf-8").splitlines()}
     secrets = {squeezed(line): "a line of the solution" for cell in cells for line in cell.solution_lines()}
     for path in module.secret_files:
-        kind = f"a line of tests/{module.name}/{path.relative_to(module.tests)}"
+        kind = f"a line of {path.relative_to(module.root)}"
         secrets |= {squeezed(line): kind for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
     return {line: kind for line, kind in secrets.items() if len(line) >= 12 and line not in public}
 

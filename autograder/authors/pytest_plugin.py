@@ -58,6 +58,7 @@ def observed(request: pytest.FixtureRequest, _recordings: "Recordings") -> "Obse
 
 
 def _seen(request: pytest.FixtureRequest, recordings: dict[bool, "Recording"]) -> "Observed":
+    from autograder.course.checks import HIDDEN_FILE
     from autograder.grading.recordings import Observed
 
-    return Observed(recordings[request.function.__check__.public])
+    return Observed(recordings[request.path.stem != HIDDEN_FILE])

@@ -99,7 +99,7 @@ def released_files(contents: Contents) -> dict[str, bytes]:
         if path.is_file():
             files[f"data/{path.relative_to(PACKAGED_DATA)}"] = path.read_bytes()
     for path in module.public_files:
-        files[f"checks/{path.relative_to(module.tests)}"] = path.read_bytes()
+        files[f"checks/{module.place(path)}"] = path.read_bytes()
     about = {
         "module": module.name,
         "notebook": module.notebook,

@@ -8,7 +8,8 @@ Both are plain functions (or classes) that take the place of the contract's func
         \"\"\"`state_dict()` also holds BatchNorm's running statistics. They are buffers: saved, never trained.\"\"\"
         ...
 
-They are read as text, never imported: like a student's code, they run in the sandbox alone.
+They are read as text, never imported: like a student's code, they run in the sandbox alone. What several modules share
+stands in a file of `tests/common/`, of which a module takes all, or some by name: `from .evaluate_mistakes import *`.
 """
 
 import ast
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autograder.course.imports import parsed, place
+from autograder.course.course import nearest
+from autograder.course.imports import COMMON, parsed, place
 from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Cell, Code, Statement, choose, needed, parse
 
@@ -69,9 +71,39 @@ def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
         return []
     parsed(path)
     statements, _ = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
+    shared = [s for s in statements if _takes_shared(s)]
+    statements = [s for s in statements if not _takes_shared(s)]
     _refuse_clashes(path, statements, reference)
     marks = [_take_mark(path, statement) for statement in statements]
-    return [_entry(path, s, mark, statements) for s, mark in zip(statements, marks, strict=True) if mark is not None]
+    own = [_entry(path, s, mark, statements) for s, mark in zip(statements, marks, strict=True) if mark is not None]
+    entries = [entry for statement in shared for entry in _taken(path, statement, reference)] + own
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise CourseError(f"{place(path)}: {', '.join(twice)} stands here and in a shared file: give each its own name")
+    return entries
+
+
+def _takes_shared(statement: Statement) -> bool:
+    return isinstance(statement.node, ast.ImportFrom) and statement.node.level > 0
+
+
+def _taken(path: Path, statement: Statement, reference: list[Statement]) -> list[Entry]:
+    """The entries that an import statement of a catalogue takes from a shared file.
+
+    Raises:
+        CourseError: there is no such file, or no entry of a name.
+    """
+    node = statement.node
+    assert isinstance(node, ast.ImportFrom)
+    shared = path.parents[1] / COMMON / f"{node.module}.py"
+    where = place(path, statement.line)
+    if node.level != 1 or not shared.is_file():
+        raise CourseError(f"{where}: `{statement.text}` names no file of {place(shared.parent)}: move what is shared there")
+    entries = {entry.name: entry for entry in read_catalogue(shared, reference)}
+    names = list(entries) if node.names[0].name == "*" else [alias.name for alias in node.names]
+    if unknown := [name for name in names if name not in entries]:
+        raise CourseError(f"{where}: {place(shared)} has no entry {unknown[0]!r}: {nearest(unknown[0], list(entries))}")
+    return [entries[name] for name in names]
 
 
 def _take_mark(path: Path, statement: Statement) -> Mark | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from autograder.course.imports import brought, imports_of, place
+from autograder.course.imports import brought, imports_of, place, within
 from autograder.errors import CourseError
 
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
@@ -55,16 +55,16 @@ class Module:
 
     @property
     def public_files(self) -> list[Path]:
-        """The files of `tests/<name>/` that students get: the public probes, their checks, and what these import.
+        """The files that students get, of `tests/<name>/` and `tests/common/`: public probes, checks, and what these import.
 
         Raises:
             CourseError: one of them is no Python, imports what is kept to the course, or in a way that fails in a release.
         """
         files = brought(self.tests, PUBLIC_FILES)
         for each in (each for path in files for each in imports_of(self.tests, path)):
-            first = each.target.relative_to(self.tests).parts[0]
+            first = within(self.tests, each.target).parts[0]
             where = f"{place(each.file, each.line)}: students get this file, "
-            if first.removesuffix(".py") in KEPT_TO_THE_COURSE:
+            if first.removesuffix(".py").endswith(KEPT_TO_THE_COURSE):
                 raise CourseError(f"{where}and it imports {first}, which they must not: move what both need to a third file")
             if not each.relative:
                 raise CourseError(
@@ -74,8 +74,14 @@ class Module:
 
     @property
     def secret_files(self) -> list[Path]:
-        """All other Python files of `tests/<name>/`, wherever in it they lie."""
-        return sorted(set(self.tests.rglob("*.py")) - set(self.public_files))
+        """All other Python files of `tests/<name>/`, wherever in it they lie, and what they import of `tests/common/`."""
+        own = set(self.tests.rglob("*.py"))
+        shared = brought(self.tests, (path.stem for path in own if path.parent == self.tests))
+        return sorted(own.union(shared) - set(self.public_files))
+
+    def place(self, path: Path) -> Path:
+        """Where a file of `tests/<name>/` or `tests/common/` lies in the folder `checks/` of a release."""
+        return within(self.tests, path)
 
     @property
     def release(self) -> Path:

@@ -1,5 +1,9 @@
 """Which files of a module's folder a probe or check file brings with it: what its import statements name, and what these
-import. Read from the text, so that nothing runs."""
+import. Read from the text, so that nothing runs.
+
+Files that several modules share lie in the folder `COMMON` beside the modules' folders, and are imported as if they lay in
+each of these: a module whose `__init__.py` has that folder in its `__path__` writes `from .means import …`.
+"""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -8,10 +12,12 @@ from pathlib import Path
 
 from autograder.errors import CourseError
 
+COMMON = "common"
+
 
 @dataclass(frozen=True)
 class Import:
-    """An import statement in `file`, and the `target`, a file of the same folder, that it brings."""
+    """An import statement in `file`, and the `target`, a file of the same folder or of `COMMON`, that it brings."""
 
     file: Path
     line: int
@@ -56,15 +62,28 @@ def brought(folder: Path, names: Iterable[str]) -> list[Path]:
 
 
 def imports_of(folder: Path, path: Path) -> Iterator[Import]:
-    """What the file `path` of the package `folder` imports from the same folder; a package brings its `__init__.py` too."""
+    """What the file `path` of the package `folder` imports from it; a package brings its `__init__.py` too."""
     statements = [node for node in ast.walk(parsed(path)) if isinstance(node, (ast.Import, ast.ImportFrom))]
     for node in statements:
-        for relative, parts in _modules(node, folder.name, path.relative_to(folder).parts[:-1]):
+        for relative, parts in _modules(node, folder.name, within(folder, path).parts[:-1]):
             for length in range(1, len(parts) + 1):
-                target = folder.joinpath(*parts[:length])
-                for file in (target.with_suffix(".py"), target / "__init__.py"):
-                    if file.is_file():
-                        yield Import(path, node.lineno, file, relative)
+                for file in _files(folder, parts[:length]):
+                    yield Import(path, node.lineno, file, relative)
+
+
+def within(folder: Path, path: Path) -> Path:
+    """A file's place in the package `folder`, in which what lies in `COMMON` seems to lie."""
+    return path.relative_to(folder if path.is_relative_to(folder) else folder.parent / COMMON)
+
+
+def _files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
+    """The file of a module of the package, one for a name; what lies in the folder itself comes before `COMMON`."""
+    for root in (folder, folder.parent / COMMON):
+        target = root.joinpath(*parts)
+        found = [file for file in (target.with_suffix(".py"), target / "__init__.py") if file.is_file()]
+        if found:
+            return found
+    return []
 
 
 def _modules(

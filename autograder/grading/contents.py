@@ -12,13 +12,14 @@ import json
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from autograder.course import source
 from autograder.course.catalogue import Entry, read_catalogue
-from autograder.course.checks import Check, Remark
+from autograder.course.checks import HIDDEN_FILE, Check, Remark
 from autograder.course.course import Module, nearest
 from autograder.course.imports import parsed, place
 from autograder.errors import CourseError
@@ -187,7 +188,7 @@ class _Collector:
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         for item in items:
             if hasattr(item.function, "__check__"):
-                self.checks.append(item.function.__check__)
+                self.checks.append(replace(item.function.__check__, public=item.path.stem != HIDDEN_FILE))
             else:
                 _, line, name = item.location
                 mend = 'write @check("function", points=1) above it, or give a helper another name'
@@ -204,7 +205,8 @@ def told_in(folder: Path, error: BaseException, what: str) -> str:
 def hidden_remarks(checks: Iterable[Check]) -> list[Remark]:
     """The remarks in the files of the hidden checks among `checks`, for recordings of the hidden probes."""
     files = {id(check.test.__globals__): check.test.__globals__ for check in checks if not check.public}
-    return [f.__remark__ for names in files.values() for f in names.values() if hasattr(f, "__remark__")]
+    marked = {id(f): f for names in files.values() for f in names.values() if hasattr(f, "__remark__")}
+    return [f.__remark__ for f in marked.values()]
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from autograder.sandboxed.intact import followed
 from autograder.sandboxed.recording import Error, Timing
 
 Ask = TypeVar("Ask", bound=Callable[..., Any])
+PROBE_FILES = ("probes_public", "probes_hidden")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,12 @@ def probe(function: str, beside: str = "") -> Callable[[Ask], Ask]:
 
 
 def probes_in(module: ModuleType) -> list[Probe]:
-    """The probes defined in `module` itself, in its order."""
-    return [f.__probe__ for f in vars(module).values() if hasattr(f, "__probe__") and f.__module__ == module.__name__]
+    """The probes of a file, in its order: those defined in it, and those that it imports from a file that modules share.
+
+    What it imports from the module's other probe file, a public probe to ask it otherwise, say, stays that file's.
+    """
+    files = {f"{module.__package__}.{name}" for name in PROBE_FILES} - {module.__name__}
+    return [f.__probe__ for f in vars(module).values() if hasattr(f, "__probe__") and f.__module__ not in files]
 
 
 def import_from(folder: Path, name: str) -> ModuleType:

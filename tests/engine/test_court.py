@@ -42,7 +42,7 @@ def endless(observed, expected):
 
 
 def check(test, public: bool = True, name: str = "test_it") -> Check:
-    return Check(name, "f", 1.0, "The title.", public, test)
+    return Check(name, "f", 1.0, "The title.", test, public)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def is_one(observed, expected):
 
 HIDDEN = [
     check(is_one, public=False, name="test_one"),
-    Check("test_two", "g", 2.0, "Another.", False, lambda observed, expected: is_one(observed, expected)),
+    Check("test_two", "g", 2.0, "Another.", lambda observed, expected: is_one(observed, expected), False),
 ]
 REMARKS = [
     Remark("f", "It is large.", lambda observed, expected: observed.seen > 100),

@@ -238,7 +238,7 @@ def test_a_check_that_looks_at_nothing_or_breaks_is_its_authors_error(course, bo
 
 
 def judged(test, answer: Observation):
-    check = Check("test_it", "f", 2, "Is told.", False, test)
+    check = Check("test_it", "f", 2, "Is told.", test, public=False)
     wanted = Recording({"asked": Observation("returned", {"a": 1})})
     return judge([check], {False: Recording({"asked": answer})}, {False: wanted})[0].verdict
 
