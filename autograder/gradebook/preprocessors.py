@@ -182,7 +182,7 @@ class SubmissionExporter(NotebookExporter):
                 self.parent.assignments.pop(str(submission.folder), None)
             elif not self.book.suits_nbgrader(submission, self.parent.assignments):
                 log.warning(
-                    "%s: graded and in the gradebook, though nbgrader's own steps cannot take its name, file name or time",
+                    "%s: in the gradebook, though nbgrader's own steps cannot take its name, file name or time",
                     clean(str(submission.path)),
                 )
                 self.book.record(self.grader, submission, result, self.config)
