@@ -1,4 +1,4 @@
-"""Commands for instructors who write a module: `release`, `verify` and `demo`."""
+"""Commands for instructors who write a module: `new`, `release`, `verify` and `demo`."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command, add_engine, add_module, add_modules, chosen, engine
-from autograder.course.course import Module
+from autograder.course.course import Course, Module
 from autograder.defaults import VERIFY_SEED
 from autograder.errors import CourseError
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`release`, `verify` and `demo`."""
+    """`new`, `release`, `verify` and `demo`."""
+    new = add_command(commands, "new", _new, "make a module that already runs, to be written on")
+    new.add_argument("name", metavar="MODULE", help="its name: the week, and the notebook's, as week10_attention")
+
     release = add_command(commands, "release", _release, "make release/ and solutions/ from source/")
     add_modules(release)
     release.add_argument("--check", action="store_true", help="change nothing; fail when something is stale or leaks")
@@ -36,6 +39,16 @@ def add_commands(commands: "Commands") -> None:
         "--output", type=Path, default=Path("demo"), metavar="DIR", help="where the class is made (default: demo)"
     )
     add_engine(demo)
+
+
+def _new(options: argparse.Namespace) -> int:
+    from autograder.authors.new import new
+
+    course = Course.find()
+    for path in new(course, options.name):
+        print(path.relative_to(course.root))
+    print(f"autograder verify {options.name}   # it holds already; docs/for-instructors.md goes on from here in ten steps")
+    return 0
 
 
 def _release(options: argparse.Namespace) -> int:
