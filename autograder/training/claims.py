@@ -20,6 +20,7 @@ from autograder.sandboxed.training import Preset, Recipe, claimed_start
 from autograder.training.claim_file import Claim, Weights, hash_of
 from autograder.training.images import CLASSES, Images
 from autograder.training.judge import (
+    CLOCK_SHARE,
     ACCURACY_TOLERANCE,
     LOSS_TOLERANCE,
     MOVED,
@@ -38,7 +39,6 @@ SAMPLE_PIXELS = 400 * 224**2  # of the test images, and again of the training im
 CONFIDENCE = 0.999  # of the intervals; a class is many claims, and nobody is to be suspected by chance
 DEVIATIONS = 4.0  # standard errors within which two means are taken as equal
 BY_HEART = 0.95  # of the training images known, from which on the test images must be known less well
-CLOCK_SHARE = (0.5, 1.02)  # of the seconds that `run_experiment` measured, what the history may say
 WHOLE = 0.2  # an accuracy is that of a whole number of images, to this fraction of an image
 PRINTS = 4096  # numbers drawn of each weight, by which networks are compared: enough to tell 0.2 from 0
 OWN_WORD = "by its own word"

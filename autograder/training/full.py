@@ -19,8 +19,9 @@ from autograder.grading.contents import Contents
 from autograder.sandboxed.notebook import Code
 from autograder.sandboxed.probing import import_from
 from autograder.sandboxed.training import Preset, Recipe
+from autograder.training.claim_file import Weights
 from autograder.training.images import Images, give, split
-from autograder.training.judge import Judgement, Weights, growth, judge, peak, speed
+from autograder.training.judge import Judgement, growth, judge, peak, speed
 from autograder.training.run import Kept, Log, Trainer, scratch
 
 TIMES_THE_REFERENCE = 4.0  # that a run may take, and a minute

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from autograder.sandboxed.training import GIB, Preset, Recipe, start_network
+from autograder.training.claim_file import Weights
 from autograder.training.images import CLASSES, Images, Split
 from autograder.training.run import Log
 
@@ -22,14 +23,12 @@ EVALUATION_IMAGES = 250  # at once
 GROWTH_BYTES = 64 * 2**20  # an epoch: a right loop's is some MiB, 120 are a list that keeps 10,000 images of 32 pixels
 ACCURACY_TOLERANCE = 0.005  # between the submission's evaluation of its network and ours: images that are nearly ties
 LOSS_TOLERANCE = 0.02
-CLOCK_SHARE = (0.5, 1.02)  # of an epoch's wall time, what the reported seconds may be
+CLOCK_SHARE = (0.5, 1.02)  # of an epoch's measured wall time, what the reported seconds may be
 START_LOSS = (0.3, 1.5)  # of ln(classes), what the first epoch's mean training loss may be
 OWN_START = 0.2  # correlation with the seed's start above which weights are descended from it; strangers' have 0.00
 SLOW = 0.6  # of the reference's images a second, below which a remark is due
 MOVED = 1e-6  # 1 − correlation, above which weights have moved
 TELLING = 1000  # scalars in a weight from which on it tells one start from another
-
-Weights = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

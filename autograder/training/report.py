@@ -12,7 +12,8 @@ import numpy as np
 
 from autograder.grading.report import number
 from autograder.sandboxed.training import GIB, Preset, Recipe, start_network
-from autograder.training.judge import Judgement, Weights, speed
+from autograder.training.claim_file import Weights
+from autograder.training.judge import Judgement, speed
 from autograder.training.run import Log
 
 if TYPE_CHECKING:

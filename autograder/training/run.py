@@ -30,13 +30,13 @@ from autograder.sandboxed.recording import Error, Tensor, decode, encode
 from autograder.sandboxed.sandbox import WRITABLE
 from autograder.sandboxed.training import GIB, MAX_MESSAGE_BYTES, Preset, message_bounds, says_no_memory
 from autograder.sandboxed.worker import TOO_MUCH_MEMORY, ask, send_message
+from autograder.training.claim_file import FIGURES
 from autograder.training.images import CLASSES
 
 SILENT_SECONDS = 300.0  # without a word of how far it is; a pass over some hundred images takes seconds
 SCRATCH_MEGABYTES = 256  # what a loader's workers share are batches, which are larger than in a probe
 DEVICE_SECONDS = 1.0  # between two looks at a GPU's memory
 KEPT_EPOCHS = 3  # of whose weights the accuracy is the mean
-FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds")
 DEVICE_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "dri/renderD128", "kfd")
 
 
