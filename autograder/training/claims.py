@@ -20,8 +20,8 @@ from autograder.sandboxed.training import Preset, Recipe, claimed_start
 from autograder.training.claim_file import Claim, Weights, hash_of
 from autograder.training.images import CLASSES, Images
 from autograder.training.judge import (
-    CLOCK_SHARE,
     ACCURACY_TOLERANCE,
+    CLOCK_SHARE,
     LOSS_TOLERANCE,
     MOVED,
     OWN_START,
