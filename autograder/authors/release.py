@@ -19,6 +19,7 @@ import nbformat
 
 from autograder.authors.leaks import find_leaks
 from autograder.course import source
+from autograder.course.calendar import dates_of, told
 from autograder.course.colab import COLAB_BADGE, COLAB_CELL
 from autograder.course.course import Course, Module
 from autograder.course.notebooks import make_notebook
@@ -80,8 +81,11 @@ def _replace(new: Path, old: Path) -> None:
 
 
 def released_cells(module: Module) -> list[SourceCell]:
-    """The source's cells; where course.toml names a repository, behind the title Colab's badge and its first cell."""
+    """The source's cells; behind the title the dates that course.toml has, Colab's badge and its first cell."""
     cells, settings = source.read_source(module.source), Course(module.root).settings
+    if due := dates_of(module).due:
+        questions = f" Questions: {settings.contact}." if settings.contact else ""
+        cells = [*cells[:1], SourceCell("markdown", f"Due **{told(due)}**.{questions}", {}), *cells[1:]]
     if not settings.repository:
         return cells
     packages = "".join(f', "{package}"' for package in settings.packages)

@@ -4,7 +4,7 @@
     classes.py   collect, grade, regrade, train, extend, export, gradescope
     author.py    new, release, verify, demo
     student.py   check, pack, and of what was packed the receipt
-    course.py    doctor
+    course.py    status, doctor
 
 Nothing heavy is imported before a command needs it, and nothing is decided here: what a command does lives below.
 """

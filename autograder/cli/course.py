@@ -1,4 +1,4 @@
-"""Commands about the machine that grades: `doctor`."""
+"""Commands about the whole course and the machine that grades: `status` and `doctor`."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -12,11 +12,24 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`doctor`."""
+    """`status` and `doctor`."""
+    add_command(commands, "status", _status, "say what is released, due, handed in and graded, and what to do next")
+
     doctor = add_command(commands, "doctor", _doctor, "say what this machine lacks for grading")
     doctor.add_argument(
         "--packages", action="store_true", help="only print what pip has to install for course.toml, one a line"
     )
+
+
+def _status(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+
+    from autograder.gradebook.status import print_standings, standings
+
+    print_standings(standings(Course.find()), datetime.now(UTC), Console())
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -6,10 +6,12 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from autograder.course.imports import brought, imports_of, place, within
 from autograder.errors import CourseError
 
+SETTINGS_FILE = "course.toml"
 SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
 PACKAGE = r"[A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?(?:[<>=!~]=?[\w.*+]+(?:,[<>=!~]=?[\w.*+]+)*)?"
 PUBLIC_FILES = ("probes_public", "test_public")  # what students get, with all that these import
@@ -99,15 +101,21 @@ class Module:
 
 @dataclass(frozen=True)
 class Settings:
-    """`course.toml`: where students find the course on GitHub, for Colab, and what their code may import.
+    """`course.toml`: what the course is called, where students find it on GitHub, what their code may import, and when.
 
-    Without a repository there is no Colab. `packages` are pip's names of packages beside this one's own.
+    Without a repository there is no Colab. `packages` are pip's names of packages beside this one's own. `modules` are dates
+    by module: `calendar` reads them.
     """
 
+    title: str = "Deep Learning for Visual Computing"
+    term: str = ""
+    contact: str = ""
     repository: str = ""
     branch: str = "main"
     archive: str = ""
     packages: list[str] = field(default_factory=list)
+    timezone: str = ""
+    modules: dict[str, Any] = field(default_factory=dict)
 
     @property
     def zip(self) -> str:
@@ -159,7 +167,7 @@ class Course:
         Raises:
             CourseError: not TOML, an unknown setting, or a value that is none of its kind.
         """
-        path = self.root / "course.toml"
+        path = self.root / SETTINGS_FILE
         if not path.exists():
             return Settings()
         try:
@@ -173,6 +181,11 @@ class Course:
         named = settings.packages
         if not isinstance(named, list) or not all(re.fullmatch(PACKAGE, str(one), re.ASCII) for one in named):
             raise CourseError(f'course.toml: packages = {named!r} is no list of packages: write ["scikit-learn>=1.4"]')
+        for name in ("title", "term", "contact", "timezone"):
+            if not isinstance(getattr(settings, name), str):
+                raise CourseError(f"course.toml: {name} = {getattr(settings, name)!r} is no text: write it in quotes")
+        if not isinstance(settings.modules, dict):
+            raise CourseError("course.toml: modules is no table: write [modules.week08_densenet], and its dates below it")
         return settings
 
     @property

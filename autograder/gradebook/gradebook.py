@@ -13,7 +13,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
 from autograder.classes.collect import LATENESS, MARKS
 from autograder.classes.grade import feedback_file
 from autograder.classes.submissions import Submission
+from autograder.course.calendar import dates_of
 from autograder.course.course import Module, nearest
 from autograder.course.notebooks import make_notebook
 from autograder.course.source import SourceCell, grade_id, read_source
@@ -73,13 +74,14 @@ class ClassBook:
         return {"nbgrader": {**about, "db_url": self.coursedir.db_url}, "unique_key": self.name}
 
     def register(self, cells: list[SourceCell], points: dict[str, float]) -> None:
-        """Writes the module's graded cells and their points into the gradebook, as the source has them now.
+        """Writes the module's graded cells and their points into the gradebook, as the source has them now, and when it is due.
 
         Raises:
             CourseError: the cells are others than those of the submissions that the gradebook holds.
         """
+        due = dates_of(self.module).due
         with self.open() as gradebook:
-            gradebook.update_or_create_assignment(self.module.name)
+            gradebook.update_or_create_assignment(self.module.name, **({"duedate": in_utc(due)} if due else {}))
         notebook = make_notebook(cells, [cell.stub for cell in cells], points)
         for step in (ComputeChecksums(), SaveCells()):
             try:
@@ -249,6 +251,18 @@ class ClassBook:
                 write_whole(folder / name, content)
 
 
+def book_of(module: Module) -> ClassBook | None:
+    """The module's gradebook; None where there is none yet.
+
+    Raises:
+        CourseError: it cannot be used.
+    """
+    coursedir = settings(module.root).coursedir
+    url = make_url(coursedir.db_url)
+    there = url.get_backend_name() != "sqlite" or os.path.exists(url.database or "")
+    return ClassBook(module, coursedir) if there else None
+
+
 def recorder(
     module: Module, submissions: list[Submission], students: set[str], console: Console
 ) -> Callable[[Grader, Submission, Result], None]:
@@ -317,6 +331,11 @@ def timestamp(folder: Path) -> datetime | None:
         return None
 
 
+def in_utc(moment: datetime) -> datetime:
+    """A moment as nbgrader keeps it: in UTC, without saying so."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
 def unknown_time(folder: Path) -> str:
     """Why nobody can tell whether a submission without a time is late; nothing where its platform says that it is not."""
     mark = _small_file(folder / LATENESS).decode("utf-8", "replace").strip()
@@ -339,11 +358,7 @@ def extend(module: Module, student: str, days: float, why: str) -> list[str]:
     Raises:
         CourseError: nobody of the course is called so, or the file or the gradebook cannot be used.
     """
-    app = settings(module.root)
-    url = make_url(app.coursedir.db_url)
-    book = None
-    if url.get_backend_name() != "sqlite" or os.path.exists(url.database or ""):
-        book = ClassBook(module, app.coursedir)
+    app, book = settings(module.root), book_of(module)
     known = {path.parent.name for path in (module.root / app.coursedir.submitted_directory).glob(f"*/{module.name}")}
     if book:
         with book.open() as gradebook:
