@@ -2,22 +2,24 @@
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
     classes.py   collect, grade, regrade, train, extend, export, gradescope
-    author.py    new, release, verify, demo
+    author.py    new, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    status, doctor
 
-Nothing heavy is imported before a command needs it, and nothing is decided here: what a command does lives below.
+Nothing heavy is imported before a command needs it, and nothing is decided here: what a command does lives below. What
+students are given to install has the file for students alone.
 """
 
 import argparse
+import importlib.util
 import os
 import sys
 from typing import Any
 
-from autograder.cli import author, classes, course, student
 from autograder.course.course import nearest
 from autograder.errors import CourseError, GraderFault, NotHere
 
+READERS = ("classes", "author", "student", "course")
 INTERRUPTED = 130  # as a shell says it of a process that SIGINT ended
 
 
@@ -53,8 +55,9 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Command)
-    for reader in (classes, author, student, course):
-        reader.add_commands(commands)
+    for reader in READERS:
+        if importlib.util.find_spec(f"{__name__}.{reader}"):
+            importlib.import_module(f"{__name__}.{reader}").add_commands(commands)
     return parser, list(commands.choices)
 
 

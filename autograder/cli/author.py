@@ -1,4 +1,4 @@
-"""Commands for instructors who write a module: `new`, `release`, `verify` and `demo`."""
+"""Commands for instructors who write a module: `new`, `release`, `verify`, `publish` and `demo`."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`new`, `release`, `verify` and `demo`."""
+    """`new`, `release`, `verify`, `publish` and `demo`."""
     new = add_command(commands, "new", _new, "make a module that already runs, to be written on")
     new.add_argument("name", metavar="MODULE", help="its name: the week, and the notebook's, as week10_attention")
 
@@ -32,6 +32,9 @@ def add_commands(commands: "Commands") -> None:
         "--seed", type=int, default=VERIFY_SEED, help=f"of the hidden checks' inputs (default: {VERIFY_SEED})"
     )
     add_engine(verify)
+
+    publish = add_command(commands, "publish", _publish, "make the students' public tree, with what is released today")
+    publish.add_argument("folder", type=Path, metavar="DIR", help="a folder outside the course: new, or published into before")
 
     demo = add_command(commands, "demo", _demo, "make a class from a module's catalogue and grade it")
     add_module(demo, nargs="?", help="the module (default: the first)")
@@ -94,6 +97,18 @@ def _verify(options: argparse.Namespace) -> int:
     console = Console()
     console.width = max(console.width, 120)  # check names are long, and a table cut short tells nothing
     return 0 if _each(options.modules, lambda module: verify(module, options.seed, console, **settings)) else 1
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from autograder.authors.publish import publish
+
+    done = publish(Course.find(), options.folder, datetime.now(UTC))
+    for line in done.left_out:
+        print(f"left out: {line}")
+    print(f"{options.folder}: {done.written} files written, {done.deleted} deleted; index.html is the page for students")
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
