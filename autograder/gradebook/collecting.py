@@ -33,7 +33,7 @@ def listed(root: Path, roster: Path | None = None) -> list[Listed]:
     by_name = {name.casefold(): one.student for one in known for name in (one.student, *one.names) if " " not in name}
     found = []
     for columns in _rows(roster):
-        ids = [columns[name] for name in _IDS if columns.get(name)]
+        ids = list(filter(None, map(columns.get, _IDS)))
         if not ids:
             continue
         student = next((by_name[name.casefold()] for name in ids if name.casefold() in by_name), None)

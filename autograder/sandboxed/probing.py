@@ -250,7 +250,7 @@ def printed() -> Iterator[Printed]:
     text = Printed()
     with contextlib.ExitStack() as stack:
         for stream in (sys.stdout, sys.stderr):
-            stack.enter_context(mock.patch.object(stream, "write", text.write))
+            stack.enter_context(mock.patch.object(stream, "write", _write_innermost))
         stack.enter_context(contextlib.redirect_stdout(text))
         stack.enter_context(contextlib.redirect_stderr(text))
         _collecting.append(text)
@@ -260,6 +260,11 @@ def printed() -> Iterator[Printed]:
             _collecting.remove(text)
             for around in _collecting[-1:]:  # what a probe counts was printed all the same
                 around.write(text.getvalue())
+
+
+def _write_innermost(text: str) -> int:
+    """What is written on a stream that was kept goes to whoever collects now, also where somebody around does as well."""
+    return _collecting[-1].write(text)
 
 
 _collecting: list[Printed] = []

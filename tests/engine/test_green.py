@@ -28,7 +28,6 @@ ONLY_HIDDEN = {
     "remembers_photos_by_their_size": ANOTHER_CALL,
     "keeps_loaders_from_before": ANOTHER_CALL,
     "keeps_a_classifier_that_fits": ANOTHER_CALL,
-    "shares_one_dictionary": ANOTHER_CALL,
     "adds_to_the_last_difference": ANOTHER_CALL,
     "draws_into_the_figure_of_before": ANOTHER_CALL,
     "seeds_for_the_loaders": A_SEED,

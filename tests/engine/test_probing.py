@@ -128,6 +128,18 @@ def test_everything_printed_is_seen_also_on_streams_that_were_kept():
     assert text.lines == 0
 
 
+def test_what_is_printed_on_a_kept_stream_goes_to_the_innermost_and_then_to_who_is_around():
+    out = sys.stdout
+    with printed() as around:
+        print("one", file=out)
+        with printed() as inside:
+            print("two", file=out)
+            print("three")
+        assert inside.getvalue() == "two\nthree\n"
+        print("four", file=out)
+    assert around.getvalue() == "one\ntwo\nthree\nfour\n"
+
+
 def test_a_probe_beside_another_has_its_draws():
     @probe("mean", beside="means")
     def more_means(student, draw): ...

@@ -29,7 +29,7 @@ def loaded(student, draw):
 """
 FOR_AUTHORS = {
     *("probe", "attempt", "printed", "timing", "register", "count_synchronisations"),
-    *("check", "remark", "same", "require"),
+    *("check", "remark", "same", "require", "wrapping"),
     *("Tensor", "Error", "Other"),
     *("mistake", "alternative"),
     *("Preset", "Recipe", "Run", "Setup"),
