@@ -51,7 +51,11 @@ def listed(root: Path, roster: Path | None = None) -> list[Listed]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    return [{name.casefold(): text.strip() for name, text in row.items()} for row in read_roster(path).rows]
+    return list(map(_squeezed, read_roster(path).rows))
+
+
+def _squeezed(row: dict[str, str]) -> dict[str, str]:
+    return {name.casefold(): text.strip() for name, text in row.items()}
 
 
 def _both(first: str, last: str) -> set[str]:

@@ -258,13 +258,13 @@ def printed() -> Iterator[Printed]:
             yield text
         finally:
             _collecting.remove(text)
-            for around in _collecting[-1:]:  # what a probe counts was printed all the same
-                around.write(text.getvalue())
+            if _collecting:  # what a probe counts was printed all the same
+                _write_innermost(text.getvalue())
 
 
 def _write_innermost(text: str) -> int:
     """What is written on a stream that was kept goes to whoever collects now, also where somebody around does as well."""
-    return _collecting[-1].write(text)
+    return io.StringIO.write(_collecting[-1], text)  # whose own `write` stands replaced while somebody inside collects
 
 
 _collecting: list[Printed] = []
