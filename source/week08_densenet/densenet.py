@@ -432,25 +432,29 @@ check("block")
 DEPTH, WIDTH = 24, 12
 
 
-class Plain(DenseLayer):
-    """Your layer without its dense path: what it read is not passed on."""
+class Plain(nn.Module):
+    """A dense layer without its dense path: what it read is not passed on."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x)[:, x.shape[1]:]
+        return self.layer(x)[:, x.shape[1]:]
 
 
 def gradient_sizes(dense: bool, normalised: bool) -> list[float]:
     """The root mean square of the gradient that reaches `conv1` of each layer of a new stack, first layer first."""
     torch.manual_seed(0)  # the same pictures and weights each time
-    kind = DenseLayer if dense else Plain
-    stack = nn.Sequential(*[kind(WIDTH * (1 + layer * dense), growth=WIDTH) for layer in range(DEPTH)])
+    layers = [DenseLayer(WIDTH * (1 + earlier * dense), growth=WIDTH) for earlier in range(DEPTH)]
+    stack = nn.Sequential(*(layers if dense else map(Plain, layers)))
     if not normalised:
-        for layer in stack:
+        for layer in layers:
             layer.norm1 = layer.norm2 = nn.Identity()
     maps = stack(torch.randn(16, WIDTH, 16, 16))
     scores = nn.Linear(maps.shape[1], 10)(maps.mean(dim=(2, 3)))
     F.cross_entropy(scores, torch.arange(16) % 10).backward()
-    return [layer.conv1.weight.grad.square().mean().sqrt().item() for layer in stack]
+    return [layer.conv1.weight.grad.square().mean().sqrt().item() for layer in layers]
 
 
 sizes = {(dense, normalised): gradient_sizes(dense, normalised) for dense in (True, False) for normalised in (True, False)}

@@ -1,5 +1,6 @@
 """Week 8's notebook: its map says what the course says, and any cell may be run twice."""
 
+import ast
 import re
 from itertools import groupby
 from unittest.mock import Mock
@@ -10,6 +11,7 @@ import torch
 import torchvision
 
 import autograder
+from autograder.authors.release import reference_module
 from autograder.course import source
 from autograder.course.course import Course
 from autograder.grading.contents import Contents
@@ -43,6 +45,13 @@ def test_drawing_is_folded_away(module):
     for cell in source.read_source(module.source):
         if "plt.show()" in cell.text:
             assert cell.folded or (cell.role == "plot" and len(cell.stub.splitlines()) < 10), f"line {cell.line}"
+
+
+def test_what_the_notebook_gives_does_not_run_beside_a_submission(module):
+    """A class that inherits from an exercise's would: the grader cannot know that it leaves it alone."""
+    contents = Contents(module)
+    made = ast.parse(reference_module(contents)).body
+    assert [node.name for node in made if isinstance(node, (ast.FunctionDef, ast.ClassDef))] == contents.functions
 
 
 def short_densenet(weights: None) -> torchvision.models.DenseNet:
