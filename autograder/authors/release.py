@@ -99,9 +99,9 @@ def released_files(contents: Contents) -> dict[str, bytes]:
     """The files of `release/<module>/` by their path in it, without the recordings."""
     module = contents.module
     files = {module.notebook: notebook_text(contents, solved=False).encode()}
-    for path in sorted(PACKAGED_DATA.rglob("*")):
-        if path.is_file():
-            files[f"data/{path.relative_to(PACKAGED_DATA)}"] = path.read_bytes()
+    for folder in (module.data, PACKAGED_DATA):
+        for path in sorted(filter(Path.is_file, folder.rglob("*"))):
+            files[f"data/{path.relative_to(folder)}"] = path.read_bytes()
     for path in module.public_files:
         files[f"checks/{module.place(path)}"] = path.read_bytes()
     about = {

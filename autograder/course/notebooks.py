@@ -7,17 +7,21 @@ import nbformat
 
 from autograder.course.source import SourceCell, grade_id
 
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # what JupyterLab and Colab hide a cell's code by
+
 
 def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[str, float]) -> nbformat.NotebookNode:
     """A notebook with these cells' kinds and roles, the given texts and exercises' points, without outputs."""
     made = []
     for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
         new: Callable[..., Any] = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
-        metadata = {"nbgrader": nbgrader_metadata(cell, points)} if cell.role else {}
+        metadata: dict[str, Any] = dict(FOLDED) if cell.folded else {}
+        if cell.role:
+            metadata["nbgrader"] = nbgrader_metadata(cell, points)
         made.append(new(text.rstrip("\n"), metadata=metadata, id=f"cell-{number:03d}"))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=made, metadata=metadata)
+    about = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=made, metadata=about)
     return notebook
 
 

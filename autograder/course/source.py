@@ -8,6 +8,8 @@
     # %% [markdown] role="question" name="…" points=4    a written question; the model answer is its solution region
     # %% role="plot" name="…" points=3                   a plot that a TA grades by eye; a solution region, if there is
                                                          one, holds comments only: the rubric
+    # %% folded=true                                     code that is given and need not be read, as that of a figure:
+                                                         JupyterLab and Colab show it when asked; beside a role too
 
 The functions between two grade cells belong to the exercise that the second one names. Points of exercises are not
 written here: they are the sum of the checks' points.
@@ -51,6 +53,11 @@ class SourceCell:
     def role(self) -> str:
         role: str = self.about.get("role", "")
         return role
+
+    @property
+    def folded(self) -> bool:
+        """Whether its code is hidden until somebody asks for it."""
+        return bool(self.about.get("folded"))
 
     @property
     def solution(self) -> str:
@@ -196,6 +203,8 @@ def _problem(cell: SourceCell) -> str:
     for setting in needs:
         if setting not in about:
             return f"role {cell.role!r} needs {setting}=…"
+    if cell.folded and (cell.kind != "code" or cell.role == "exercise"):
+        return "folded=true hides a cell's code until it is asked for: take it from text, and from what students write"
     if cell.role in ("question", "plot") and (problem := points_problem(about["points"])):
         return problem
     regions = len(REGION.findall(cell.text))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from conftest import needs_walls
@@ -19,6 +20,10 @@ import measure
 import mutants
 import rivals
 import training
+import whole_cifar10
+
+from autograder.sandboxed.training import Preset
+from autograder.training.images import find_images
 
 WRONG = solved(double="def double(x):\n    return x * x")
 SPIN = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**7))'])"
@@ -171,3 +176,16 @@ def test_what_cannot_be_measured_is_one_line(arguments, said, tmp_path, monkeypa
     text = capsys.readouterr().err or f"{ended.value.code}\n"
     assert text.startswith(f"training.py: {said}") and text.count("\n") == 1
     assert ended.value.code != 0
+
+
+def test_the_run_that_the_notebook_shows_is_a_small_file(tmp_path):
+    """Of the tiny images here, and with the names that the module's docstring promises."""
+    preset = Preset("tiny", train_images=120, test_images=50, image_size=32, batch_size=32, epochs=2, learning_rate=1e-3)
+    whole_cifar10.run(preset, find_images(preset, Path(), named=False), tmp_path / "data" / "run.npz")
+    assert (tmp_path / "data" / "run.npz").stat().st_size < 500_000
+    with np.load(tmp_path / "data" / "run.npz") as arrays:
+        assert "120 training and 50 test images of 32" in str(arrays["about"])
+        assert all(len(arrays[f"{part}_{what}"]) == 2 for part in ("train", "test") for what in ("loss", "accuracy"))
+        changes = [np.abs(arrays[f"before {name}"] - arrays[f"after {name}"]) for name in whole_cifar10.WATCHED]
+    assert [change.shape for change in changes] == [(64, 3, 7, 7), (128, 64, 1, 1)]
+    assert all(0 < change.max() < 0.1 for change in changes)

@@ -104,6 +104,7 @@ def points(text: str) -> tuple[str, str, str]:
         ("source", CHECK_CELL, CHECK_CELL * 2, r"line 20: nbgrader would call this cell check-double, as the one in lin"),
         ("source", '"why"', '"why not"', r"line 42: nbgrader cannot call a cell 'question-why not': write its name with"),
         ("source", '"double"', "double", r'line 10: its settings .* cannot be read: write texts in quotes'),
+        ("source", 'function="double"', 'function="double" folded=true', r"line 10: folded=true hides .*: take it from text"),
         ("source", CHECK_CELL, '# %% role="exercise" function="f"\n', r"line 18: needs one ### BEGIN SOLUTION"),
         ("source", "return double(halfway)", "return double(", r"line 26: this code does not run"),
     ],

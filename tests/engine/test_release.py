@@ -102,6 +102,25 @@ def test_points_are_the_sum_of_the_checks(copy):
     assert all(role.locked for name, role in roles.items() if name.startswith(("check-", "exercise-")))
 
 
+def test_a_folded_cell_says_so_to_jupyterlab_and_colab(copy):
+    edit(copy.source, "# %%\nimport math", "# %% folded=true\nimport math")
+    edit(copy.source, '# %% role="check"', '# %% folded=true role="check"')
+    made = nbformat.reads(releasing.notebook_text(contents.Contents(copy), solved=False), as_version=4)
+    nbformat.validate(made)
+    folded = [cell for cell in made.cells if cell.metadata.get("cellView") == "form"]
+    assert [cell.source.split()[0] for cell in folded] == ["import", 'check("double")']
+    assert folded == [cell for cell in made.cells if cell.metadata.get("jupyter", {}).get("source_hidden")]
+    assert folded[1].metadata.nbgrader.locked
+
+
+def test_a_modules_own_data_comes_beside_the_tiny_images(copy):
+    (copy.data / "runs").mkdir(parents=True)
+    (copy.data / "runs" / "mine.npz").write_bytes(b"figures")
+    files = releasing.released_files(contents.Contents(copy))
+    assert files["data/runs/mine.npz"] == b"figures" and "data/tiny-cifar-10/test_batch" in files
+    assert "data/runs/mine.npz: missing" in "".join(stale.check_release(copy))
+
+
 def test_tas_get_an_importable_reference_and_the_notebook_with_outputs(copy):
     namespace: dict = {}
     exec((copy.solutions / "toy.py").read_text(), namespace)
