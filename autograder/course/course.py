@@ -10,7 +10,12 @@ from pathlib import Path
 from autograder.course.imports import brought, imports_of, place, within
 from autograder.errors import CourseError
 
-SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
+SETTINGS = {
+    "repository": r"([\w.-]+/[\w.-]+)?",
+    "branch": r"[\w./-]+",
+    "archive": r"(https?://[\w.:/%~-]+)?",
+    "contact": r"([^\s\x00-\x1f][^\x00-\x1f]{0,199})?",
+}
 PACKAGE = r"[A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?(?:[<>=!~]=?[\w.*+]+(?:,[<>=!~]=?[\w.*+]+)*)?"
 PUBLIC_FILES = ("probes_public", "test_public")  # what students get, with all that these import
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
@@ -99,7 +104,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Settings:
-    """`course.toml`: where students find the course on GitHub, for Colab, and what their code may import.
+    """`course.toml`: where students find the course on GitHub, for Colab, what their code may import, whom they ask.
 
     Without a repository there is no Colab. `packages` are pip's names of packages beside this one's own.
     """
@@ -107,6 +112,7 @@ class Settings:
     repository: str = ""
     branch: str = "main"
     archive: str = ""
+    contact: str = ""
     packages: list[str] = field(default_factory=list)
 
     @property

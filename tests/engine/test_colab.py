@@ -173,6 +173,7 @@ def test_without_a_repository_there_is_nothing_of_colab(tmp_path):
         ),
         ('repo = "owner/name"', "unexpected keyword argument 'repo'"),
         ("repository = 3", "repository = 3 is no"),
+        ('contact = "a\\nb"', "contact = .* is no contact"),
         ('packages = "scikit-learn"', "packages = 'scikit-learn' is no list of packages: write"),
         ("packages = [\"x; import os\"]", "packages = .* is no list of packages"),
         ('repository = "o/n"\nbranch = "a b"', "branch = 'a b' is no"),
