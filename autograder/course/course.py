@@ -117,8 +117,8 @@ class Settings:
 
     @property
     def zip(self) -> str:
-        """The address of a zip file with `release/` and the package."""
-        return self.archive or f"https://github.com/{self.repository}/archive/refs/heads/{self.branch}.zip"
+        """The address of a zip file with `release/` and the package; empty where none is known."""
+        return self.archive or self.repository and f"https://github.com/{self.repository}/archive/refs/heads/{self.branch}.zip"
 
 
 @dataclass(frozen=True)
