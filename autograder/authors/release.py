@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import nbformat
 from autograder.authors.leaks import find_leaks
 from autograder.course import source
 from autograder.course.calendar import dates_of, told
-from autograder.course.colab import COLAB_BADGE, COLAB_CELL
+from autograder.course.colab import COLAB_BADGE, COLAB_CELL, NO_BADGE
 from autograder.course.course import Course, Module
 from autograder.course.notebooks import make_notebook
 from autograder.course.source import SourceCell
@@ -31,7 +32,7 @@ from autograder.grading.diagnose import KNOWN, known_mistake, save_known, varyin
 from autograder.grading.gate import require_sound
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, save_recording
-from autograder.installed import package_series
+from autograder.installed import DISTRIBUTION, package_series
 from autograder.sandboxed import PACKAGED_DATA
 from autograder.sandboxed.notebook import Code, needed
 
@@ -81,18 +82,20 @@ def _replace(new: Path, old: Path) -> None:
 
 
 def released_cells(module: Module) -> list[SourceCell]:
-    """The source's cells; behind the title the dates that course.toml has, Colab's badge and its first cell."""
+    """The source's cells; behind the title when it is due, Colab's badge where there is a repository, and the set-up cell."""
     cells, settings = source.read_source(module.source), Course(module.root).settings
-    if due := dates_of(module).due:
-        questions = f" Questions: {settings.contact}." if settings.contact else ""
-        cells = [*cells[:1], SourceCell("markdown", f"Due **{told(due)}**.{questions}", {}), *cells[1:]]
-    if not settings.repository:
-        return cells
     packages = "".join(f', "{package}"' for package in settings.packages)
-    words = {"archive": settings.zip, "module": module.name, "notebook": module.notebook, "packages": packages}
-    badge = COLAB_BADGE.format(repository=settings.repository, branch=settings.branch, **words)
-    colab = [SourceCell("markdown", badge, {}), SourceCell("code", COLAB_CELL.format(**words), {})]
-    return [*cells[:1], *colab, *cells[1:]]
+    about = {"module": module.name, "notebook": module.notebook}
+    badge = COLAB_BADGE if settings.repository else NO_BADGE
+    text = badge.format(repository=settings.repository, branch=settings.branch, **about)
+    code = COLAB_CELL.format(archive=settings.zip, packages=packages, distribution=DISTRIBUTION, **about)
+    due = dates_of(module).due
+    when = [SourceCell("markdown", _due(due, settings.contact), {})] if due else []
+    return [*cells[:1], *when, SourceCell("markdown", text, {}), SourceCell("code", code, {}), *cells[1:]]
+
+
+def _due(due: datetime, contact: str) -> str:
+    return f"Due **{told(due)}**." + (f" Questions: {contact}." if contact else "")
 
 
 def released_files(contents: Contents) -> dict[str, bytes]:

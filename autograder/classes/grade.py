@@ -17,7 +17,7 @@ from rich.text import Text
 
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
-from autograder.course.course import Module
+from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
@@ -129,6 +129,8 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
         "note": clean(submission.note),
         "maximum": sum(check.points for check in grader.contents.checks),
         "seed": grader.seed,
+        "by_hand": grader.contents.points_by_hand,
+        "contact": Course(grader.module.root).settings.contact,
     }
     if submission.problem:
         return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)

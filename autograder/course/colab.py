@@ -1,6 +1,7 @@
 """Colab: the badge and the first cell of a released notebook, and what that cell calls.
 
-On Colab a notebook comes alone; `fetch_module` fetches the rest of its released folder.
+On Colab a notebook comes alone; `fetch_module` fetches the rest of its released folder. Anywhere else the cell looks
+whether the package is there, and is this one: package registries have another `autograder`.
 """
 
 import http.client
@@ -21,19 +22,47 @@ COLAB_BADGE = """\
 (https://colab.research.google.com/github/{repository}/blob/{branch}/release/{module}/{notebook})
 
 On Colab, first save your own copy (File, Save a copy in Drive), and hand in the file from File, Download, Download .ipynb.
+Else it runs on Linux and macOS, and on Windows in WSL.
+"""
+NO_BADGE = """\
+This notebook runs on Linux and macOS, and on Windows in WSL. For Colab there is no badge to click yet: the course has not
+said where its files are (`repository` in `course.toml`).
 """
 COLAB_CELL = """\
-# On Colab: installs the course's package and fetches checks/ and data/. Anywhere else it does nothing.
+# Set-up. On Colab: installs the course's package, fetches checks/ and data/. Anywhere else: looks for the package.
 import subprocess
 import sys
 
+ARCHIVE = "{archive}"  # where the package is; empty while the course has not said
+
+
+class SetUp(Exception):
+    def _render_traceback_(self):
+        return [str(self)]
+
+
 if "google.colab" in sys.modules:
-    ARCHIVE = "{archive}"
+    if not ARCHIVE:
+        raise SetUp("The course has not said yet where Colab finds its files: ask your instructor, or work on a laptop.")
     pip = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", ARCHIVE{packages}], capture_output=True, text=True)
     if pip.returncode:
-        sys.exit(f"{{pip.stderr}}\\nThe course's package was not installed. Run this cell again in a minute.")
-    from autograder import fetch_module
+        raise SetUp(f"{{pip.stderr}}\\nThe course's package was not installed. Run this cell again in a minute.")
 
+try:
+    from autograder import fetch_module
+except Exception as error:
+    if type(error).__name__ == "NotHere":  # the course's package itself, which says what it needs
+        raise
+    missing = isinstance(error, ModuleNotFoundError) and error.name == "autograder"
+    why = "" if missing else ": autograder is another one"
+    first = "" if missing else "%pip uninstall --yes autograder {distribution}, then "
+    address = ARCHIVE or "ADDRESS (your instructor gives it)"
+    raise SetUp(
+        f"The course's package is not in this Python{{why}}. In a new cell run {{first}}%pip install {{address}}, then restart "
+        "the kernel."
+    ) from None
+
+if "google.colab" in sys.modules:
     fetch_module(ARCHIVE, "{module}")
 """
 

@@ -12,7 +12,12 @@ from autograder.course.imports import brought, imports_of, place, within
 from autograder.errors import CourseError
 
 SETTINGS_FILE = "course.toml"
-SETTINGS = {"repository": r"([\w.-]+/[\w.-]+)?", "branch": r"[\w./-]+", "archive": r"(https?://[\w.:/%~-]+)?"}
+SETTINGS = {
+    "repository": r"([\w.-]+/[\w.-]+)?",
+    "branch": r"[\w./-]+",
+    "archive": r"(https?://[\w.:/%~-]+)?",
+    "contact": r"([^\s\x00-\x1f][^\x00-\x1f]{0,199})?",
+}
 PACKAGE = r"[A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?(?:[<>=!~]=?[\w.*+]+(?:,[<>=!~]=?[\w.*+]+)*)?"
 PUBLIC_FILES = ("probes_public", "test_public")  # what students get, with all that these import
 KEPT_TO_THE_COURSE = ("test_hidden", "probes_hidden", "mistakes", "alternatives", "conftest")
@@ -124,8 +129,8 @@ class Settings:
 
     @property
     def zip(self) -> str:
-        """The address of a zip file with `release/` and the package."""
-        return self.archive or f"https://github.com/{self.repository}/archive/refs/heads/{self.branch}.zip"
+        """The address of a zip file with `release/` and the package; empty where none is known."""
+        return self.archive or self.repository and f"https://github.com/{self.repository}/archive/refs/heads/{self.branch}.zip"
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from autograder.gradebook.autograded import add_reports, as_html, not_graded, re
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
 from autograder.grading.grader import Grader
 from autograder.grading.judge import clean
-from autograder.grading.report import GRADED, ByHand, Result, told_reason, with_grades
+from autograder.grading.report import GRADED, ByHand, Result, told_reason, with_due, with_grades
 
 warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
 LOCK_SECONDS = 5  # how long somebody else may be writing
@@ -185,6 +185,9 @@ class ClassBook:
             penalty = submitted.late_submission_penalty or 0.0
             score = max(0.0, submitted.score - penalty)
             page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty)
+            theirs = gradebook.find_submission(self.module.name, student)
+            if theirs.assignment.duedate:
+                page = with_due(page, theirs.duedate)
         write_whole(path, page)
         return page
 

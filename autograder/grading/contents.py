@@ -78,6 +78,11 @@ class Contents:
         return source.points(self.exercises, self.checks)
 
     @property
+    def points_by_hand(self) -> float:
+        """What people give: the questions' and plots' points."""
+        return sum(float(cell.about["points"]) for cell in self.cells if cell.role in ("question", "plot"))
+
+    @property
     def function_points(self) -> dict[str, float]:
         """What each function's checks are worth together, the hidden ones too."""
         return {name: sum(c.points for c in self.checks if c.function == name) for name in self.functions}

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,17 @@ SCHEMA = Path(__file__).parent / "result.schema.json"
 ICONS = {PASSED: "✓", "failed": "✗", "missing": "○", NOT_GRADED: "?"}
 GRADED, REFUSED = "graded", "refused"
 SECTIONS = ("training", "claim")  # of a feedback page that are not made by grading, in their order
-FROM_GRADEBOOK = ("score", "by hand")  # the parts of a feedback page that the gradebook may replace
+FROM_GRADEBOOK = ("score", "by hand", "due")  # the parts of a feedback page that the gradebook may replace
 FOLDED, MAX_PRINTED = 3, 4000  # lines from either end in a terminal, and letters in all, of what a function printed
 FAULT = "the grader failed, not you. Your instructor finds the reason in the autograder's output, and runs it again."
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one submission. `status` is graded, refused (the file's fault) or not graded (the grader's)."""
+    """What became of one submission. `status` is graded, refused (the file's fault) or not graded (the grader's).
+
+    `maximum` is what the checks give; `by_hand`, what people give beside them. `contact` is whom a student asks.
+    """
 
     student: str
     module: str
@@ -40,6 +44,8 @@ class Result:
     graded: Graded | None = None
     notebook: str = ""
     seed: int | None = None
+    by_hand: float = 0.0
+    contact: str = ""
 
     @property
     def score(self) -> float | None:
@@ -165,7 +171,8 @@ def told_reason(result: Result) -> str:
 def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     """The student's page: self-contained HTML; of a hidden check it says the title, the points and a mistake's hint."""
     sections = _sections(result.graded, exercises)
-    return _template("feedback.html").render(result=result, reason=told_reason(result), exercises=sections)
+    total = _total(result.score or 0, result.maximum, " by the checks" if result.by_hand else "", result.by_hand)
+    return _template("feedback.html").render(result=result, reason=told_reason(result), exercises=sections, total=total)
 
 
 def empty_page(module: str, student: str) -> str:
@@ -217,21 +224,32 @@ class ByHand:
 
 def with_grades(page: str, rows: list[ByHand], score: float, maximum: float, penalty: float) -> str:
     """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness."""
-    waiting = sum(row.waits for row in rows)
-    so_far = f" so far; {waiting} {'waits' if waiting == 1 else 'wait'} for a teaching assistant" if waiting else ""
-    total = f'<div class="score">{number(score)} <span>/ {number(maximum)} points{so_far}</span></div>'
+    pending = sum(row.maximum - (row.points or 0) for row in rows if row.waits)
+    total = _total(score, maximum, " so far" if any(row.waits for row in rows) else "", pending)
     by_hand = _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
-    return _with_parts(page, total, by_hand)
+    return _with_parts(page, {"score": total, "by hand": by_hand})
+
+
+def with_due(page: str, due: datetime) -> str:
+    """A feedback page that says until when, in UTC, a file that was refused can be handed in again."""
+    return _with_parts(page, {"due": f"until {due:%A, %d %B %Y, %H:%M} UTC"})
+
+
+def _total(score: float, maximum: float, so_far: str, pending: float) -> "Markup":
+    """The sum at the top of a page: in what sense it is not all, and how many points people may still give."""
+    from markupsafe import Markup
+
+    more = f"<small>{number(pending)} more by a teaching assistant, pending</small>" if pending else ""
+    return Markup(f'<div class="score">{number(score)} <span>/ {number(maximum)} points{so_far}</span>{more}</div>')
 
 
 def with_grades_of(page: str, other: str) -> str:
-    """A feedback page with what `with_grades` put into another."""
-    parts = [_between(other, name) for name in FROM_GRADEBOOK]
-    return _with_parts(page, *parts) if parts[0] else page
+    """A feedback page with what `with_grades` and `with_due` put into another."""
+    return _with_parts(page, {name: part for name in FROM_GRADEBOOK if (part := _between(other, name))})
 
 
-def _with_parts(page: str, *parts: str) -> str:
-    for name, part in zip(FROM_GRADEBOOK, parts, strict=True):
+def _with_parts(page: str, parts: dict[str, str]) -> str:
+    for name, part in parts.items():
         opening, closing = _marks(name)
         before, begin, rest = page.partition(opening)
         _, end, after = rest.partition(closing)
@@ -265,21 +283,25 @@ def as_text(graded: Graded) -> str:
         lines += [f"  {group['newest']}"] if group["newest"] else []
         lines += [f"  Where to look. {hint}" for hint in group["hints"]]
         lines += [f"  {group['missing']}"] if group["missing"] else []
-        for verdict in group["verdicts"]:
+        for verdict in [] if group["unwritten"] else group["verdicts"]:
             state = verdict.told_state
             ended = "" if state in ICONS else f" ({state})"
             lines.append(f"  {ICONS.get(state, '✗')} {verdict.title}{ended}")
-            said = verdict.public and not group["missing"]
-            lines += [f"      {line}" for line in _details(verdict)] if said else []
+            said = verdict.public and state != "missing"
+            lines += [f"      {line}" for line in _details(verdict, verdict.check in group["repeats"])] if said else []
         lines += _printed_lines(group["printed"])
     return "\n".join(lines)
 
 
-def _details(verdict: Verdict) -> list[str]:
-    if not verdict.expected:
-        return [verdict.message] if verdict.message else []
+def _details(verdict: Verdict, repeats: bool) -> list[str]:
     asked = [f"asked     {verdict.asked}", f"expected  {verdict.expected}", f"found     {verdict.found}"]
-    return asked + ([verdict.look] if verdict.look else [])
+    said = "" if repeats else _words(verdict)
+    return (asked if verdict.expected else []) + ([said] if said else [])
+
+
+def _words(verdict: Verdict) -> str:
+    """What a public check says in a sentence."""
+    return verdict.look if verdict.expected else verdict.message
 
 
 def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -289,8 +311,9 @@ def _sections(graded: Graded | None, exercises: dict[str, list[str]]) -> list[di
         groups = [function_group(function, graded) for function in functions] if graded else []
         groups = [group for group in groups if group["verdicts"]]
         if groups:
-            points = [sum(group[key] for group in groups) for key in ("points", "maximum")]
-            sections.append({"name": name, "functions": groups, "points": points[0], "maximum": points[1]})
+            points = {key: sum(group[key] for group in groups) for key in ("points", "maximum")}
+            passed = all(group["passed"] for group in groups)
+            sections.append({"name": name, "functions": groups, "passed": passed, **points})
     return sections
 
 
@@ -298,6 +321,8 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
     """One function's verdicts with its points, its hint, its remark, and what to say once for the whole function."""
     mine = [verdict for verdict in graded.verdicts if verdict.function == function]
     missing = [v.message for v in mine if v.told_state == "missing"]
+    public = [v for v in mine if v.public]
+    words = [_words(v) for v in public]
     return {
         "name": function,
         "verdicts": mine,
@@ -305,6 +330,8 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
         "maximum": sum(v.maximum for v in mine),
         "hints": list(dict.fromkeys(v.hint for v in mine if v.hint)),
         "missing": next(iter(missing), ""),
+        "unwritten": bool(missing) and len(missing) == len(public),
+        "repeats": {v.check for place, v in enumerate(public) if words[place] in words[:place]},
         "passed": all(v.state == PASSED for v in mine),
         "remark": graded.remarks.get(function, ""),
         "newest": graded.newest.get(function, ""),

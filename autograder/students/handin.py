@@ -1,7 +1,8 @@
 """Before and at handing in: `autograder check`, `autograder pack`, and for the TA `autograder receipt`.
 
 `check_notebook` says of a saved file what the grader will say of everything public, in a fresh process. `pack` makes the
-file to hand in, byte for byte the student's, and says what will cost points; it refuses nothing.
+file to hand in, byte for byte the student's, and says what will cost points; it refuses nothing but to put a file that is
+cut off or damaged in the place of a good one.
 """
 
 import ast
@@ -10,13 +11,14 @@ import json
 import platform
 import re
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from autograder.classes.submissions import Submission
-from autograder.errors import CourseError, Unreadable
+from autograder.errors import CourseError, NoClaim, Unreadable
 from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, number
@@ -24,7 +26,7 @@ from autograder.installed import DISTRIBUTION, foreign, versions
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select, shown_in
 from autograder.sandboxed.pictures import is_picture
 from autograder.students.check import Bundle, read_about
-from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES
+from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES, parse_claim
 
 LARGE_BYTES = 10 * 2**20
 RECEIPT_BYTES = 2**16
@@ -74,6 +76,9 @@ def pack(path: Path, out: Path | None = None) -> tuple[Path, Path, list[str]]:
 
     Args:
         out: the file to make; by default the name that the grader expects, in a new folder `handin/` beside the notebook.
+
+    Raises:
+        CourseError: the notebook or the claim is damaged, and a good one lies where it would be put; nothing is changed.
     """
     data = path.read_bytes()
     try:
@@ -86,16 +91,47 @@ def pack(path: Path, out: Path | None = None) -> tuple[Path, Path, list[str]]:
         out = out / expected
     if out.name != expected:
         problems.append(f"the grader expects the name {expected}, not {out.name}")
+    claim = claim_beside(path.parent, out.parent)
+    content = start_of(claim, MAX_CLAIM_BYTES) if claim else b""
+    _spare(out, path, _no_notebook(data), _no_notebook, "in JupyterLab: File, Revert Notebook to Checkpoint")
+    if claim:
+        _spare(out.parent / CLAIM, claim, _no_claim(content), _no_claim, "or move it out of the way")
     if not (out.exists() and out.samefile(path)):
         write_whole(out, data)
     receipt = out.with_suffix(".receipt.json")
     said = make_receipt(out.name, data, about)
-    if claim := claim_beside(path.parent, out.parent):
-        content = start_of(claim, MAX_CLAIM_BYTES)
+    if claim:
         write_whole(out.parent / CLAIM, content)
         said["claim"] = {"from": claim.relative_to(path.parent).as_posix(), **_identity(CLAIM, content)}
     write_whole(receipt, json.dumps(said, indent=1) + "\n")
     return out, receipt, problems + find_problems(data, about)
+
+
+def _spare(there: Path, new: Path, why: str, problem: Callable[[bytes], str], mend: str) -> None:
+    """Raises `CourseError` where the good file `there` would be replaced by `new`, which is none, and says `why` that is."""
+    if why and there.is_file() and not there.samefile(new) and not problem(there.read_bytes()):
+        raise CourseError(
+            f"{new} {why}. Nothing was packed: {there}, which you packed before, is whole and stays as it is. Take back an "
+            f"earlier state of {new.name} ({mend}), then pack again; or hand in {there}"
+        )
+
+
+def _no_notebook(data: bytes) -> str:
+    """Why a file is no notebook; empty where it is one."""
+    try:
+        read_cells(data)
+    except (Unreadable, UnicodeDecodeError) as error:
+        return str(error)
+    return ""
+
+
+def _no_claim(data: bytes) -> str:
+    """Why a file is no claim; empty where it is one."""
+    try:
+        parse_claim(data)
+    except NoClaim as error:
+        return str(error)
+    return ""
 
 
 def claim_beside(folder: Path, out: Path) -> Path | None:
@@ -114,10 +150,9 @@ def claim_beside(folder: Path, out: Path) -> Path | None:
 
 def find_problems(data: bytes, about: dict[str, Any]) -> list[str]:
     """What in a notebook file will cost points or trouble, one line each; `about` is the assignment's module.json."""
-    try:
-        code_cells = read_cells(data)
-    except (Unreadable, UnicodeDecodeError) as error:
-        return [f"the grader will refuse this file: it {error}"]
+    if why := _no_notebook(data):
+        return [f"the grader will refuse this file: it {why}"]
+    code_cells = read_cells(data)
     points, released = about.get("points", {}), about.get("released")
     given = Released.from_dict(released) if released else NOTHING_RELEASED
     code = select(code_cells, points, given, read_texts(data))

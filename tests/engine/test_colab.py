@@ -3,7 +3,9 @@
 import io
 import json
 import random
+import sys
 import threading
+import types
 import zipfile
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -158,9 +160,14 @@ def course(root, settings: str) -> Course:
     return Course(root)
 
 
-def test_without_a_repository_there_is_nothing_of_colab(tmp_path):
-    with_comment = released_cells(course(tmp_path / "a", "# repository = 'x/y'").module("toy"))
-    assert not any("colab" in cell.text.lower() for cell in with_comment)
+def test_without_a_repository_the_notebook_says_so(tmp_path, monkeypatch):
+    cells = released_cells(course(tmp_path / "a", "# repository = 'x/y'").module("toy"))
+    assert "no badge to click yet" in cells[1].text and 'ARCHIVE = ""' in cells[2].text
+    exec(cells[2].text, {})  # on a laptop there is nothing to do
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    with pytest.raises(Exception, match="The course has not said yet where Colab finds its files") as caught:
+        exec(cells[2].text, {})
+    assert caught.value._render_traceback_() == [str(caught.value)]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +180,7 @@ def test_without_a_repository_there_is_nothing_of_colab(tmp_path):
         ),
         ('repo = "owner/name"', "unexpected keyword argument 'repo'"),
         ("repository = 3", "repository = 3 is no"),
+        ('contact = "a\\nb"', "contact = .* is no contact"),
         ('packages = "scikit-learn"', "packages = 'scikit-learn' is no list of packages: write"),
         ("packages = [\"x; import os\"]", "packages = .* is no list of packages"),
         ('repository = "o/n"\nbranch = "a b"', "branch = 'a b' is no"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from browser import chromium
 from conftest import needs_walls
 from toy_course import MAXIMUM, notebook, solved, write_course
 
@@ -17,7 +18,7 @@ from autograder import cli
 from autograder.course.course import Course, Module
 from autograder.grading.grader import Graded
 from autograder.grading.judge import Verdict
-from autograder.grading.report import SCHEMA, Result, feedback_page, grades_csv
+from autograder.grading.report import SCHEMA, Result, as_text, check_table, feedback_page, grades_csv
 
 pytestmark = needs_walls
 
@@ -188,7 +189,72 @@ def test_a_page_leads_with_the_hint(graded):
     assert text.index("Where to look.") < text.index("Doubles small numbers.") < text.index("expected")
     assert "You multiply the number by itself. Look at what happens to 3." in text
     assert "<code>double</code>" in text and "4.5 <span>/ 6.5" in text
+    assert 'Start with <a href="#function-double">' in text and '<div id="function-double">' in text
+    assert "2 more by a teaching assistant, pending" in text
     assert "Well done" in page(graded, "ada") and "could not be graded" in page(graded, "kim")
+    assert "hand in again, the same way as before, " in page(graded, "kim")
+
+
+def verdict(check: str, state: str, **about) -> Verdict:
+    return Verdict(check, "f", f"Title of {check}.", **({"public": True, "points": 0, "maximum": 1} | about), state=state)
+
+
+def test_what_is_right_or_not_written_is_folded_to_one_line():
+    def page_of(*verdicts: Verdict) -> str:
+        graded = Graded(verdicts, (), remarks={"f": "Slow."})
+        return feedback_page(Result("ada", "toy", "graded", 2.0, graded=graded), {"e": ["f"]})
+
+    right = page_of(verdict("a", "passed"), verdict("b", "passed", public=False))
+    assert '<details class="ag-function">' in right
+    assert right.index("</details>") < right.index("Slow.")  # a remark is read nevertheless
+    stub = page_of(verdict("a", "missing", message="`f` is not written."), verdict("b", "missing", public=False))
+    assert '<details class="ag-function">' in stub and "ag-failed" not in stub.split("</style>")[-1]
+    assert stub.count("<code>f</code> is not written.") == 1 and "Title of b." in stub
+    assert '<details class="ag-function" open>' in page_of(verdict("a", "failed"), verdict("b", "passed"))
+
+
+def test_a_page_fits_a_phone_and_follows_the_theme_around_it(graded, tmp_path):
+    """The system's theme; and what JupyterLab, VS Code and Colab say of theirs, against the system's."""
+    with chromium() as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto((graded / "feedback" / "bob.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        title, score = (page.locator(name).bounding_box() for name in ("h1", ".score"))
+        assert score["y"] >= title["y"] + title["height"] or score["x"] >= title["x"] + title["width"]
+        for system in ("light", "dark"):
+            page.emulate_media(color_scheme=system)
+            assert is_dark(page) == (system == "dark")
+            for mark in THEMES:
+                for dark in (True, False):
+                    (tmp_path / "cell.html").write_text(f"<body {mark[dark]}><div>{check_table(GRADED, EXERCISES)}")
+                    page.goto((tmp_path / "cell.html").as_uri())
+                    assert is_dark(page) == dark, (system, mark)
+            page.goto((graded / "feedback" / "bob.html").as_uri())
+
+
+THEMES = [
+    {True: 'data-jp-theme-light="false"', False: 'data-jp-theme-light="true"'},
+    {True: 'class="vscode-dark"', False: 'class="vscode-light"'},
+    {True: 'class="vscode-high-contrast"', False: 'class="vscode-high-contrast vscode-high-contrast-light"'},
+    {True: 'theme="dark"', False: 'theme="light"'},
+]
+GRADED, EXERCISES = Graded((verdict("a", "failed", message="Wrong."),), ()), {"e": ["f"]}
+
+
+def is_dark(page) -> bool:
+    """Whether the checks stand on a dark ground, in light letters."""
+    found = page.locator(".ag").first.evaluate("it => [getComputedStyle(it).backgroundColor, getComputedStyle(it).color]")
+    ground, letters = (sum(map(int, re.findall(r"\d+", colour))) for colour in found)
+    assert abs(ground - letters) > 300
+    return ground < letters
+
+
+def test_what_several_checks_say_is_said_once():
+    same = {"message": "ValueError: no", "expected": ""}
+    verdicts = (verdict("a", "crashed", **same), verdict("b", "crashed", **same), verdict("c", "failed", message="Other."))
+    graded = Graded(verdicts, ())
+    for text in (feedback_page(Result("ada", "toy", "graded", 3.0, graded=graded), {"e": ["f"]}), as_text(graded)):
+        assert text.count("ValueError: no") == 1 and "Title of b." in text and "Other." in text
 
 
 @pytest.mark.parametrize("student", CLASS)

@@ -1,7 +1,9 @@
 """What a regrading may change in nbgrader's gradebook, and when the gradebook is left alone."""
 
+import re
 import shutil
 import sqlite3
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from autograder.gradebook.gradebook import ClassBook, check_gradebook, timestamp
 from autograder.gradebook.preprocessors import prepare
 from autograder.grading.grader import Graded
 from autograder.grading.judge import Verdict
-from autograder.grading.report import Result
+from autograder.grading.report import Result, feedback_page, with_grades_of
 from autograder.sandboxed.notebook import HandedIn
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
@@ -248,10 +250,10 @@ def test_a_page_says_what_waits_and_then_what_a_ta_gave_and_said(book):
     assert book.write_page("ada") is None
     grade(book, 3.0, "So.")
     page = page_of(book)
-    assert "3 <span>/ 8.5 points so far; 1 waits for a teaching assistant" in page and "by the autograder" not in page
+    assert "3 <span>/ 8.5 points so far</span><small>2 more by a teaching assistant, pending" in page and "pending / 2<" in page
     by_hand(book, QUESTION, 1.5, extra=0.5, comment="*well* <b>said</b>")
     again = page_of(book, page)
-    assert "5 <span>/ 8.5 points<" in again and "2 / 2" in again and "wait" not in again
+    assert "5 <span>/ 8.5 points<" in again and "2 / 2" in again and "pending" not in again
     assert "<em>well</em>" in again and "<b>" not in again
     assert again == (book.module.grades / "feedback" / "ada.html").read_text()
 
@@ -270,6 +272,22 @@ def test_a_page_of_what_was_not_graded_stays_as_it_is(book):
     assert page_of(book, "<p>Not graded</p>") == "<p>Not graded</p>"
 
 
+def test_a_refused_file_s_page_says_until_when_and_whom_to_ask(book):
+    reason, contact = "is cut off", "the forum <b>"
+    page = feedback_page(Result("ada", "toys", "refused", 3.0, reason=reason, contact=contact), {"e": ["f"]})
+    assert "until the assignment is due" in page and "ask the forum &lt;b&gt;." in page
+    assert "ask a teaching assistant" in feedback_page(Result("ada", "toys", "refused", 3.0, reason=reason), {"e": ["f"]})
+    grade(book, 3.0)
+    assert page_of(book, page) == page  # the gradebook knows no date yet
+    with book.open() as gradebook:
+        gradebook.find_assignment("toys").duedate = datetime(2026, 11, 30, 22, 59)
+        gradebook.find_submission("toys", "ada").extension = timedelta(days=2)
+        gradebook.db.commit()
+    dated = page_of(book, page)
+    assert "until Wednesday, 02 December 2026, 22:59 UTC." in re.sub("<!--.*?-->", "", dated)
+    assert with_grades_of(page, dated) == dated
+
+
 def test_the_sum_stays_in_a_page_that_is_made_again_and_goes_when_the_checks_points_change(book):
     exercises, files = {"e": ["f"]}, book.module.grades
 
@@ -278,8 +296,8 @@ def test_the_sum_stays_in_a_page_that_is_made_again_and_goes_when_the_checks_poi
         write_result(Result("ada", "toys", "graded", 3.0, graded=Graded((verdict,), ())), exercises, files)
         return (files / "feedback" / "ada.html").read_text()
 
-    assert "3 <span>/ 3 points by the autograder" in made(3)
+    assert "3 <span>/ 3 points<" in made(3)
     grade(book, 3.0, "So.")
     page = book.write_page("ada")
     assert "so far" in page and made(3) == page
-    assert "0 <span>/ 3 points by the autograder" in made(0) and "waits" not in made(0)
+    assert "0 <span>/ 3 points<" in made(0) and "so far" not in made(0)

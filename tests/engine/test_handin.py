@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from toy_course import RIGHT, notebook
 
 from autograder import cli
+from autograder.errors import NoClaim
 from autograder.grading.grader import Graded
 from autograder.grading.report import as_text
 from autograder.students import check as student
@@ -150,6 +151,24 @@ def test_a_finished_notebook_is_packed_as_it_is_without_a_warning(folder, capsys
     assert (folder / "handin" / "toy.ipynb").read_bytes() == (folder / "toy.ipynb").read_bytes() == before
     assert sorted(path.name for path in (folder / "handin").iterdir()) == ["toy.ipynb", "toy.receipt.json"]
     assert packed(capsys, "toy.ipynb") == []  # again, over the first
+
+
+@pytest.mark.parametrize("kept", [0, 1, 0.5, 0.99])
+@pytest.mark.parametrize("out", ["handin/toy.ipynb", "elsewhere.ipynb"])
+def test_a_file_that_is_cut_off_never_replaces_a_good_one(folder, capsys, kept, out):
+    packed(capsys, "-o", out)
+    good = {path: path.read_bytes() for path in (Path(out), Path(out).with_suffix(".receipt.json"))}
+    whole = (folder / "toy.ipynb").read_bytes()
+    (folder / "toy.ipynb").write_bytes(whole[: int(kept * len(whole)) if kept != 1 else 1])
+    assert cli.main(["pack", "-o", out]) == 2
+    said = capsys.readouterr().err
+    assert f"{out}, which you packed before, is whole and stays as it is" in said and said.count("\n") == 1
+    assert {path: path.read_bytes() for path in good} == good
+    Path(out).write_bytes(b"{")  # what is no better may be replaced
+    assert "the grader will refuse this file" in packed(capsys, "-o", out)[-1]
+    (folder / "toy.ipynb").write_bytes(whole)
+    packed(capsys, "-o", out)
+    assert Path(out).read_bytes() == whole
 
 
 def change(**texts):
@@ -297,6 +316,21 @@ def test_pack_takes_the_newest_claim_along(folder, capsys):
     assert cli.main(["receipt", "handin/claim.safetensors", "handin/toy.receipt.json"]) == 0
     Path("handin/claim.safetensors").write_bytes(b"other")
     assert cli.main(["receipt", "handin/claim.safetensors", "handin/toy.receipt.json"]) == 1
+
+
+def test_a_damaged_claim_never_replaces_a_good_one(folder, capsys, monkeypatch):
+    def parsed(data: bytes) -> None:
+        if data != b"good":
+            raise NoClaim("is cut off")
+
+    monkeypatch.setattr(handin, "parse_claim", parsed)
+    Path("run").mkdir()
+    Path("run/claim.safetensors").write_bytes(b"good")
+    packed(capsys)
+    Path("run/claim.safetensors").write_bytes(b"goo")
+    assert cli.main(["pack"]) == 2
+    assert "run/claim.safetensors is cut off. Nothing was packed: " in capsys.readouterr().err
+    assert Path("handin/claim.safetensors").read_bytes() == b"good"
 
 
 def test_what_can_be_no_claim_is_left_alone(folder, capsys):

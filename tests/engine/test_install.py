@@ -1,6 +1,7 @@
 """What a student installs and downloads: the light set is enough, and no answer lies in any of it, in bytecode neither."""
 
 import ast
+import contextlib
 import gzip
 import importlib.metadata
 import json
@@ -17,13 +18,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 
+import nbformat
 import pytest
 from conftest import needs_walls
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 from packaging.requirements import Requirement
 from test_handin import finish
 
 from autograder.authors.leaks import secret_lines, squeezed
-from autograder.authors.release import reference_module
+from autograder.authors.release import reference_module, released_cells
 from autograder.course.course import Course, Module
 from autograder.grading.contents import Contents
 
@@ -208,6 +213,65 @@ def test_students_need_only_the_light_set(light, folder):
     typed = "def double(x): return x * x\n\nfrom autograder import check\ncheck('double')\n"
     shown = run(light, folder, "-m", "IPython", "--simple-prompt", "--quick", input=typed)
     assert "Where to look. You multiply the number by itself." in shown.stdout, shown
+
+
+def ran(python: Path, folder: Path, place: Path, *cells: str) -> list[NotebookNode]:
+    """What these cells put out, in a kernel of that Python as Jupyter starts it; it ends at the first error."""
+    kernel = {"argv": [str(python), "-I", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+    (place / "kernels" / "student").mkdir(parents=True)
+    (place / "kernels" / "student" / "kernel.json").write_text(json.dumps(kernel | {"display_name": "student"}))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    client = NotebookClient(notebook, timeout=300, kernel_name="student", resources={"metadata": {"path": str(folder)}})
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(CellExecutionError):
+        patch.setenv("JUPYTER_PATH", str(place))
+        patch.delenv("VIRTUAL_ENV", raising=False)  # IPython would import from there
+        client.execute()
+    return [output for cell in notebook.cells for output in cell.outputs]
+
+
+def red(outputs: list[NotebookNode]) -> list[str]:
+    """What of it a notebook shows in red."""
+    errors = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
+    return errors + [output.text for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_the_first_cells_print_nothing_red(light, module, tmp_path):
+    """Up to the first exercise, with what a student installs and no more; nor does the bar that students import."""
+    cells = released_cells(module)
+    first = next(number for number, cell in enumerate(cells) if cell.role == "exercise")
+    code = [cell.stub for cell in cells[:first] if cell.kind == "code"]
+    outputs = ran(light, module.release, tmp_path, *code, "import tqdm.auto", "print('ended')")
+    assert red(outputs) == [] and "ended\n" in [output.get("text") for output in outputs]
+
+
+@needs_walls
+def test_a_whole_notebook_with_its_checks_prints_nothing_red(light, folder, tmp_path):
+    cells = json.loads((folder / "toy.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    outputs = ran(light, folder, tmp_path / "jupyter", *code)
+    assert red(outputs) == [] and "All public checks pass." in json.dumps(outputs)
+
+
+ANOTHER = {
+    "missing": (None, "is not in this Python. In a new cell run %pip install ADDRESS (your instructor"),
+    "another": ("'Grades shell scripts.'", "is another one. In a new cell run %pip uninstall --yes autograder visual-"),
+    "another that fails": ("import no_such_thing", "is another one. In a new cell run %pip uninstall"),
+}
+
+
+@pytest.mark.parametrize("kind", ANOTHER)
+def test_a_missing_package_or_another_of_its_name_is_one_line(tmp_path, wheel, kind):
+    python = light_python(tmp_path / "poor", wheel)
+    site = next((tmp_path / "poor").glob("lib/python*/site-packages"))
+    for part in wheel.iterdir():
+        shutil.rmtree(site / part.name)
+    text, words = ANOTHER[kind]
+    if text is not None:
+        (site / "autograder.py").write_text(text)
+    code = released_cells(MODULES[0])[2].text
+    [said] = red(ran(python, tmp_path, tmp_path, code, "print('went on')"))
+    assert words in said and said.count("\n") == 0
 
 
 @needs_walls

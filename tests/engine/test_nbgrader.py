@@ -250,7 +250,7 @@ class TestWeek:
         root, _ = week
         page = (root / "feedback" / "bob" / "toys" / "toys.html").read_text()
         assert page == (root / "grades" / "toys" / "feedback" / "bob.html").read_text()
-        assert "4.5 <span>/ 11.5 points so far; 2 wait for a teaching assistant" in page
+        assert "4.5 <span>/ 11.5 points so far</span><small>5 more by a teaching assistant, pending" in page
         assert "You multiply the number by itself" in page
         assert "steal()" not in page and "<b>mine</b>" not in page
 
