@@ -2,6 +2,7 @@
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
     classes.py   collect, grade, regrade, train, extend, export, gradescope
+    marking.py   questions
     author.py    release, verify, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    doctor
@@ -14,7 +15,7 @@ import os
 import sys
 from typing import Any
 
-from autograder.cli import author, classes, course, student
+from autograder.cli import author, classes, course, marking, student
 from autograder.course.course import nearest
 from autograder.errors import CourseError, GraderFault, NotHere
 
@@ -53,7 +54,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Command)
-    for reader in (classes, author, student, course):
+    for reader in (classes, marking, author, student, course):
         reader.add_commands(commands)
     return parser, list(commands.choices)
 
