@@ -1,7 +1,8 @@
-"""Commands for whoever gives points by hand: `questions`."""
+"""Commands for whoever gives points by hand and tells students: `questions`, `feedback`."""
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command, add_module
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`questions`."""
-    for add in (_add_questions,):
+    """`questions`, `feedback`."""
+    for add in (_add_questions, _add_feedback):
         add(commands)
 
 
@@ -28,6 +29,22 @@ def _add_questions(commands: "Commands") -> None:
     questions.add_argument("question", nargs="?", help="its name; without one, say how many answers wait where")
     questions.add_argument("--port", type=int, default=0, metavar="N", help="of the page (default: any free one)")
     questions.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def _add_feedback(commands: "Commands") -> None:
+    feedback = add_command(
+        commands, "feedback", _feedback, "pack the students' pages as Canvas or Moodle takes them back, or as e-mail drafts"
+    )
+    add_module(feedback)
+    feedback.add_argument(
+        "--for", dest="target", choices=("canvas", "moodle", "email"), required=True, help="who hands them out"
+    )
+    feedback.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the zip (default: grades/MODULE/feedback-PLATFORM.zip)"
+    )
+    feedback.add_argument(
+        "--partial", action="store_true", help="also pages that wait for a TA, or say why there is no grade"
+    )
 
 
 # --- what they call ---------------------------------------------------------------------------------------------------
@@ -60,3 +77,17 @@ def _questions(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print()
     return 0
+
+
+def _feedback(options: argparse.Namespace) -> int:
+    from autograder.files import write_whole
+    from autograder.gradebook.feedback import pack
+
+    module = Course.find().module(options.module)
+    out = options.output or module.grades / f"feedback-{options.target}.zip"
+    done = pack(module, options.target, options.partial)
+    write_whole(out, done.data)
+    print(f"{out}: {done.written} pages")
+    for line in done.remarks + done.problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if done.problems else 0
