@@ -1,4 +1,4 @@
-"""Commands for whoever gives points by hand and tells students: `questions`, `feedback`."""
+"""Commands for whoever gives points by hand and tells students: `questions`, `requests`, `feedback`."""
 
 import argparse
 import sys
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command, add_module
 from autograder.course.course import Course
+from autograder.errors import CourseError
 
 if TYPE_CHECKING:
     from autograder.cli.options import Commands
 
 
 def add_commands(commands: "Commands") -> None:
-    """`questions`, `feedback`."""
-    for add in (_add_questions, _add_feedback):
+    """`questions`, `requests` and `feedback`."""
+    for add in (_add_questions, _add_requests, _add_feedback):
         add(commands)
 
 
@@ -29,6 +30,19 @@ def _add_questions(commands: "Commands") -> None:
     questions.add_argument("question", nargs="?", help="its name; without one, say how many answers wait where")
     questions.add_argument("--port", type=int, default=0, metavar="N", help="of the page (default: any free one)")
     questions.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def _add_requests(commands: "Commands") -> None:
+    requests = add_command(commands, "requests", _requests, "regrade requests: show them, add one, or decide one")
+    add_module(requests)
+    which = requests.add_mutually_exclusive_group()
+    which.add_argument(
+        "--add", nargs=2, metavar=("STUDENT", "ABOUT"), help="write one down: about a check, function, question or plot"
+    )
+    which.add_argument(
+        "--decide", nargs=2, metavar=("FILE", "OUTCOME"), help="accepted or declined; the student's page tells, with --why"
+    )
+    requests.add_argument("--why", default="", metavar="TEXT", help="what the student asks, or the answer")
 
 
 def _add_feedback(commands: "Commands") -> None:
@@ -77,6 +91,33 @@ def _questions(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print()
     return 0
+
+
+def _requests(options: argparse.Namespace) -> int:
+    from autograder.gradebook.gradebook import existing_book
+    from autograder.gradebook.requests import add_request, decide, folder_of, lines
+
+    module = Course.find().module(options.module)
+    book = existing_book(module)
+    if options.add:
+        student, about = options.add
+        print(f"{add_request(book, student, about, options.why)}: written")
+        return 0
+    if options.decide:
+        name, outcome = options.decide
+        request = decide(book, name, outcome, options.why)
+        print(f"{request.file.name}: {outcome}; it stands on {request.student}'s page (pack it: autograder feedback)")
+        if outcome == "accepted":
+            print("points follow by hand in formgrader, or by a mended check: autograder regrade, then grade again")
+        return 0
+    if options.why:
+        raise CourseError("--why goes with --add or --decide")
+    said, problems = lines(book)
+    for line in said or [f"no requests in {folder_of(module)}"]:
+        print(line)
+    for line in problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _feedback(options: argparse.Namespace) -> int:

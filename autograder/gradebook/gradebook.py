@@ -40,6 +40,7 @@ from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
+from autograder.gradebook.requests import told
 from autograder.grading.grader import Grader
 from autograder.grading.judge import clean
 from autograder.grading.report import GRADED, ByHand, Result, number, told_reason, with_grades
@@ -202,7 +203,8 @@ class ClassBook:
             submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
             penalty = submitted.late_submission_penalty or 0.0
             score = max(0.0, submitted.score - penalty)
-            page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty)
+            asked = told(self.module, student)
+            page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty, asked)
         write_whole(path, page)
         return page
 

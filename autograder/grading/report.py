@@ -215,13 +215,27 @@ class ByHand:
     waits: bool = False
 
 
-def with_grades(page: str, rows: list[ByHand], score: float, maximum: float, penalty: float) -> str:
-    """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness."""
+@dataclass(frozen=True)
+class Decided:
+    """A regrade request that was decided: what it was about, what the student asked, and the answer."""
+
+    about: str
+    asked: str
+    outcome: str
+    why: str
+
+
+def with_grades(
+    page: str, rows: list[ByHand], score: float, maximum: float, penalty: float, requests: Iterable[Decided] = ()
+) -> str:
+    """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness;
+    and the answers to what was asked about them."""
     waiting = sum(row.waits for row in rows)
     so_far = f" so far; {waiting} {'waits' if waiting == 1 else 'wait'} for a teaching assistant" if waiting else ""
     total = f'<div class="score">{number(score)} <span>/ {number(maximum)} points{so_far}</span></div>'
     by_hand = _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
-    return _with_parts(page, total, by_hand)
+    answers = _template("requests.html").render(requests=requests) if requests else ""
+    return _with_parts(page, total, by_hand + answers)
 
 
 def with_grades_of(page: str, other: str) -> str:
