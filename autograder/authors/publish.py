@@ -24,7 +24,7 @@ from autograder.files import write_whole
 
 LEDGER = ".published.json"
 TEXTS = Path(__file__).parent / "published"
-STAFF = ("authors", "classes", "gradebook", "cli/author.py", "cli/classes.py", "cli/course.py")  # of the package
+STAFF = ("authors", "classes", "gradebook", *(f"cli/{name}.py" for name in ("author", "classes", "course", "marking")))
 STUDENTS = ("LICENSE", "pyproject.toml", "docs/for-students.md", "docs/training.md", "docs/feedback.png", "docs/notebook.png")
 MADE_FROM = ("source", "tests", "release", "solutions", "autograder", "docs", "course.toml", "pyproject.toml", "LICENSE")
 NEVER = ("__pycache__", ".ipynb_checkpoints")

@@ -3,7 +3,7 @@
 Each person gets `submitted/<student>/<module>/<notebook>`, the newest attempt. Whatever it displaces, and all other
 notebooks of that person, are kept in `downloaded/<module>/kept/<student>/`; nothing is deleted. What was taken from where
 is written into `downloaded/<module>/collected.json`, so that a second download adds what is new, and a run that was
-ended is finished by the next one.
+ended is finished by the next one; and how the platform called a person's newest file, by which it takes feedback back.
 """
 
 import contextlib
@@ -283,10 +283,21 @@ def _students(people: dict[str, _Person], roster: Roster, ledger: "_Ledger") -> 
                 )
     for key, (student, _) in names.items():
         ledger.rename(key, student)
+        ledger.call(student, people[key].named)
     return names
 
 
 # --- what is put where ------------------------------------------------------------------------------------------------
+
+
+def called(module: Module, platform: str) -> dict[str, Named]:
+    """How a platform (`Canvas` or `Moodle`) called each student's newest file, of those that were collected.
+
+    Raises:
+        CourseError: `collected.json` is damaged.
+    """
+    names = {student: numbered(names.get(platform, "")) for student, names in _Ledger(module).read().called.items()}
+    return {student: named for student, named in names.items() if named is not None}
 
 
 class _Ledger:
@@ -297,12 +308,17 @@ class _Ledger:
         self.path, self.submitted = self.folder / "collected.json", module.root / "submitted"
         self.people: dict[str, str] = {}
         self.taken: dict[str, dict[str, Any]] = {}
+        self.called: dict[str, dict[str, str]] = {}  # by student and platform, the platform's own name of the newest file
 
     def __enter__(self) -> "_Ledger":
+        return self.read()
+
+    def read(self) -> "_Ledger":
         if self.path.is_file():
             try:
                 kept = json.loads(self.path.read_text(encoding="utf-8"))
                 self.people, self.taken = dict(kept["people"]), dict(kept["taken"])
+                self.called = dict(kept.get("called", {}))  # not in files of an earlier version
             except (ValueError, KeyError, TypeError):
                 raise CourseError(
                     f"{self.path} is damaged: move it away and collect again; what was collected before is kept"
@@ -310,9 +326,8 @@ class _Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        write_whole(
-            self.path, json.dumps({"people": self.people, "taken": self.taken}, indent=1, sort_keys=True) + "\n"
-        )
+        kept = {"people": self.people, "taken": self.taken, "called": self.called}
+        write_whole(self.path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
     def rename(self, key: str, student: str) -> None:
         """Says who has which folder; a folder under an earlier name, from before the list was known, moves along."""
@@ -324,6 +339,12 @@ class _Ledger:
             if before in self.taken:
                 self.taken[student] = self.taken.pop(before)
         self.people[key] = student
+
+    def call(self, student: str, named: Named) -> None:
+        """Keeps how the platform called a person's file, unless it is known for a newer one."""
+        before = numbered(self.called.get(student, {}).get(named.platform, ""))
+        if named.whole and (before is None or before.upload <= named.upload):
+            self.called.setdefault(student, {})[named.platform] = named.whole
 
     def keep(self, student: str, name: str, data: bytes) -> Path:
         """Puts a file's content aside, once however often it comes."""

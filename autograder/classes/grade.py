@@ -200,6 +200,12 @@ def _status(path: Path) -> str:
         return ""
 
 
+def never_graded(module: Module) -> dict[str, str]:
+    """The students of whom no file was ever graded, with what became of the last one: refused, or not graded."""
+    statuses = {student: _status(path) for student, path in result_files(module.grades).items()}
+    return {student: status for student, status in statuses.items() if status not in ("", GRADED)}
+
+
 def result_files(out: Path) -> dict[str, Path]:
     """The files of the results that lie in `out`, those of earlier runs too, by student."""
     return {path.stem: path for path in sorted((out / "results").glob("[!.]*.json"))}

@@ -34,6 +34,7 @@ class Named:
     upload: int = 0  # of two uploads the later one has the higher number
     late: bool | None = None
     file: str = ""  # the student's own name for it
+    whole: str = ""  # the name itself, where it is in Canvas's or Moodle's form
 
     @property
     def key(self) -> str:
@@ -52,13 +53,13 @@ class Named:
 def numbered(name: str) -> Named | None:
     """What a name in Canvas's or Moodle's form says; None for any other."""
     if found := _MOODLE.fullmatch(name):
-        return Named("Moodle", found["name"], found["number"], file=found["file"] or "")
+        return Named("Moodle", found["name"], found["number"], file=found["file"] or "", whole=name)
     for form in _CANVAS:
         if found := form.fullmatch(name):
             about = found.groupdict()
             late = bool(about["late"] or about.get("early"))
             who = about.get("name", f"anon_{about['number']}")
-            return Named("Canvas", who, about["number"], int(about.get("upload") or 0), late, about["file"])
+            return Named("Canvas", who, about["number"], int(about.get("upload") or 0), late, about["file"], name)
     return None
 
 

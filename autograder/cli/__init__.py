@@ -2,6 +2,7 @@
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
     classes.py   collect, grade, regrade, train, extend, export, gradescope
+    marking.py   questions, requests, feedback
     author.py    new, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    status, doctor
@@ -19,7 +20,7 @@ from typing import Any
 from autograder.course.course import nearest
 from autograder.errors import CourseError, GraderFault, NotHere
 
-READERS = ("classes", "author", "student", "course")
+READERS = ("classes", "marking", "author", "student", "course")
 INTERRUPTED = 130  # as a shell says it of a process that SIGINT ended
 
 

@@ -31,6 +31,7 @@ from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Cell, Statement, is_stub, parse
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
+ANSWER_HERE = "*Your answer here.*"  # what stands in a question for the answer
 REGION = re.compile(
     r"^(?P<indent>[ \t]*)(?:# ?)?### BEGIN SOLUTION\n(?P<body>.*?)^[ \t]*(?:# ?)?### END SOLUTION[ \t]*\n?",
     re.MULTILINE | re.DOTALL,
@@ -68,7 +69,7 @@ class SourceCell:
     def stub(self) -> str:
         """The text a student gets."""
         if self.kind == "markdown":
-            return REGION.sub("*Your answer here.*\n", self.text)
+            return REGION.sub(f"{ANSWER_HERE}\n", self.text)
         if self.role == "plot":
             return REGION.sub("", self.text)
         return REGION.sub(self._raising, self.text)

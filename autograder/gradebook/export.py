@@ -6,7 +6,6 @@ while a zero is a grade, and Moodle takes an empty cell for "no grade any more".
 
 import csv
 import io
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student, SubmittedAssignment
-from sqlalchemy import make_url
 
+from autograder.classes.grade import never_graded
 from autograder.course.course import Module
 from autograder.errors import CourseError
-from autograder.gradebook.gradebook import check_gradebook, costs, settings, unknown_time
+from autograder.gradebook.gradebook import check_gradebook, costs, require_gradebook, settings, unknown_time
 from autograder.gradebook.late import POLICY, read_policy
 from autograder.grading.judge import clean
-from autograder.grading.report import number, plain_cell
+from autograder.grading.report import REFUSED, number, plain_cell
 
 BOM = "\ufeff"
 POINTS_ROW = "Points Possible"  # Canvas's second row: what each assignment is worth
@@ -63,11 +62,14 @@ class Roster:
 
 @dataclass(frozen=True)
 class Standing:
-    """A student's grade; without one, `why` says what is missing."""
+    """A student's grade; without one, `why` says what is missing. `name` and `email` are the list of students'."""
 
     student: str
     score: float | None
     why: str = ""
+    name: str = ""
+    email: str = ""
+    names: frozenset[str] = frozenset()  # all that the gradebook has for them
 
 
 @dataclass
@@ -101,14 +103,9 @@ def export(
     """
     names, roster = PLATFORMS[platform], read_roster(path)
     target = _target(roster, column or module.name)
-    with open_gradebook(module.root) as gradebook:
-        assignment = _assignment(gradebook, module)
-        unknown = _unknown_times(module, assignment)
-        standings = _standings(gradebook, assignment, partial, unknown)
-        done = Export(problems=_stale_penalties(module, assignment))
-        if partial:
-            done.problems += [f"{clean(who)}: {why}: nothing is taken off for lateness" for who, why in unknown.items()]
-        done.problems += _other_maximum(roster, target, assignment.max_score)
+    of_all, doubts, maximum = read_standings(module, partial)
+    standings = _by_name(of_all)
+    done = Export(problems=[*doubts, *_other_maximum(roster, target, maximum)])
     by = _who_column(roster, by, names.who, standings)
     kept = [name for name in roster.columns if name in (*names.who, *names.needed, by, target)]
     done.text = _written(roster, kept, _filled(roster, standings, target, by, done), target, by)
@@ -270,9 +267,7 @@ def open_gradebook(root: Path) -> Iterator[Gradebook]:
         CourseError: it is not there yet, or cannot be read.
     """
     app = settings(root)
-    url = make_url(app.coursedir.db_url)
-    if url.get_backend_name() == "sqlite" and not os.path.exists(url.database or ""):
-        raise CourseError(f"there is no gradebook yet ({url.database}): run `nbgrader autograde` first")
+    require_gradebook(app.coursedir.db_url)
     check_gradebook(app.coursedir.db_url)
     with Gradebook(app.coursedir.db_url, app.coursedir.course_id) as gradebook:
         yield gradebook
@@ -287,41 +282,70 @@ def _assignment(gradebook: Gradebook, module: Module) -> Assignment:
         ) from None
 
 
-def _standings(
-    gradebook: Gradebook, assignment: Assignment, partial: bool, unknown: dict[str, str]
-) -> dict[str, Standing]:
+def read_standings(module: Module, partial: bool) -> tuple[list[Standing], list[str], float]:
+    """Every student's standing, what is doubtful about them in lines to be looked at, and the module's points.
+
+    Args:
+        partial: whether grades that still wait for a TA, or for the time of handing in, count as grades.
+
+    Raises:
+        CourseError: there is no gradebook, or it cannot be used.
+    """
+    with open_gradebook(module.root) as gradebook:
+        assignment = _assignment(gradebook, module)
+        unknown = _unknown_times(module, assignment)
+        submissions = {submission.student_id: submission for submission in assignment.submissions}
+        ungraded = never_graded(module)
+        found, doubts = [], _stale_penalties(module, assignment)
+        for student in gradebook.students:
+            submission, late = submissions.get(student.id), unknown.get(student.id, "")
+            why = _why_no_grade(submission, ungraded.get(student.id, ""), partial)
+            if late and not partial:
+                late = f"{late} (write it into timestamp.txt and grade again, or --partial)"
+                why = "; ".join(filter(None, (why, late)))
+            score = 0.0
+            if submission and not why:
+                score = max(0.0, submission.score - (submission.late_submission_penalty or 0.0))
+            found.append(_standing(student, None if why else score, why))
+        if partial:
+            doubts += [f"{clean(who)}: {why}: nothing is taken off for lateness" for who, why in unknown.items()]
+        return found, doubts, float(assignment.max_score)
+
+
+def _by_name(standings: list[Standing]) -> dict[str, Standing]:
     """Every student's standing under each name that the gradebook has for them, in small letters.
 
     Raises:
         CourseError: one name stands for two students.
     """
-    submissions = {submission.student_id: submission for submission in assignment.submissions}
     found: dict[str, Standing] = {}
-    for student in gradebook.students:
-        standing = _standing(student, submissions.get(student.id), partial)
-        if student.id in unknown and not partial:
-            why = f"{unknown[student.id]} (write it into timestamp.txt and grade again, or --partial)"
-            why = why if standing.score is not None else f"{standing.why}; {why}"
-            standing = Standing(student.id, None, why)
-        for name in {student.id, student.email, student.lms_user_id} - {None, ""}:
+    for standing in standings:
+        for name in standing.names:
             other = found.setdefault(name.casefold(), standing)
-            if other.student != student.id:
+            if other.student != standing.student:
                 raise CourseError(
-                    f"the gradebook has the students {other.student!r} and {student.id!r} under one name, {name!r}: "
+                    f"the gradebook has the students {other.student!r} and {standing.student!r} under one name, {name!r}: "
                     "mend it with `nbgrader db student add`"
                 )
     return found
 
 
-def _standing(student: Student, submission: SubmittedAssignment | None, partial: bool) -> Standing:
+def _standing(student: Student, score: float | None, why: str) -> Standing:
+    names = {student.id, student.email, student.lms_user_id} - {None, ""}
+    whole = " ".join(filter(None, (student.first_name, student.last_name)))
+    return Standing(student.id, score, why, whole, student.email or "", frozenset(names))
+
+
+def _why_no_grade(submission: SubmittedAssignment | None, status: str, partial: bool) -> str:
     if submission is None:
-        return Standing(student.id, None, "nothing was submitted")
+        return "nothing was submitted"
     grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
-    if all(grade.auto_score is None and grade.manual_score is None for grade in grades):
-        return Standing(student.id, None, "not graded yet")
-    if submission.needs_manual_grade and not partial:
-        return Standing(student.id, None, "waits for manual grading (`nbgrader formgrader`, or --partial)")
-    return Standing(student.id, max(0.0, submission.score - (submission.late_submission_penalty or 0.0)))
+    if status == REFUSED:  # also where a TA has given points: they are not for what was handed in
+        return "refused: ask for the file again, and grade it"
+    if status or all(grade.auto_score is None and grade.manual_score is None for grade in grades):
+        return "not graded yet"
+    waits = submission.needs_manual_grade and not partial
+    return "waits for manual grading (`autograder questions`, formgrader, or --partial)" if waits else ""
 
 
 def _unknown_times(module: Module, assignment: Assignment) -> dict[str, str]:

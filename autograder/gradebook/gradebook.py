@@ -41,12 +41,14 @@ from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
+from autograder.gradebook.requests import told
 from autograder.grading.grader import Grader
 from autograder.grading.judge import clean
-from autograder.grading.report import GRADED, ByHand, Result, told_reason, with_due, with_grades
+from autograder.grading.report import GRADED, ByHand, Result, number, told_reason, with_due, with_grades
 
 warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own way with its tables
 LOCK_SECONDS = 5  # how long somebody else may be writing
+STRANGER = "is not in the gradebook's list of students: is the name right? If it is: nbgrader db student add, with a name"
 NO_RESPONSE = "No response."
 COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts beside a submission, and reads again
 
@@ -103,11 +105,26 @@ class ClassBook:
         well_named = submission.path.name == self.module.notebook and "\n" not in submission.student
         return str(submission.path) in found.get(str(folder), []) and well_named and timed
 
-    def strangers(self, students: list[str]) -> list[str]:
-        """Those of `students` whom the roster does not know; none when there is no roster."""
+    def named_strangers(self, students: Iterable[str]) -> list[str]:
+        """A line for each of `students` whom the roster does not know; none when there is no roster.
+
+        Grading makes a student of every folder: one without a name, e-mail address and number counts as a stranger, each
+        time, where others of the list have them.
+        """
         with self.open() as gradebook:
-            known = {student.id for student in gradebook.students}
-        return [student for student in students if student not in known] if known else []
+            about = {who.id: (who.first_name, who.last_name, who.email, who.lms_user_id) for who in gradebook.students}
+        detailed = {student for student, details in about.items() if any(details)}
+        unknown = set(students) - (detailed or set(about)) if about else set()
+        return [f"{clean(student)} {STRANGER}" for student in sorted(unknown)]
+
+    def given(self, student: str, name: str) -> tuple[str, str]:
+        """The points of a cell as they are shown, and what was said about it."""
+        with self.open() as gradebook, contextlib.suppress(MissingEntry):
+            grade = gradebook.find_grade(name, self.name, self.module.name, student)
+            comment = gradebook.find_comment(name, self.name, self.module.name, student).comment or ""
+            waits = ", waits for a TA" if grade.needs_manual_grade else ""
+            return f"{number(grade.score)} / {number(grade.max_score)}{waits}", comment
+        return "no points yet", ""
 
     def save(self, student: str, notebook: NotebookNode) -> None:
         """Writes what `rebuild` and `add_reports` said about the cells of `notebook`, all at once."""
@@ -126,6 +143,10 @@ class ClassBook:
             for comment in submitted.comments:
                 if comment.name in about:
                     comment.auto_comment = None if about[comment.name]["answered"] else NO_RESPONSE
+            never = all(grade.auto_score is None and grade.manual_score is None for grade in submitted.grades)
+            if not about and never:  # refused, or not graded: there is nothing that a TA could grade
+                for grade in submitted.grades:
+                    grade.needs_manual_grade = False
             gradebook.db.commit()
         answers = {name: cell["answer"] for name, cell in about.items() if "answer" in cell}
         if answers:
@@ -184,7 +205,8 @@ class ClassBook:
             submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
             penalty = submitted.late_submission_penalty or 0.0
             score = max(0.0, submitted.score - penalty)
-            page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty)
+            asked = told(self.module, student)
+            page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty, asked)
             theirs = gradebook.find_submission(self.module.name, student)
             if theirs.assignment.duedate:
                 page = with_due(page, theirs.duedate)
@@ -276,8 +298,8 @@ def recorder(
     """
     app = settings(module.root)
     book = ClassBook(module, app.coursedir)
-    for student in book.strangers(sorted(students)):
-        console.print(f"{student} is not in the gradebook's list of students: is the name right?", markup=False)
+    for line in book.named_strangers(students):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in book.unknown_times(each for each in submissions if each.student in students):
         console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
@@ -451,6 +473,34 @@ def _version() -> str | None:
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory(str(Path(nbgrader.__file__).parent / "alembic")).get_current_head()
+
+
+def existing_book(module: Module) -> ClassBook:
+    """The gradebook of a module that was graded before.
+
+    Raises:
+        CourseError: there is none yet, or it cannot be used.
+    """
+    coursedir = settings(module.root).coursedir
+    require_gradebook(coursedir.db_url)
+    book = ClassBook(module, coursedir)
+    with book.open() as gradebook:
+        try:
+            gradebook.find_notebook(book.name, module.name)
+        except MissingEntry:
+            raise CourseError(f"the gradebook has no grades of {module.name} yet: grade it first") from None
+    return book
+
+
+def require_gradebook(db_url: str) -> None:
+    """Looks whether there is a gradebook: nbgrader would make an empty one.
+
+    Raises:
+        CourseError: there is none.
+    """
+    url = make_url(db_url)
+    if url.get_backend_name() == "sqlite" and not os.path.exists(url.database or ""):
+        raise CourseError(f"there is no gradebook yet ({url.database}): run `nbgrader autograde` first")
 
 
 def settings(root: Path) -> NbGrader:

@@ -168,8 +168,8 @@ class SubmissionExporter(NotebookExporter):
         """Grades all; what nbgrader cannot take (another file name, say) is also recorded here, and left out there."""
         log, out = self.parent.log, self.book.module.grades
         log.info("Grading %d submissions of %s", len(submissions), self.book.module.name)
-        for student in self.book.strangers([each.student for each in submissions if not each.nameless]):
-            log.warning("%s is not in the gradebook's list of students: is the name right?", clean(student))
+        for line in self.book.named_strangers(each.student for each in submissions if not each.nameless):
+            log.warning("%s", line)
         for line in self.book.unknown_times(submissions):
             log.warning("%s", clean(line))
         results, passed_over = list(grade_each(self.grader, submissions)), []

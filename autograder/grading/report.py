@@ -222,12 +222,26 @@ class ByHand:
     waits: bool = False
 
 
-def with_grades(page: str, rows: list[ByHand], score: float, maximum: float, penalty: float) -> str:
-    """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness."""
+@dataclass(frozen=True)
+class Decided:
+    """A regrade request that was decided: what it was about, what the student asked, and the answer."""
+
+    about: str
+    asked: str
+    outcome: str
+    why: str
+
+
+def with_grades(
+    page: str, rows: list[ByHand], score: float, maximum: float, penalty: float, requests: Iterable[Decided] = ()
+) -> str:
+    """A feedback page with all of a student's points in it: by the checks, by hand, and what is taken off for lateness;
+    and the answers to what was asked about them."""
     pending = sum(row.maximum - (row.points or 0) for row in rows if row.waits)
     total = _total(score, maximum, " so far" if any(row.waits for row in rows) else "", pending)
     by_hand = _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
-    return _with_parts(page, {"score": total, "by hand": by_hand})
+    answers = _template("requests.html").render(requests=requests) if requests else ""
+    return _with_parts(page, {"score": total, "by hand": by_hand + answers})
 
 
 def with_due(page: str, due: datetime) -> str:

@@ -92,7 +92,7 @@ def test_canvas_gets_its_own_columns_and_only_grades(export):
         '"Bäcker, Bob",102,s2,bob@example.org,L1,3.15\n'
     )
     assert told == [
-        "autograder: not in the file: eve: waits for manual grading (`nbgrader formgrader`, or --partial)",
+        "autograder: not in the file: eve: waits for manual grading (`autograder questions`, formgrader, or --partial)",
         "autograder: not in the file: ivy: not graded yet",
         "autograder: not in the file: mia: excused by the platform",
         "autograder: not in the file: Student, Test 106: not in the gradebook",

@@ -1,0 +1,134 @@
+"""Commands for whoever gives points by hand and tells students: `questions`, `requests`, `feedback`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograder.cli.options import add_command, add_module
+from autograder.course.course import Course
+from autograder.errors import CourseError
+
+if TYPE_CHECKING:
+    from autograder.cli.options import Commands
+
+
+def add_commands(commands: "Commands") -> None:
+    """`questions`, `requests` and `feedback`."""
+    for add in (_add_questions, _add_requests, _add_feedback):
+        add(commands)
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _add_questions(commands: "Commands") -> None:
+    questions = add_command(
+        commands, "questions", _questions, "mark one question or plot over the whole class, on a page in your browser"
+    )
+    add_module(questions)
+    questions.add_argument("question", nargs="?", help="its name; without one, say how many answers wait where")
+    questions.add_argument("--port", type=int, default=0, metavar="N", help="of the page (default: any free one)")
+    questions.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def _add_requests(commands: "Commands") -> None:
+    requests = add_command(commands, "requests", _requests, "regrade requests: show them, add one, or decide one")
+    add_module(requests)
+    which = requests.add_mutually_exclusive_group()
+    which.add_argument(
+        "--add", nargs=2, metavar=("STUDENT", "ABOUT"), help="write one down: about a check, function, question or plot"
+    )
+    which.add_argument(
+        "--decide", nargs=2, metavar=("FILE", "OUTCOME"), help="accepted or declined; the student's page tells, with --why"
+    )
+    requests.add_argument("--why", default="", metavar="TEXT", help="what the student asks, or the answer")
+
+
+def _add_feedback(commands: "Commands") -> None:
+    feedback = add_command(
+        commands, "feedback", _feedback, "pack the students' pages as Canvas or Moodle takes them back, or as e-mail drafts"
+    )
+    add_module(feedback)
+    feedback.add_argument(
+        "--for", dest="target", choices=("canvas", "moodle", "email"), required=True, help="who hands them out"
+    )
+    feedback.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the zip (default: grades/MODULE/feedback-PLATFORM.zip)"
+    )
+    feedback.add_argument(
+        "--partial", action="store_true", help="also pages that wait for a TA, or say why there is no grade"
+    )
+
+
+# --- what they call ---------------------------------------------------------------------------------------------------
+
+
+def _questions(options: argparse.Namespace) -> int:
+    from autograder.gradebook.gradebook import existing_book
+    from autograder.gradebook.questions import Question, students_beside, waiting
+
+    module = Course.find().module(options.module)
+    book = existing_book(module)
+    question = Question(book, options.question) if options.question else None
+    for line in students_beside(book):
+        print(f"autograder: {line}", file=sys.stderr)
+    if question is None:
+        for name, waits, answers in waiting(book):
+            print(f"{name}: {waits} of {answers} wait")
+        return 0
+    from autograder.gradebook.questions_page import QuestionServer
+
+    with QuestionServer(question, options.port) as server:
+        print(f"{question.name}: {server.address}", flush=True)
+        print("Points are in the gradebook as you give them. Ctrl-C ends this.", flush=True)
+        if not options.no_browser:
+            import webbrowser
+
+            webbrowser.open(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+def _requests(options: argparse.Namespace) -> int:
+    from autograder.gradebook.gradebook import existing_book
+    from autograder.gradebook.requests import add_request, decide, folder_of, lines
+
+    module = Course.find().module(options.module)
+    book = existing_book(module)
+    if options.add:
+        student, about = options.add
+        print(f"{add_request(book, student, about, options.why)}: written")
+        return 0
+    if options.decide:
+        name, outcome = options.decide
+        request = decide(book, name, outcome, options.why)
+        print(f"{request.file.name}: {outcome}; it stands on {request.student}'s page (pack it: autograder feedback)")
+        if outcome == "accepted":
+            print("points follow by hand in formgrader, or by a mended check: autograder regrade, then grade again")
+        return 0
+    if options.why:
+        raise CourseError("--why goes with --add or --decide")
+    said, problems = lines(book)
+    for line in said or [f"no requests in {folder_of(module)}"]:
+        print(line)
+    for line in problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _feedback(options: argparse.Namespace) -> int:
+    from autograder.files import write_whole
+    from autograder.gradebook.feedback import pack
+
+    module = Course.find().module(options.module)
+    out = options.output or module.grades / f"feedback-{options.target}.zip"
+    done = pack(module, options.target, options.partial)
+    write_whole(out, done.data)
+    print(f"{out}: {done.written} pages")
+    for line in done.remarks + done.problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if done.problems else 0
