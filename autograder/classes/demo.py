@@ -51,7 +51,8 @@ def build_class(module: Module, folder: Path, right: Sequence[str] = RIGHT, wron
     drawn = random.Random(SEED)
     notebooks = {name: _notebook(cells, points, _styles(contents.alternatives, functions, drawn)) for name in right}
     for number, name in enumerate(wrong):
-        chosen = drawn.sample([entry for entry in contents.mistakes if entry.of in functions], 1 + number % 3)
+        mistakes = [entry for entry in contents.mistakes if entry.of in functions]
+        chosen = drawn.sample(mistakes, min(1 + number % 3, len(mistakes)))
         notebooks[name] = _notebook(cells, points, {entry.of: entry for entry in chosen})
     notebooks["petra"] = _notebook(cells, points, {}, stubs=functions)
     notebooks["quinn"] = _notebook(cells, points, {}, stubs=functions[len(functions) // 2 :])

@@ -56,6 +56,11 @@ def _source(contents: Contents) -> Iterator[str]:
     yield from ()
 
 
+def _data(contents: Contents) -> Iterator[str]:
+    contents.needs  # noqa: B018
+    yield from ()
+
+
 def _published(contents: Contents) -> Iterator[str]:
     contents.module.public_files  # noqa: B018
     yield from ()
@@ -65,9 +70,10 @@ def _probes(contents: Contents) -> Iterator[str]:
     """A name given twice in one file or in both, a function or another probe that is not there, a mark that does not mark."""
     seen: dict[str, Probe] = {}
     for kind in KINDS.values():
-        path = contents.module.tests / f"probes_{kind}.py"
+        path, checks = (contents.module.tests / f"{name}_{kind}.py" for name in ("probes", "test"))
         if not path.is_file():
-            yield f"{place(path)} is missing: add it, be it without a probe"
+            if checks.is_file():
+                yield f"{place(path)} is missing, and {checks.name} has nothing to read: add it, or remove both"
             continue
         probes = _probes_of(path)
         for probe in probes:
@@ -129,7 +135,7 @@ def _catalogue(contents: Contents) -> Iterator[str]:
     yield from ()
 
 
-LOOKS = (_source, _published, _probes, _checks, _catalogue)
+LOOKS = (_source, _data, _published, _probes, _checks, _catalogue)
 
 
 # --- probes, read as text ---------------------------------------------------------------------------------------------
@@ -147,7 +153,9 @@ class Probe:
 
 
 def _probes_of(path: Path) -> list[Probe]:
-    """The functions at the top of the file that `@probe` marks."""
+    """The functions at the top of the file that `@probe` marks; none where there is no file."""
+    if not path.is_file():
+        return []
     found = [(node, _mark(node, "probe")) for node in parsed(path).body if isinstance(node, ast.FunctionDef)]
     return [Probe(node.name, place(path, node.lineno), _settings(mark)) for node, mark in found if mark]
 
