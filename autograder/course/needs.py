@@ -18,7 +18,9 @@ from autograder.sandboxed import PACKAGED_DATA
 DATA = "data"
 MAX_FILES = 1000  # each is a link in the folder of every submission
 SLOW = ("torch", "torchvision", "matplotlib")  # packages that take seconds to import: once, and not for every submission
-IMPORTED = re.compile(rf'(?:^|"|\\n)[ \t]*(?:import|from)[ \t].*?\b({"|".join(SLOW)})\b', re.MULTILINE)  # in Python or in a notebook
+IMPORTED = re.compile(  # in a Python file or, as JSON has it, in a notebook
+    rf'(?:^|"|\\n)[ \t]*(?:import|from)[ \t].*?\b({"|".join(SLOW)})\b', re.MULTILINE
+)
 TINY = re.compile(r"\b(TinyCIFAR10|tiny-cifar-10)\b")
 
 

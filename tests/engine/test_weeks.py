@@ -1,12 +1,13 @@
 """Modules unlike the first: with data of their own, without any, without torch, without hidden or without public probes."""
 
 import json
+import re
 import sys
 
 import pytest
 from conftest import needs_walls
 from toy_course import SOURCE, notebook, write_course
-from toy_weeks import RIGHT, WRONG, write_totals
+from toy_weeks import COUNTS_COLUMN, HEAD, RIGHT, TOTALS, WRONG, write_totals
 
 from autograder import cli
 from autograder.authors.leaks import find_leaks
@@ -18,6 +19,8 @@ from autograder.course.needs import SLOW, needs_in, needs_of
 from autograder.errors import CourseError
 from autograder.gradebook import gradescope
 from autograder.grading.contents import Contents
+from autograder.grading.gate import course_problems
+from autograder.grading.grader import Grader
 from autograder.grading.observer import Observer
 from autograder.sandboxed.notebook import read_cells, select
 from autograder.sandboxed.recording import Tensor
@@ -207,3 +210,53 @@ def test_checks_without_their_probes_are_refused(totals):
     (totals.tests / "probes_hidden.py").unlink()
     with pytest.raises(CourseError, match="probes_hidden.py is missing, and test_hidden.py has nothing to read: add it, or"):
         release(totals)
+
+
+# --- several modules in one course ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two modules of which both have a `total`: of a table's column, and of its rows."""
+    write_totals(tmp_path)
+    rows = TOTALS.replace('int(row["count"]) for row', "1 for row")
+    write_totals(tmp_path, "rows", source=rows, mistakes=HEAD + COUNTS_COLUMN, hidden=False)
+    yield Course(tmp_path)
+    _forget("totals", "rows")
+
+
+@needs_walls
+def test_one_name_may_be_of_two_functions_in_two_modules(two, monkeypatch, capsys):
+    monkeypatch.chdir(two.root)
+    assert cli.main(["verify", "--workers", "1"]) == 0, capsys.readouterr()
+    assert "rows: verified" in (said := capsys.readouterr().out) and "totals: verified" in said
+    counts = {name: observe(two.module(name), RIGHT)["of_birds"].value for name in ("rows", "totals")}
+    assert counts == {"rows": 9, "totals": 9}
+    with Grader(two.module("rows"), 1, workers=1) as rows, Grader(two.module("totals"), 1, workers=1) as totals:
+        scores = [[grader.grade(grader.read(notebook(text))).score for text in (RIGHT, WRONG)] for grader in (rows, totals)]
+    assert scores == [[0, 1], [3, 0]]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("probes_hidden", "from totals.probes_hidden import of_others", "line 1: it imports from tests/totals/, which is not"),
+        ("probes_public", "import totals.probes_public as theirs", "line 1: it imports from tests/totals/, which is not"),
+        ("test_public", "\nfrom ..totals import test_public", "line 2: it imports what lies above its own folder: put what"),
+        ("mistakes", "from totals.mistakes import *", "line 1: it imports from tests/totals/, which is not this module's: put"),
+        ("helpers", "def f():\n    from common import one", "line 2: it imports from tests/common/, which is not .* `from .… "),
+    ],
+)
+def test_another_module_s_files_are_not_imported(two, file, text, line):
+    (two.root / "tests/common").mkdir()
+    (two.root / f"tests/rows/{file}.py").write_text(text)
+    found = [problem for problem in course_problems(Contents(two.module("rows"))) if re.search(line, problem)]
+    assert len(found) == 1 and found[0].startswith(f"tests/rows/{file}.py, line "), found
+
+
+def test_a_notebook_imports_no_file_of_the_course(two):
+    source = two.module("rows").source
+    source.write_text(source.read_text().replace("import csv\n", "import csv\nfrom totals.networks import tiny\n"))
+    (problem,) = course_problems(Contents(two.module("rows")))
+    line = source.read_text().splitlines().index("from totals.networks import tiny") + 1
+    assert problem.startswith(f"source/rows/rows.py, line {line}: it imports from tests/totals/, which students do not have")

@@ -82,6 +82,13 @@ def knows_the_birds(path):
     """Read the table that you are given."""
     return 9
 '''
+COUNTS_COLUMN = '''
+@mistake(of="total", caught_by="test_birds")
+def adds_up(path):
+    """You add up a column. Count the rows."""
+    with open(path) as file:
+        return sum(int(row["count"]) for row in csv.DictReader(file))  # noqa: F821
+'''
 HEAD = "from autograder.authoring import mistake\n\n"
 BIRDS = "name,count\nheron,4\nwren,5\n"
 RIGHT = """import csv
