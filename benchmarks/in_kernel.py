@@ -21,7 +21,7 @@ from autograder.grading.recordings import Observation, Recording, load_recording
 from autograder.sandboxed.notebook import read_cells, select
 from autograder.sandboxed.observe import fresh_state, observe
 from autograder.sandboxed.probing import Probe, Student, import_from, plain_error, probes_in
-from autograder.sandboxed.recording import decode, encode
+from autograder.sandboxed.recording import decode, encode, know_torch
 
 ABOUT = "about.json"  # beside the reference's recordings: where the course is, the module, the seed, the exercises
 
@@ -35,6 +35,7 @@ def points(variables: dict[str, Any], exercise: str, folder: str) -> float:
 @functools.cache
 def _course(folder: str) -> tuple[dict[str, Any], list[Any], dict[bool, list[Any]], dict[bool, Recording]]:
     """What is known of the course, its checks, its probes, and the reference's recordings, which lie in `folder`."""
+    know_torch()
     about = json.loads((Path(folder) / ABOUT).read_text())
     tests = Course(Path(about["root"])).module(about["module"]).tests
     probes = {public: probes_in(import_from(tests, file)) for public, file in FILES.items()}

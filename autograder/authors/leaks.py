@@ -11,6 +11,8 @@ ABSOLUTE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|Users|root|tmp|work|workspace|mnt|media|private|opt|var)/[\w.-]+|\b[A-Z]:\\\\?\w+"
 )
 
+READ = (".ipynb", ".py", ".json", ".csv", ".md", ".txt")  # a module's own data may be of any kind
+
 
 def find_leaks(contents: Contents, made: Iterable[str], folder: Path) -> list[str]:
     """What must not be in `folder`, a release of the module, one line each; `made` names the files that belong there."""
@@ -25,7 +27,7 @@ def find_leaks(contents: Contents, made: Iterable[str], folder: Path) -> list[st
             problems.append(f"{where}: bytecode, delete it")
         elif name not in expected:
             problems.append(f"{where}: not made by `autograder release`, delete it")
-        elif path.suffix in (".ipynb", ".py", ".json"):
+        elif path.suffix in READ:
             problems += [f"{where}: {leak}" for leak in _leaks_in(path, secrets)]
             problems += [f"{where}: holds the solution of {name}" for name in _solved_in(path, contents)]
     return problems
@@ -43,7 +45,7 @@ def _solved_in(path: Path, contents: Contents) -> list[str]:
 
 
 def _leaks_in(path: Path, secrets: dict[str, str]) -> list[str]:
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     leaks = []
     if path.suffix == ".ipynb":
         notebook = json.loads(text)

@@ -33,7 +33,6 @@ from autograder.grading.gate import require_sound
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, save_recording
 from autograder.installed import DISTRIBUTION, package_series
-from autograder.sandboxed import PACKAGED_DATA
 from autograder.sandboxed.notebook import Code, needed
 
 RECORDING_FILES = ("checks/reference.safetensors", f"checks/{KNOWN}")  # of a release: made by running code
@@ -56,7 +55,7 @@ def release(module: Module) -> None:
         leaks = find_leaks(contents, [*files, *RECORDING_FILES], student)
         if leaks:
             raise CourseError("not released, it would leak:\n  " + "\n  ".join(leaks))
-        print(f"{module.name}: running the solved notebook on the tiny data …", flush=True)
+        print(f"{module.name}: running the solved notebook …", flush=True)
         write_whole(teacher / module.notebook, _executed(contents, student))
         for new, old in ((student, module.release), (teacher, module.solutions)):
             _replace(new, old)
@@ -102,9 +101,7 @@ def released_files(contents: Contents) -> dict[str, bytes]:
     """The files of `release/<module>/` by their path in it, without the recordings."""
     module = contents.module
     files = {module.notebook: notebook_text(contents, solved=False).encode()}
-    for folder in (module.data, PACKAGED_DATA):
-        for path in sorted(filter(Path.is_file, folder.rglob("*"))):
-            files[f"data/{path.relative_to(folder)}"] = path.read_bytes()
+    files |= {f"data/{name}": path.read_bytes() for name, path in contents.needs.data.items()}
     for path in module.public_files:
         files[f"checks/{module.place(path)}"] = path.read_bytes()
     about = {
@@ -162,7 +159,8 @@ def _publicly(observer: Observer, code: Code, function: str, again: bool = False
 def public_observer(contents: Contents) -> Observer:
     """Who asks the public probes, for recordings that a release holds."""
     store = Course(contents.module.root).store
-    return Observer(contents.module.tests, "probes_public", contents.functions, store, contents.released, workers=1)
+    about = contents.functions, store, contents.released, contents.needs
+    return Observer(contents.module.tests, "probes_public", *about, workers=1)
 
 
 def _for_students(recording: Recording) -> Recording:

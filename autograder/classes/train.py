@@ -75,6 +75,7 @@ def train_class(training: FullTraining, submissions: list[Submission], console: 
         training.contents.functions,
         Course(module.root).store,
         training.contents.released,
+        training.contents.needs,
         sandbox=training.settings.sandbox,
         workers=1,
     )

@@ -84,7 +84,8 @@ def fetch_module(archive: str, module: str) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
             _unpack(_download(archive), module, Path(scratch)).rename(folder)
     os.chdir(folder)
-    print(f"working in {folder}: checks/ and data/ are there")
+    there = [f"{name}/" for name in ("checks", "data") if (folder / name).is_dir()]
+    print(f"working in {folder}: {' and '.join(there)} {'are' if len(there) > 1 else 'is'} there")
 
 
 def _name_of(folder: Path) -> str | None:

@@ -28,7 +28,7 @@ from typing import Any
 from autograder.course.checks import Check, points_problem
 from autograder.course.imports import place
 from autograder.errors import CourseError
-from autograder.sandboxed.notebook import Cell, Statement, is_stub, parse
+from autograder.sandboxed.notebook import Cell, Statement, around, is_stub, parse
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
 ANSWER_HERE = "*Your answer here.*"  # what stands in a question for the answer
@@ -208,6 +208,8 @@ def _problem(cell: SourceCell) -> str:
         return "folded=true hides a cell's code until it is asked for: take it from text, and from what students write"
     if cell.role in ("question", "plot") and (problem := points_problem(about["points"])):
         return problem
+    if cell.role == "exercise" and not _definitions(about["function"], cell.solution):
+        return _why_undefined(about["function"], cell.solution)
     regions = len(REGION.findall(cell.text))
     if cell.role in ("exercise", "question") and regions != 1 and not (regions and cell.is_class):
         return f"needs one ### BEGIN SOLUTION … ### END SOLUTION region, has {regions}"
@@ -217,11 +219,18 @@ def _problem(cell: SourceCell) -> str:
         )
     if cell.role not in ("exercise", "question") and (regions or "SOLUTION" in cell.text):
         return "has a solution region, but no role that takes one"
-    if cell.role == "exercise" and not _definitions(about["function"], cell.solution):
-        return f"does not define {about['function']}"
     if cell.role == "exercise" and cell.is_class and not all(map(is_stub, _definitions(about["function"], cell.stub))):
         return f"what students get of {about['function']} says something already: put all that its methods do into regions"
     return ""
+
+
+def _why_undefined(name: str, code: str) -> str:
+    """Why an exercise's cell has no definition of `name` at the left edge."""
+    inner = name.rpartition(".")[2]
+    outer = [one for statement in parse([Cell(0, code)])[0] for one in around(inner, statement.node)]
+    if outer:
+        return f'defines {inner} inside {outer[0]}: move it out, to the left edge of its cell, as function="{inner}"'
+    return f"does not define {name}: write it here, or its name as it stands here"
 
 
 def _definitions(name: str, code: str) -> list[ast.stmt]:

@@ -21,6 +21,7 @@ from autograder.classes.grade import grade_class
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course, Module
+from autograder.course.imports import COMMON
 from autograder.defaults import SANDBOX
 from autograder.files import write_whole
 from autograder.grading.judge import NOT_GRADED, PASSED, clean
@@ -75,12 +76,13 @@ def build(module: Module, out: Path, sandbox: str = SANDBOX) -> None:
 
 
 def _copied(module: Module) -> Iterator[tuple[Path, str]]:
-    """Files and their names in the zip, whose top is a course like any other."""
+    """Files and their names in the zip, whose top is a course like any other: this module's, and what modules share."""
     package = PACKAGES / "autograder"
     for folder, top in (
         (package, PACKAGES),
         (module.source.parent, module.root),
         (module.tests, module.root),
+        (module.tests.parent / COMMON, module.root),
         (module.release / "checks", module.root),
     ):
         for path in sorted(folder.rglob("*")):

@@ -34,6 +34,7 @@ from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission, find_submissions
 from autograder.course import source
 from autograder.course.course import Course, Module
+from autograder.course.needs import needs_of
 from autograder.errors import CourseError, GraderFault
 from autograder.files import write_whole
 from autograder.gradebook.gradebook import COPIED, ClassBook, autograded
@@ -251,7 +252,7 @@ _graders: dict[Module, tuple[str, Grader]] = {}
 
 
 def _fingerprint(module: Module) -> str:
-    files = [module.source, *sorted(module.tests.glob("*.py"))]
+    files = [module.source, *module.public_files, *module.secret_files, *needs_of(module).own.values()]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -22,6 +22,7 @@ from autograder.course.catalogue import Entry, read_catalogue
 from autograder.course.checks import HIDDEN_FILE, Check, Remark
 from autograder.course.course import Module, nearest
 from autograder.course.imports import parsed, place
+from autograder.course.needs import Needs, needs_of
 from autograder.errors import CourseError
 from autograder.sandboxed.notebook import Code, Released, Statement, choose, released_by
 
@@ -61,6 +62,11 @@ class Contents:
     def released(self) -> Released:
         """What the released notebook says itself, outside the exercises."""
         return released_by(source.given_statements(self.cells), source.classes(self.cells))
+
+    @cached_property
+    def needs(self) -> Needs:
+        """The data and the packages that its code needs."""
+        return needs_of(self.module)
 
     @cached_property
     def checks(self) -> list[Check]:
@@ -106,7 +112,7 @@ class Contents:
         """A hash of all that a release's recordings of the catalogue are made from; the hints are not."""
         entries = [*self.mistakes, *self.alternatives]
         digest = hashlib.sha256(json.dumps([[entry.name, entry.of, entry.text] for entry in entries]).encode())
-        for path in [self.module.source, *self.module.public_files]:
+        for path in [self.module.source, *self.module.public_files, *self.needs.own.values()]:
             digest.update(path.read_bytes() if path.is_file() else b"")
         return digest.hexdigest()
 

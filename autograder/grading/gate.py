@@ -13,7 +13,7 @@ from typing import Any
 
 from autograder.course.checks import Check
 from autograder.course.course import nearest
-from autograder.course.imports import parsed, place
+from autograder.course.imports import COMMON, parsed, place, within
 from autograder.errors import CourseError
 from autograder.grading.contents import Contents, told_in, where
 from autograder.grading.judge import author_error
@@ -56,6 +56,11 @@ def _source(contents: Contents) -> Iterator[str]:
     yield from ()
 
 
+def _data(contents: Contents) -> Iterator[str]:
+    contents.needs  # noqa: B018
+    yield from ()
+
+
 def _published(contents: Contents) -> Iterator[str]:
     contents.module.public_files  # noqa: B018
     yield from ()
@@ -65,9 +70,10 @@ def _probes(contents: Contents) -> Iterator[str]:
     """A name given twice in one file or in both, a function or another probe that is not there, a mark that does not mark."""
     seen: dict[str, Probe] = {}
     for kind in KINDS.values():
-        path = contents.module.tests / f"probes_{kind}.py"
+        path, checks = (contents.module.tests / f"{name}_{kind}.py" for name in ("probes", "test"))
         if not path.is_file():
-            yield f"{place(path)} is missing: add it, be it without a probe"
+            if checks.is_file():
+                yield f"{place(path)} is missing, and {checks.name} has nothing to read: add it, or remove both"
             continue
         probes = _probes_of(path)
         for probe in probes:
@@ -129,7 +135,33 @@ def _catalogue(contents: Contents) -> Iterator[str]:
     yield from ()
 
 
-LOOKS = (_source, _published, _probes, _checks, _catalogue)
+def _foreign(contents: Contents) -> Iterator[str]:
+    """What the notebook, or a file of the module, imports of another module's folder or of what lies above its own."""
+    module = contents.module
+    others = {path.name for path in module.tests.parent.iterdir() if path.is_dir()} - {module.name}
+    mend = f"put what modules share into tests/{COMMON}/, and write `from .… import …`"
+    for path in [*module.public_files, *module.secret_files]:
+        depth = len(within(module.tests, path).parts)
+        for node in (node for node in ast.walk(parsed(path)) if isinstance(node, (ast.Import, ast.ImportFrom))):
+            if isinstance(node, ast.ImportFrom) and node.level > depth:
+                yield f"{place(path, node.lineno)}: it imports what lies above its own folder: {mend}"
+            for name in sorted(_first_names(node) & others):
+                yield f"{place(path, node.lineno)}: it imports from tests/{name}/, which is not this module's: {mend}"
+    code = [cell for cell in contents.cells if cell.kind == "code"]
+    for statement in contents.statements:
+        for name in sorted(_first_names(statement.node) & others):
+            line = code[statement.cell - 1].line + statement.line
+            yield f"{place(module.source, line)}: it imports from tests/{name}/, which students do not have: write it here"
+
+
+def _first_names(node: ast.AST) -> set[str]:
+    """The packages that an import statement names, without those of its own by dots."""
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    return {str(node.module).split(".")[0]} if isinstance(node, ast.ImportFrom) and not node.level else set()
+
+
+LOOKS = (_source, _data, _published, _foreign, _probes, _checks, _catalogue)
 
 
 # --- probes, read as text ---------------------------------------------------------------------------------------------
@@ -147,7 +179,9 @@ class Probe:
 
 
 def _probes_of(path: Path) -> list[Probe]:
-    """The functions at the top of the file that `@probe` marks."""
+    """The functions at the top of the file that `@probe` marks; none where there is no file."""
+    if not path.is_file():
+        return []
     found = [(node, _mark(node, "probe")) for node in parsed(path).body if isinstance(node, ast.FunctionDef)]
     return [Probe(node.name, place(path, node.lineno), _settings(mark)) for node, mark in found if mark]
 

@@ -105,14 +105,20 @@ class Grader:
         store = Course(self.module.root).store
         return {
             public: Observer(
-                self.module.tests, file, self.contents.functions, store, self.contents.released, **self._engine
+                self.module.tests,
+                file,
+                self.contents.functions,
+                store,
+                self.contents.released,
+                self.contents.needs,
+                **self._engine,
             )
             for public, file in FILES.items()
         }
 
     def __enter__(self) -> "Grader":
-        if self.workers:  # the module is read while the workers import torch
-            self._server, sockets = start_server(self.workers, len(FILES))
+        if self.workers:  # the module is read while the workers import what it needs
+            self._server, sockets = start_server(self.workers, self.contents.needs.packages, len(FILES))
             try:
                 for observer, theirs in zip(self.observers.values(), sockets, strict=True):
                     observer.start(theirs)
@@ -120,7 +126,7 @@ class Grader:
             except BaseException:
                 for sock in itertools.chain(*sockets):
                     sock.close()
-                self._server.terminate()  # it is still importing torch
+                self._server.terminate()  # it is still importing
                 self._server.wait()
                 raise
         return self

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autograder.course.imports import brought
+from autograder.course.needs import NOTHING, Needs, packages_in
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import GraderFault, Malformed, NotKept, Unreadable
 from autograder.files import write_whole
@@ -55,6 +56,7 @@ class Observer:
         functions: the contract's function names.
         store: where recordings are kept; None keeps none.
         released: what is not the student's own in a notebook that `read` gets.
+        needs: the data that lie beside the code, and the packages that are imported before it.
         sandbox: "full" or "none".
         limit: seconds a probe may take; all probes of one submission together may take `BUDGET` times that.
         workers: worker processes; with 0 nothing runs, and what the store does not hold is `NotKept`.
@@ -67,19 +69,19 @@ class Observer:
         functions: list[str],
         store: Path | None = None,
         released: Released = NOTHING_RELEASED,
+        needs: Needs = NOTHING,
         *,
         sandbox: str = SANDBOX,
         limit: float = PROBE_SECONDS,
         workers: int = WORKERS,
     ):
         self.folder, self.file, self.functions, self.store = folder, file, functions, store
-        self.sandbox, self.limit, self.released = sandbox, limit, released
+        self.sandbox, self.limit, self.released, self.needs = sandbox, limit, released, needs
         self.probes: list[list[str]] = []  # name, function, and beside which other it is asked of the reference alone
         self._idle: queue.Queue[Worker] = queue.Queue()
         self._servers: list[subprocess.Popen[bytes]] = []
         self._started = False
         self._workers = workers
-        self._fingerprint = _fingerprint(folder, file)
 
     def __enter__(self) -> "Observer":
         return self
@@ -100,7 +102,7 @@ class Observer:
                 self._idle.put(Worker(sock))
 
     def _start(self, workers: int) -> Iterable[socket.socket]:
-        server, [sockets] = start_server(workers)
+        server, [sockets] = start_server(workers, self.needs.packages)
         self._servers.append(server)
         return self._tell(sockets)
 
@@ -116,7 +118,17 @@ class Observer:
         """What a worker is told first; without walls nothing is hidden."""
         course = self.folder.parents[1]  # of tests/<module>/
         hidden = [str(folder) for folder in hidden_folders(course)] if self.sandbox == "full" else []
-        return {"folder": str(self.folder), "file": self.file, "sandbox": self.sandbox, "hidden": hidden}
+        return {
+            "folder": str(self.folder),
+            "file": self.file if (self.folder / f"{self.file}.py").is_file() else "",
+            "sandbox": self.sandbox,
+            "hidden": hidden,
+            "data": self.needs.setting,
+        }
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        return _fingerprint(self.folder, self.file, self.needs)
 
     def wait(self) -> None:
         """Waits until a worker has started."""
@@ -193,8 +205,8 @@ class Observer:
         Raises:
             GraderFault: the sandbox or the workers failed; the submission was not observed.
         """
-        key = self.key(code, seed, only, again, reference)
-        fresh = fresh or printed
+        fresh = fresh or printed or self.store is None
+        key = "" if fresh else self.key(code, seed, only, again, reference)
         kept = None if fresh else self._load(key)
         if kept is not None:
             return kept
@@ -220,8 +232,12 @@ class Observer:
         notes: tuple[Any, ...] = ()
         cpu, left, bounds = 0.0, BUDGET * self.limit, Bounds()
         body = code.as_json()
+        packages = packages_in([text for _, _, text in code.pieces])
         job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads, "printed": printed}
-        while waiting:
+        job |= {"packages": packages}
+        unread = not self.probes  # its cells run all the same: what happened to them is told
+        while waiting or unread:
+            unread = False
             state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
             cpu, left = cpu + cpu_now, left - wall
             new, notes_now = read_answer(answer, waiting, bounds)
@@ -336,12 +352,13 @@ def _load_code(path: Path) -> Code | str | None:
         return None
 
 
-def _fingerprint(folder: Path, file: str) -> str:
-    """A hash of what a recording depends on beside the student's code: engine, probes, library versions."""
+def _fingerprint(folder: Path, file: str, needs: Needs) -> str:
+    """A hash of what a recording depends on beside the student's code: engine, probes, data, library versions."""
     beside = {path for path in folder.glob("[!_]*.py") if not path.name.startswith(NOT_PROBES)}
     files = sorted(beside.union(brought(folder, [file])))
     libraries = [" ".join(one) for one in versions("torch", "torchvision", "numpy", "matplotlib").items()]
-    return _hash_of([*sorted(SANDBOXED.glob("*.py")), *files], file, *libraries)
+    data = needs.data.values()
+    return _hash_of([*sorted(SANDBOXED.glob("*.py")), *files, *data], file, *libraries, *needs.data)
 
 
 @functools.cache

@@ -8,13 +8,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from autograder.errors import CourseError, GraderFault
 from autograder.sandboxed.sandbox import default_readable, missing_walls
-from autograder.sandboxed.worker import ask, receive_message
+from autograder.sandboxed.worker import ask, import_first, receive_message
 
 MAY_LIE_ELSEWHERE = ("source", "tests", "solutions", "submitted", "autograded", "feedback", "grades")  # as links
 MAX_ANSWER_BYTES = 32 * 2**20  # to all probes of one set
@@ -84,6 +84,7 @@ class Worker:
     def __init__(self, sock: socket.socket):
         self.sock: socket.socket | None = sock
         self.ready: dict[str, Any] | None = None
+        self._imported: set[str] = set()
 
     def probes(self) -> list[list[str]]:
         """Name, function and `beside` of each probe the worker holds; waits until it has started."""
@@ -98,6 +99,7 @@ class Worker:
     ) -> tuple[str, bytes, float, float]:
         """How the job ended, what was answered, its CPU and its wall seconds; `alone`, while no other worker works."""
         self.probes()
+        self._import(job.get("packages", ()))
         answer = bytearray()
 
         def hear(part: bytes) -> bool:
@@ -109,6 +111,12 @@ class Worker:
             done = ask(self._open(), job, body, limit, budget, hear)
             return done["state"], bytes(answer), done["cpu"], time.monotonic() - start
 
+    def _import(self, packages: Iterable[str]) -> None:
+        """Lets the worker itself import what a submission will: each takes seconds, which nobody is charged for."""
+        if missing := set(packages) - self._imported:
+            self._imported |= missing
+            import_first(self._open(), sorted(missing))
+
     def _open(self) -> socket.socket:
         if self.sock is None:
             raise EOFError("it was dropped")
@@ -119,6 +127,7 @@ class Worker:
         if self.sock is not None:
             self.sock.close()
         self.sock = self.ready = None
+        self._imported = set()
 
 
 def _fonts() -> dict[str, str]:
@@ -132,8 +141,10 @@ def _fonts() -> dict[str, str]:
     return {}
 
 
-def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen[bytes], list[list[socket.socket]]]:
-    """Starts the process that imports torch; nothing of ours reaches it but sockets, one for each worker of each set.
+def start_server(
+    workers: int, packages: Sequence[str], sets: int = 1
+) -> tuple[subprocess.Popen[bytes], list[list[socket.socket]]]:
+    """Starts the process that imports `packages`; nothing of ours reaches it but sockets, one for each worker of each set.
 
     It ends when all the sockets are closed.
     """
@@ -152,7 +163,8 @@ def start_server(workers: int, sets: int = 1) -> tuple[subprocess.Popen[bytes], 
         for name in ("TMPDIR", "MPLCONFIGDIR", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
         if name in os.environ
     }
-    start = f"import sys; sys.path.append({str(PACKAGES)!r}); from autograder.sandboxed import worker; worker.main({theirs})"
+    call = f"worker.main({theirs}, {list(packages)})"
+    start = f"import sys; sys.path.append({str(PACKAGES)!r}); from autograder.sandboxed import worker; {call}"
     try:
         server = subprocess.Popen(
             [sys.executable, "-IB", "-c", start],

@@ -466,7 +466,7 @@ def _why_absent(
             return f"{where} holds it: make that a code cell (Esc, then Y), without any ``` lines, and run it"
     if as_function := [s.cell for s in statements if isinstance(s.node, FUNCTIONS) and s.node.name == name]:
         return f"cell {as_function[-1]} defines it as a function, and a class is asked for: `class {name}`"
-    if inside := [(s.cell, outer) for s in statements for outer in _around(name, s.node)]:
+    if inside := [(s.cell, outer) for s in statements for outer in around(name, s.node)]:
         return f"cell {inside[-1][0]} defines it inside `{inside[-1][1]}`: move it out, to the left edge of the cell"
     defined = {s.node.name: s.cell for s in statements if isinstance(s.node, DEFINITIONS)}
     others = {_plain_name(other): other for other in defined if other not in functions}
@@ -480,7 +480,7 @@ def _is_function_for_a_class(statement: Statement, released: Released) -> bool:
     return isinstance(statement.node, FUNCTIONS) and statement.node.name in released.classes
 
 
-def _around(name: str, node: ast.stmt) -> list[str]:
+def around(name: str, node: ast.stmt) -> list[str]:
     """The names of the definitions in `node` that have a definition of `name` right in them."""
     outer = [part for part in ast.walk(node) if isinstance(part, DEFINITIONS)]
     return [one.name for one in outer if any(isinstance(part, DEFINITIONS) and part.name == name for part in one.body)]

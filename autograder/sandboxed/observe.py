@@ -18,10 +18,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 
-from autograder.sandboxed import intact
-from autograder.sandboxed.cifar10 import TinyCIFAR10
+from autograder.sandboxed import intact, recording
 from autograder.sandboxed.errors import Missing
 from autograder.sandboxed.notebook import Code, bound_by
 from autograder.sandboxed.probing import Probe, Student, explain_names, plain_error, printed
@@ -40,7 +38,8 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
     Args:
         job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's); `printed` when what is printed is asked for.
     """
-    torch.set_num_threads(job["threads"])
+    if recording.torch:
+        recording.torch.set_num_threads(job["threads"])
     asked = tuple(probe for probe in probes if probe.name in job["probes"])  # the submission finds it in this frame
     look = guard(probes)
     student, notes = run(code, job["functions"], look)
@@ -54,7 +53,7 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
 
 def guard(probes: list[Probe]) -> Callable[[], None]:
     """Ends this process unless all by which `probes` observe is as it was at the first call."""
-    return intact.guard(probes[0].ask.__module__.rpartition(".")[0])
+    return intact.guard(probes[0].ask.__module__.rpartition(".")[0] if probes else "none")
 
 
 def frame(blob: bytes) -> bytes:
@@ -171,9 +170,20 @@ _ignore = _Ignore()
 
 def stand_in_for_the_package() -> None:
     """Lets a submission import what students import from this package; all but the tiny data does nothing here."""
-    package = sys.modules["autograder"]
+    package: Any = sys.modules["autograder"]
     for name in package.__all__:
-        setattr(package, name, TinyCIFAR10 if name == "TinyCIFAR10" else _ignore)
+        if name != "TinyCIFAR10":
+            setattr(package, name, _ignore)
+    package.__getattr__ = _tiny_data
+
+
+def _tiny_data(name: str) -> Any:
+    """The package's `TinyCIFAR10`, imported when it is asked for: it needs torch, which not every module does."""
+    if name != "TinyCIFAR10":
+        raise AttributeError(f"module 'autograder' has no attribute {name!r}")
+    from autograder.sandboxed.cifar10 import TinyCIFAR10
+
+    return TinyCIFAR10
 
 
 def _why_missing(names: list[str], code: Code, notes: dict[int, str]) -> dict[str, str]:
@@ -232,9 +242,10 @@ def _state(error: BaseException) -> str:
 def fresh_state(seed: str) -> None:
     """The same start for every probe: seeds from `seed`, and torch's global switches as they are after an import."""
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "little")
-    torch.default_generator.manual_seed(number)  # the CPU alone: torch.manual_seed asks for every other device too, slowly
     np.random.seed(number)
     random.seed(number)
-    torch.set_grad_enabled(True)
-    torch.set_default_dtype(torch.float32)
-    torch.set_default_device(None)
+    if recording.torch:  # the generator of the CPU alone: torch.manual_seed asks for every other device too, slowly
+        recording.torch.default_generator.manual_seed(number)
+        recording.torch.set_grad_enabled(True)
+        recording.torch.set_default_dtype(recording.torch.float32)
+        recording.torch.set_default_device(None)

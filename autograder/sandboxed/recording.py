@@ -26,7 +26,7 @@ MAX_ITEMS = 20_000
 MAX_TEXT = 20_000
 NUMBERS = {int, float, bool, type(None)}  # what JSON carries as it is
 MAX_VALUE_BYTES = 16 * 2**20  # of what one probe gave; a whole answer's and a kept recording's limits are larger
-torch: Any = sys.modules.get("torch")  # in a worker it is there; the grader has none, and a student's comes with `encode`
+torch: Any = None  # see `know_torch`
 PATH_LETTERS = 100  # of the keys above a value, which whoever names its place writes out, cost as much as one more value
 
 
@@ -128,6 +128,13 @@ _MEANT = {"bytes": "bytes", "text": "bytes of text and structure", "values": "va
 # --- encoding, beside the student's code ------------------------------------------------------------------------------
 
 
+def know_torch() -> None:
+    """Lets `encode` carry tensors, where torch has been imported: by a worker, and before the submission begins."""
+    global torch
+    torch = sys.modules.get("torch")
+
+
+
 def encode(
     value: Any, max_bytes: int = MAX_VALUE_BYTES, max_depth: int = MAX_DEPTH, bounds: Bounds | None = None
 ) -> bytes:
@@ -137,8 +144,6 @@ def encode(
         ValueError: deeper than 16 levels, more than 20,000 items in a container, over `max_bytes`, or past one of
             `bounds`, which are those of one submission when none are given.
     """
-    global torch
-    torch = torch or sys.modules.get("torch")
     arrays: dict[str, np.ndarray] = {}
     bounds = bounds or Bounds()
     tree = json.dumps(_encode(value, arrays, max_depth, bounds))

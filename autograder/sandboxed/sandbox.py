@@ -88,6 +88,7 @@ class Allowance:
 
     Args:
         hidden: folders that it may not read, should they lie among what it may.
+        data: files that it finds in its folder `data/`, by their paths there, and may read.
         given: files and folders that it may read beside Python's own and the system's libraries.
         devices: an accelerator's device files.
         memory: bytes that all its processes may use together.
@@ -95,17 +96,23 @@ class Allowance:
     """
 
     hidden: tuple[Path, ...] = ()
+    data: tuple[tuple[str, Path], ...] = ()
     given: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
     memory: int = MEMORY_BYTES
     scratch: int = SCRATCH_MEGABYTES
+
+    @property
+    def may_read(self) -> tuple[Path, ...]:
+        """All that it may read beside Python's own and the system's libraries."""
+        return (*(path for _, path in self.data), *self.given, *self.devices)
 
     @classmethod
     def of(cls, setting: dict[str, Any]) -> "Allowance":
         """The allowance that a message asks for, paths as texts in it."""
         told: dict[str, Any] = {name: setting[name] for name in ("memory", "scratch") if name in setting}
         told |= {name: tuple(map(Path, setting[name])) for name in ("hidden", "given", "devices") if name in setting}
-        return cls(**told)
+        return cls(data=tuple((name, Path(path)) for name, path in setting["data"].items()), **told)
 
 
 class Nursery:
@@ -119,7 +126,7 @@ class Nursery:
     """
 
     def __init__(self, allowance: Allowance) -> None:
-        self._allowance, self._readable = allowance, [*default_readable(), *allowance.given, *allowance.devices]
+        self._allowance, self._readable = allowance, [*default_readable(), *allowance.may_read]
         group = groups.make(allowance.memory, 2 * MAX_TASKS)  # the watch, which can say why, comes first
         try:
             _unshare(CLONE_NEWUSER | CLONE_NEWPID, _about_me())

@@ -1,4 +1,4 @@
-"""The process that holds torch and the probes, and forks once for every submission it observes.
+"""The process that holds the probes and what they import, and forks once for every submission it observes.
 
 The grader starts it with `main`, on one socket for every worker, without the caller's environment or descriptors. It knows
 no check, answer or grade, and never runs a student's code itself: a fork of it does, behind the walls of `sandbox`.
@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import functools
 import gc
+import importlib
 import json
 import multiprocessing.context
 import os
@@ -26,14 +27,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from autograder.sandboxed import PACKAGED_DATA, sandbox
+from autograder.sandboxed import sandbox
 
 if TYPE_CHECKING:
     from autograder.sandboxed.probing import Probe
     from autograder.sandboxed.training import Recipe
 
+JOB, IMPORT = b"j", b"i"  # what comes next on a worker's socket
 ANSWERS = 3  # the descriptor on which a fork answers
 MAX_CODE_BYTES = 8 * 2**20
 WATCH_SECONDS = 0.1
@@ -71,7 +74,7 @@ def _receive(sock: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def main(groups: list[list[int]]) -> None:
+def main(groups: list[list[int]], packages: list[str]) -> None:
     """Works in a temporary folder of its own, which is gone afterwards with all that libraries leave behind in theirs."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="autograder-") as folder:
@@ -80,27 +83,21 @@ def main(groups: list[list[int]]) -> None:
         if server == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             sandbox.die_with_parent()
-            start(groups)
+            start(groups, packages)
         for descriptor in (descriptor for group in groups for descriptor in group):
             os.close(descriptor)
         os.waitpid(server, 0)
 
 
-def start(groups: list[list[int]]) -> None:
-    """Imports torch once, and forks a process for every group of sockets, whose workers hold one set of probes."""
+def start(groups: list[list[int]], packages: list[str]) -> None:
+    """Imports `packages` once, and forks a process for every group of sockets, whose workers hold one set of probes."""
     gc.disable()  # collections would walk, again and again, what stays to the end
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot
-    import torch
-    import torchvision.transforms.v2  # noqa: F401
+    for package in packages:
+        importlib.import_module(package)
     from IPython.core import inputtransformer2  # noqa: F401  for notebooks with magics
 
     from autograder.sandboxed import authoring, observe
 
-    torch.set_num_threads(1)
-    torch.backends.cpu.get_cpu_capability()  # torch looks at the processor once; behind the walls it could not
     observe.stand_in_for_the_package()
     sys.modules["autograder.authoring"] = authoring
     _fork_alone()
@@ -123,11 +120,22 @@ def _fork_alone() -> None:
 
 
 def _warm_up() -> None:
-    """Does once what every fork would have to do anew: what torch and matplotlib put off until they are first used."""
-    import matplotlib.pyplot as plt
+    """Does once what every fork would have to do anew: what the imported packages put off until they are first used."""
+    for package, warm_up in WARM_UPS.items():
+        if package in sys.modules:
+            warm_up()
+
+
+@functools.cache
+def _warm_up_torch() -> None:
     import torch
     from torch import nn
 
+    from autograder.sandboxed.recording import know_torch
+
+    know_torch()
+    torch.set_num_threads(1)
+    torch.backends.cpu.get_cpu_capability()  # torch looks at the processor once; behind the walls it could not
     with contextlib.suppress(ImportError, AttributeError):  # else a first torch.compile would, behind what is noted
         from torch._dynamo.mutation_guard import install_generation_tagging_init
 
@@ -135,10 +143,29 @@ def _warm_up() -> None:
     with torch.no_grad():  # no backward pass: its threads would not survive a fork
         net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
         net(torch.rand(2, 3, 8, 8)).log_softmax(1).matmul(torch.rand(4, 4))
+
+
+@functools.cache
+def _warm_up_torchvision() -> None:
+    import torchvision.transforms.v2  # noqa: F401
+
+    from autograder.sandboxed import cifar10  # noqa: F401
+
+
+@functools.cache
+def _warm_up_plots() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
     axis = plt.figure().add_subplot()
     axis.plot([1, 2], label="line")
     axis.legend()
     plt.close("all")
+
+
+WARM_UPS = {"torch": _warm_up_torch, "torchvision": _warm_up_torchvision, "matplotlib": _warm_up_plots}
 
 
 def hold(sockets: list[socket.socket]) -> NoReturn:
@@ -152,10 +179,10 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
     with contextlib.suppress(EOFError, OSError):  # the grader is gone: so is the work
         setting = [receive_message(sock)[0] for sock in sockets][0]
         try:
-            module = import_from(Path(setting["folder"]), setting["file"])
+            module = import_from(Path(setting["folder"]), setting["file"]) if setting["file"] else ModuleType("none")
             probes = probes_in(module)
-            if probes:
-                guard(probes)  # for all forks
+            _warm_up()  # what only the probes have imported
+            guard(probes)  # for all forks
         except Exception as error:
             for sock in sockets:
                 _say_failed(sock, error)
@@ -217,8 +244,31 @@ def serve(
         _say_failed(sock, error)
         return
     send_message(sock, {"probes": [[probe.name, probe.function, probe.beside] for probe in probes]})
-    while (descriptors := socket.recv_fds(sock, 1, 2)[1]):
-        _do_job(sock, work, nursery, allowance, *descriptors)
+    while (received := socket.recv_fds(sock, 1, 2))[0]:
+        if received[0] == JOB:
+            _do_job(sock, work, nursery, allowance, *received[1])
+        else:
+            _import_first(sock, probes)
+
+
+def import_first(sock: socket.socket, packages: list[str]) -> None:
+    """The grader's side of an import: has the worker import `packages`, if they are there, and waits for it."""
+    sock.sendall(IMPORT)
+    send_message(sock, {"packages": packages})
+    receive_message(sock)
+
+
+def _import_first(sock: socket.socket, probes: list["Probe"]) -> None:
+    """The worker's side: imports what the next submission will, as if the module had."""
+    from autograder.sandboxed import intact, observe
+
+    for package in receive_message(sock)[0]["packages"]:
+        with contextlib.suppress(ImportError):  # the submission is told
+            importlib.import_module(package)
+    _warm_up()
+    intact.guard.cache_clear()
+    observe.guard(probes)
+    send_message(sock, {})
 
 
 def perform(
@@ -289,7 +339,7 @@ def ask(
     (question, asking), (answering, answer) = os.pipe(), os.pipe()
     with open(asking, "wb", buffering=0) as mine, open(answering, "rb", buffering=0) as theirs:
         try:
-            socket.send_fds(sock, [b"j"], [question, answer])
+            socket.send_fds(sock, [JOB], [question, answer])
         finally:
             os.close(question)
             os.close(answer)
@@ -506,7 +556,7 @@ def _in_child(
             else:
                 sandbox.limit_resources(sandbox.limits_from_here(allowance, job["cpu"]))
                 scratch = Path(folder)
-            _settle_in(scratch)
+            _settle_in(scratch, allowance.data)
         except Exception as error:
             _write_all(answer, frame(encode({"broken": f"{type(error).__name__}: {error}"})))
             return
@@ -534,24 +584,17 @@ def _keep_only(answers: int) -> None:
     os.closerange(ANSWERS + 1, OPEN_MAX)
 
 
-def _settle_in(scratch: Path) -> None:
-    """Works, and keeps temporary files, in the scratch folder; the tiny data lie there in `data/`, as in a release."""
+def _settle_in(scratch: Path, data: Iterable[tuple[str, Path]]) -> None:
+    """Works, and keeps temporary files, in the scratch folder. In its `data/` are links to the files that lie there in a
+    release: more can be written there, and nothing into them."""
     os.chdir(scratch)
     os.environ["TMPDIR"] = os.environ["HOME"] = tempfile.tempdir = str(scratch)
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # where torch.compile keeps what it makes
         os.environ[name] = str(scratch / name.lower())
-    with contextlib.suppress(OSError):
-        _link_files(PACKAGED_DATA, scratch / "data")
-
-
-def _link_files(folder: Path, copy: Path) -> None:
-    """Makes a folder `copy` with links to the files in `folder`: more can be written there, and not into `folder`."""
-    copy.mkdir()
-    for entry in os.scandir(folder):
-        if entry.is_dir():
-            _link_files(Path(entry.path), copy / entry.name)
-        else:
-            (copy / entry.name).symlink_to(entry.path)
+    for name, path in data:
+        link = scratch / "data" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course.checks import Check
+from autograder.course.needs import needs_in
 from autograder.defaults import NOTEBOOK_PROBE_SECONDS
 from autograder.errors import CheckError, ChecksFailed, CourseError, GraderFault, Malformed
 from autograder.grading.contents import collect
@@ -34,6 +35,7 @@ from autograder.sandboxed.notebook import Cell, Code, Released, select
 
 AGAIN = "get the assignment's folder again (your notebook keeps its place: only checks/ and data/ are replaced)"
 
+ABOUT = ("exercises", "points", "cells", "released", "files")  # what `module.json` must say
 BROKEN = re.compile("does not run|could not be read")  # how the notes on cells that are no Python begin
 
 
@@ -51,14 +53,15 @@ class Bundle:
         self.points: dict[str, float] = about["points"]
         self.functions = [name for names in self.exercises.values() for name in names]
         self.released = Released.from_dict(about["released"])
-        how: dict[str, Any] = {"sandbox": "none", "limit": limit, "workers": 1}
-        self.observer = Observer(folder, "probes_public", self.functions, released=self.released, **how)
+        self._has_checks = "checks/test_public.py" in about["files"]
+        how: dict[str, Any] = {"released": self.released, "needs": needs_in(folder.parent), "sandbox": "none"}
+        self.observer = Observer(folder, "probes_public", self.functions, **how, limit=limit, workers=1)
 
     @functools.cached_property
     def checks(self) -> list[Check]:
         for name in [name for name in sys.modules if name.split(".")[0] == self.folder.name]:
             del sys.modules[name]  # another assignment's checks, where one session opens two
-        return collect(self.folder, ["test_public.py"])
+        return collect(self.folder, ["test_public.py"]) if self._has_checks else []
 
     @functools.cached_property
     def reference(self) -> Recording:
@@ -110,10 +113,12 @@ class Bundle:
                 texts.setdefault(function, {})[observation.printed.rstrip()] = None
         return {function: "\n".join(said) for function, said in texts.items()}
 
-    def closing(self, graded: Graded) -> str:
-        """What to say below the verdicts: these are not all the checks."""
-        functions = dict.fromkeys(verdict.function for verdict in graded.verdicts)
+    def closing(self, graded: Graded, functions: list[str]) -> str:
+        """What to say below the verdicts on `functions`: these are not all the checks."""
         hidden = sum(self.points[function] for function in functions) - graded.maximum
+        if not graded.verdicts:
+            names = ", ".join(f"`{function}`" for function in functions)
+            return f"There are no public checks of {names}: hidden ones, worth {number(hidden)} points, come with the grade."
         good = "All public checks pass. " if graded.score == graded.maximum and not graded.newest else ""
         if not hidden:
             return f"{good}There are no hidden checks here."
@@ -156,7 +161,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         )
     try:
         about: dict[str, Any] = json.loads((folder / "module.json").read_text(encoding="utf-8"))
-        needs, _ = about["needs"], (about["exercises"], about["points"], about["cells"], about["released"])
+        needs, _ = about["needs"], [about[name] for name in ABOUT]
     except (OSError, ValueError, KeyError, TypeError):
         raise CheckError(f"{folder / 'module.json'} is missing, damaged or too old: {AGAIN}.") from None
     mine = package_series()
@@ -189,7 +194,7 @@ def check(name: str | None = None) -> None:
         code = select(cells, bundle.functions, bundle.released, newest=True)
         graded = _for_session(bundle.grade(code, _functions(bundle, name)))
         graded = replace(graded, newest=_newest_broken(cells, code, _functions(bundle, name)))
-    closing = bundle.closing(graded) + _where_cells_are(graded)
+    closing = bundle.closing(graded, _functions(bundle, name)) + _where_cells_are(graded)
     text = f"{as_text(graded)}\n{closing}"
     if graded.score < graded.maximum and "NBGRADER_EXECUTION" in os.environ:
         raise ChecksFailed(text)

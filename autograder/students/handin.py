@@ -62,8 +62,9 @@ def check_notebook(path: Path, limit: float) -> tuple[str, bool]:
         except Unreadable as error:
             return f"{path} {error}", False
         graded = bundle.grade(code, bundle.functions)
-    points = f"{number(graded.score)} of {number(graded.maximum)} public points. {bundle.closing(graded)}"
-    return f"{as_text(graded)}\n\n{path}: {points}", graded.score == graded.maximum
+    points = f"{number(graded.score)} of {number(graded.maximum)} public points. " if graded.verdicts else ""
+    said = f"{path}: {points}{bundle.closing(graded, bundle.functions)}"
+    return f"{as_text(graded)}\n\n{said}".lstrip(), graded.score == graded.maximum
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------

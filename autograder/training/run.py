@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from autograder.course.course import Module
+from autograder.course.needs import SLOW, needs_of
 from autograder.defaults import CORES
 from autograder.errors import CourseError, GraderFault, Malformed
 from autograder.files import write_whole
@@ -161,6 +162,7 @@ class Trainer:
             "file": "training",
             "sandbox": sandbox,
             "hidden": [str(folder) for folder in hidden_folders(module.root)] if sandbox == "full" else [],
+            "data": needs_of(module).setting,
             "given": [str(given)],
             "devices": [str(path) for path in device_files(device)],
             "memory": int(preset.memory_gib * GIB) + self._folders,
@@ -168,7 +170,7 @@ class Trainer:
         }
 
     def __enter__(self) -> "Trainer":
-        self._server, [[sock]] = start_server(1)
+        self._server, [[sock]] = start_server(1, SLOW)
         send_message(sock, self._setting)
         self._worker = Worker(sock)
         return self

@@ -13,6 +13,7 @@ import toy_course
 from autograder.authors import release, verify
 from autograder.classes import grade
 from autograder.course.course import Course, Module
+from autograder.course.needs import SLOW, Needs, needs_of
 from autograder.grading import contents
 from autograder.grading.contents import collect
 from autograder.grading.gate import require_sound
@@ -54,7 +55,9 @@ def toy(tmp_path_factory) -> Module:
 @pytest.fixture(scope="session")
 def observers(toy):
     """Public and hidden observers of the toy with full walls; None of them keeps recordings."""
-    made = {public: Observer(toy.tests, file, FUNCTIONS, limit=LIMIT, workers=2) for public, file in FILES.items()}
+    needs = Needs(needs_of(toy).data, SLOW)  # of what some test's submission imports
+    about = {"needs": needs, "limit": LIMIT, "workers": 2}
+    made = {public: Observer(toy.tests, file, FUNCTIONS, **about) for public, file in FILES.items()}
     for observer in made.values():
         observer.start()
     yield made

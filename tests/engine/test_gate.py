@@ -105,7 +105,7 @@ def points(text: str) -> tuple[str, str, str]:
         ("source", '"why"', '"why not"', r"line 42: nbgrader cannot call a cell 'question-why not': write its name with"),
         ("source", '"double"', "double", r'line 10: its settings .* cannot be read: write texts in quotes'),
         ("source", 'function="double"', 'function="double" folded=true', r"line 10: folded=true hides .*: take it from text"),
-        ("source", CHECK_CELL, '# %% role="exercise" function="f"\n', r"line 18: needs one ### BEGIN SOLUTION"),
+        ("source", CHECK_CELL, '# %% role="exercise" function="f"\n', r"line 18: does not define f: write it here"),
         ("source", "return double(halfway)", "return double(", r"line 26: this code does not run"),
     ],
 )  # fmt: skip
@@ -166,6 +166,8 @@ def test_a_class_has_a_region_in_each_method(tmp_path):
     [
         ("super().__init__()", "self.depth = 2", "what students get of Layer says something already: put all"),
         ("### ", "# ", "needs one ### BEGIN SOLUTION … ### END SOLUTION region, has 0"),
+        ('function="Layer"', 'function="Net.Layer"', "does not define Net.Layer"),
+        ("class Layer:", "class Other:", "does not define Layer"),
     ],
 )
 def test_a_class_that_is_no_exercise_is_told(tmp_path, old, new, line):
@@ -173,6 +175,18 @@ def test_a_class_that_is_no_exercise_is_told(tmp_path, old, new, line):
     path.write_text(CLASS_CELL.replace(old, new))
     with pytest.raises(CourseError, match=re.escape(line)):
         read_source(path)
+
+
+@pytest.mark.parametrize("name", ["Layer", "Net.Layer"])
+@pytest.mark.parametrize("outer", ["class Net:", "def make():"])
+def test_a_class_inside_another_definition_is_told(tmp_path, name, outer):
+    marker, body = CLASS_CELL.replace('"Layer"', f'"{name}"', 1).split("\n", 1)
+    cell, rest = body.split("\n\n\n", 1)
+    inside = "\n".join(f"    {line}" for line in cell.splitlines())
+    (tmp_path / "layers.py").write_text(f"{marker}\n{outer}\n{inside}\n\n\n{rest}")
+    words = f"defines Layer inside {outer.split()[1].strip('():')}: move it out, to the left edge of its cell, as function="
+    with pytest.raises(CourseError, match=rf'line 1: {words}"Layer"'):
+        read_source(tmp_path / "layers.py")
 
 
 def test_every_file_is_looked_through(course):

@@ -13,6 +13,7 @@ from conftest import FUNCTIONS, LIMIT, imported_anew, needs_walls
 from toy_course import notebook, solved, write_course
 
 from autograder.course.course import Course
+from autograder.course.needs import SLOW, Needs
 from autograder.errors import CourseError, GraderFault, Malformed, NotKept, Unavailable, Unreadable
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Observed, load_recording, save_recording
@@ -143,8 +144,8 @@ def mean(numbers):
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
     """An observer for what takes its time, on a busy machine more than the toy's limit."""
-    folder = Course(write_course(tmp_path_factory.mktemp("patient"), "toys")).module("toys").tests
-    with imported_anew(), Observer(folder, "probes_public", FUNCTIONS, limit=60, workers=1) as observer:
+    folder, needs = Course(write_course(tmp_path_factory.mktemp("patient"), "toys")).module("toys").tests, Needs(packages=SLOW)
+    with imported_anew(), Observer(folder, "probes_public", FUNCTIONS, needs=needs, limit=60, workers=1) as observer:
         yield observer
 
 
@@ -479,7 +480,8 @@ def test_a_damaged_reading_is_made_again(stored, damage):
 
 def test_without_workers_the_store_is_all_there_is(stored, toy):
     recording = stored.observe(stored.read(solved()))
-    with Observer(toy.tests, "probes_public", FUNCTIONS, stored.store, limit=LIMIT, workers=0) as observer:
+    about = toy.tests, "probes_public", FUNCTIONS, stored.store
+    with Observer(*about, needs=stored.needs, limit=LIMIT, workers=0) as observer:
         assert observer.observe(observer.read(solved())) == recording
         for ask in (lambda: observer.read(solved(mean="x")), lambda: observer.observe(mean("return 2"))):
             with pytest.raises(NotKept):
@@ -599,7 +601,8 @@ def test_no_temporary_file_is_left_behind(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # nowhere to keep fonts
-    with Observer(toy.tests, "probes_public", FUNCTIONS, limit=LIMIT, workers=1) as observer:
+    needs = Needs(packages=SLOW)
+    with Observer(toy.tests, "probes_public", FUNCTIONS, needs=needs, limit=LIMIT, workers=1) as observer:
         assert observer.observe(code()).observations["means"].value == 1.5
         assert [path.name[:11] for path in tmp_path.iterdir()] == ["autograder-"]
     assert list(tmp_path.iterdir()) == []

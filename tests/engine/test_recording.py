@@ -16,7 +16,20 @@ from autograder.course.checks import distance
 from autograder.errors import Malformed
 from autograder.grading.diagnose import agree, leaves
 from autograder.sandboxed.probing import attempt
-from autograder.sandboxed.recording import MAX_DEPTH, MAX_ITEMS, Bounds, Error, Other, Tensor, Timing, decode, encode
+from autograder.sandboxed.recording import (
+    MAX_DEPTH,
+    MAX_ITEMS,
+    Bounds,
+    Error,
+    Other,
+    Tensor,
+    Timing,
+    decode,
+    encode,
+    know_torch,
+)
+
+know_torch()  # as a worker does
 
 
 class Three(int):

@@ -21,7 +21,7 @@ pytestmark = needs_walls
 def run(shared, monkeypatch, capsys):
     """Runs `autograder …`; `regrade` with no way to start a worker. Gives the exit status, stdout and stderr."""
     monkeypatch.setenv("COLUMNS", "1000")
-    monkeypatch.setattr(observer, "start_server", lambda workers: pytest.fail("a worker was started"))
+    monkeypatch.setattr(observer, "start_server", lambda *_: pytest.fail("a worker was started"))
 
     def run(command: str, *arguments: object) -> tuple[int, str, str]:
         for name in [name for name in sys.modules if name.split(".")[0] == "toys"]:

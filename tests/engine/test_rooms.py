@@ -13,6 +13,7 @@ from toy_course import PROBES_PUBLIC, solved, write_course
 import autograder
 from autograder import authoring
 from autograder.course.course import Course
+from autograder.course.needs import needs_of
 from autograder.errors import CourseError
 from autograder.grading.observer import Observer
 from autograder.sandboxed import authoring as for_probes
@@ -41,8 +42,9 @@ FOR_STUDENTS = {"TinyCIFAR10", "check", "experiment_folder", "experiment_seed", 
 def observer(tmp_path_factory):
     """One worker for a toy whose probe tells what is loaded."""
     root = write_course(tmp_path_factory.mktemp("rooms"), "toys", probes_public=PROBES_PUBLIC + LOOKING)
-    folder = Course(root).module("toys").tests
-    with imported_anew(), Observer(folder, "probes_public", ["double"], limit=10 * LIMIT, workers=1) as observer:
+    module = Course(root).module("toys")
+    about = {"needs": needs_of(module), "limit": 10 * LIMIT, "workers": 1}
+    with imported_anew(), Observer(module.tests, "probes_public", ["double"], **about) as observer:
         yield observer
 
 

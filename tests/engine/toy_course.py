@@ -10,7 +10,7 @@ SOURCE = '''
 # %%
 import math
 
-from autograder import check
+from autograder import TinyCIFAR10, check
 
 # %% role="exercise" function="double"
 def double(x):

@@ -15,6 +15,7 @@ from pathlib import Path
 from toy_course import solved, write_course
 
 from autograder.course.course import Course, Module
+from autograder.course.needs import needs_of
 from autograder.grading.observer import Observer
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import read_cells, select
@@ -191,7 +192,8 @@ def main(home: str = "", uid: str = "") -> None:
 def try_in(course: Path) -> None:
     """Prints what each attempt gives in a toy course."""
     module = Course(course).module("toy")
-    with Observer(module.tests, "probes_public", ["double", "quadruple", "mean"], limit=5) as observer:
+    needs = needs_of(module)
+    with Observer(module.tests, "probes_public", ["double", "quadruple", "mean"], needs=needs, limit=5) as observer:
         json.dump(attempts(module, observer), sys.stdout)
 
 
