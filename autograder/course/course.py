@@ -56,11 +56,6 @@ class Module:
         return f"{self.source.stem}.ipynb"
 
     @property
-    def data(self) -> Path:
-        """What students get beside the tiny data, in their notebook's `data/`; most modules have no such folder."""
-        return self.source.parent / "data"
-
-    @property
     def tests(self) -> Path:
         """The module's probes, checks, known mistakes and alternatives."""
         return self.root / "tests" / self.name
