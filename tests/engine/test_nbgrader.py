@@ -209,7 +209,7 @@ class TestWeek:
     def test_a_bad_notebook_is_named_and_has_no_zero(self, week):
         root, said = week
         assert "kim: refused: " in said["autograde"] and "save it again as .ipynb" in said["autograde"]
-        assert grades(root)["kim"]["exercise-arithmetic"] == (None, None, None, True)
+        assert grades(root)["kim"]["exercise-arithmetic"] == (None, None, None, False)  # waits for nobody
         assert "**Not graded.** toys.ipynb is not a notebook" in shown(root, "kim").cells[0].source
 
     def test_names_that_the_roster_does_not_have_are_said(self, week):
