@@ -1,4 +1,4 @@
-# ruff: noqa: F821
+# ruff: noqa: F405
 """Unusual right answers of week08_densenet, in as many styles as students have: all must get full marks.
 
 Each takes the place of the reference's function of the same contract. The contract's functions are called by their
@@ -39,6 +39,8 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.utils import make_grid
 
 from autograder.authoring import alternative
+
+from .classifier_alternatives import *  # noqa: F403
 
 # ---------------------------------------------------------------------------------------------------------------------
 # make_transform
@@ -499,39 +501,7 @@ class LayerFromABase(LayerWithAddedModules):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# replace_classifier
-
-
-@alternative(of="replace_classifier")
-def classifier_from_in_features(net, num_classes: int = 10):
-    old = net.classifier
-    net.classifier = nn.Linear(old.in_features, num_classes).to(old.weight.device)
-    return net
-
-
-@alternative(of="replace_classifier")
-def classifier_by_setattr(net, num_classes: int = 10):
-    name, last = list(net.named_children())[-1]
-    new = type(last)(in_features=last.in_features, out_features=num_classes, device=last.weight.device)
-    setattr(net, name, new)
-    return net
-
-
-@alternative(of="replace_classifier")
-def classifier_from_the_shape_of_the_weight(net, num_classes: int = 10):
-    weight = net.classifier.weight
-    _, רוחב = weight.shape  # רוחב הקלט של השכבה האחרונה
-    net._modules["classifier"] = nn.Linear(רוחב, num_classes, bias=True, device=weight.device, dtype=weight.dtype)
-    return net
-
-
-@alternative(of="replace_classifier")
-def classifier_initialised_by_he(net, num_classes: int = 10):
-    new = nn.Linear(net.classifier.weight.size(1), num_classes, device=next(net.parameters()).device)
-    nn.init.kaiming_normal_(new.weight)
-    nn.init.zeros_(new.bias)
-    net.add_module("classifier", new)
-    return net
+# replace_classifier: what is DenseNet's own; the others are shared
 
 
 @alternative(of="replace_classifier")
@@ -544,23 +514,6 @@ def classifier_measured_by_a_pass(net, num_classes: int = 10):
     for module, mode in zip(net.modules(), training, strict=True):
         module.training = mode
     net.classifier = nn.Linear(width, num_classes, device=device)
-    return net
-
-
-@alternative(of="replace_classifier")
-def classifier_on_the_default_device(net, num_classes: int = 10):
-    with net.classifier.weight.device:
-        net.classifier = nn.Linear(net.classifier.in_features, num_classes)
-    return net
-
-
-@alternative(of="replace_classifier")
-def replace_with_weights_drawn_as_in_the_paper(net, num_classes=10):
-    old = net.classifier
-    net.classifier = nn.Linear(old.in_features, num_classes)
-    nn.init.kaiming_normal_(net.classifier.weight)
-    nn.init.uniform_(net.classifier.bias, -0.1, 0.1)
-    net.classifier.to(old.weight.device)
     return net
 
 

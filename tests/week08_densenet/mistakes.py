@@ -1,4 +1,4 @@
-# ruff: noqa: F821
+# ruff: noqa: F405
 """Known mistakes of week08_densenet: each a small wrong solution whose docstring is the hint the student reads.
 
 Each takes the place of the reference's function of the same contract. The contract's functions are called by their
@@ -22,6 +22,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.utils import make_grid
 
 from autograder.authoring import mistake
+
+from .classifier_mistakes import *  # noqa: F403
 
 # ---------------------------------------------------------------------------------------------------------------------
 # make_transform
@@ -1340,28 +1342,7 @@ class CutsTheInputInTraining(_Layer):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# replace_classifier
-
-
-def _new_classifier(net, num_classes: int, **settings) -> nn.Linear:
-    old = net.classifier
-    return nn.Linear(old.in_features, num_classes, device=old.weight.device, **settings)
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def sets_fc_beside_the_classifier(net, num_classes: int = 10):
-    """The new layer has another name than the old one (a ResNet's is called `fc`), and the old one still does the work:
-    print the network and look at what DenseNet's last layer is called."""
-    net.fc = _new_classifier(net, num_classes)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def edits_out_features(net, num_classes: int = 10):
-    """`out_features` is only a note of the layer's width: changing it leaves the weight as it was, and the network
-    still gives the old number of scores."""
-    net.classifier.out_features = num_classes
-    return net
+# replace_classifier: what is DenseNet's own; the others are shared
 
 
 @mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
@@ -1372,204 +1353,11 @@ def writes_1024_down(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def writes_10_classes_down(net, num_classes: int = 10):
-    """There are ten scores whatever number of classes is asked for. Look for a number that stands where the argument
-    `num_classes` belongs."""
-    net.classifier = _new_classifier(net, 10)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_ten_classes_by_default")
-def has_another_default_number_of_classes(net, num_classes: int = 1000):
-    """Without an argument there are 1,000 classes, as in ImageNet. CIFAR-10 has ten: look at the default value in the
-    function's first line."""
-    net.classifier = _new_classifier(net, num_classes)
-    return net
-
-
 @mistake(of="replace_classifier", caught_by="test_same_network_comes_back")
 def builds_a_new_network(net, num_classes: int = 10):
     """Another network is returned (a new DenseNet-121, or one that another cell left behind), and the given one is not
     changed, with all that it has learned. Change the network in the argument."""
     return models.densenet121(num_classes=num_classes)
-
-
-@mistake(of="replace_classifier", caught_by="test_same_network_comes_back")
-def changes_a_copy(net, num_classes: int = 10):
-    """A copy of the network gets the new classifier, and the caller's network keeps the old one. An optimizer built on
-    the one would not train the other."""
-    net = copy.deepcopy(net)
-    net.classifier = _new_classifier(net, num_classes)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_same_network_comes_back")
-def forgets_to_return_the_network(net, num_classes: int = 10):
-    """The network is changed but nothing is returned, so a caller who writes `net = replace_classifier(net)` is left
-    with None."""
-    net.classifier = _new_classifier(net, num_classes)
-
-
-@mistake(of="replace_classifier", caught_by="test_same_network_comes_back")
-def returns_the_classifier_alone(net, num_classes: int = 10):
-    """The new layer is returned instead of the network that it belongs to."""
-    net.classifier = _new_classifier(net, num_classes)
-    return net.classifier
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_has_a_bias")
-def leaves_the_bias_out(net, num_classes: int = 10):
-    """The new layer has no bias; the old one had one. The count of parameters is ten short for ten classes."""
-    net.classifier = _new_classifier(net, num_classes, bias=False)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_input_width_is_read_from_the_network")
-def appends_a_second_layer(net, num_classes: int = 10):
-    """The old classifier is kept and a second layer put behind it. It should be replaced: the thousand scores of
-    ImageNet have no part in this network."""
-    old = net.classifier
-    net.classifier = nn.Sequential(old, nn.Linear(old.out_features, num_classes, device=old.weight.device))
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_input_width_is_read_from_the_network")
-def puts_a_softmax_behind(net, num_classes: int = 10):
-    """The classifier now ends in log-softmax. The network should give raw scores; the loss takes their log-softmax in
-    the training loop, and twice is once too often."""
-    net.classifier = nn.Sequential(_new_classifier(net, num_classes), nn.LogSoftmax(dim=1))
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_is_fresh")
-def starts_from_zeros(net, num_classes: int = 10):
-    """All weights of the new layer are zero. Then no gradient passes through it in the first step; weights have to
-    start at random."""
-    net.classifier = _new_classifier(net, num_classes)
-    nn.init.zeros_(net.classifier.weight)
-    nn.init.zeros_(net.classifier.bias)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_has_a_bias")
-def keeps_the_first_rows(net, num_classes: int = 10):
-    """The new layer starts with the first rows of the old one. Those belong to other classes; a fresh layer is asked
-    for."""
-    new = _new_classifier(net, num_classes)
-    rows = min(num_classes, len(net.classifier.weight))
-    with torch.no_grad():
-        new.weight[:rows] = net.classifier.weight[:rows]
-        new.bias[:rows] = net.classifier.bias[:rows]
-    net.classifier = new
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_is_fresh")
-def keeps_a_classifier_that_fits(net, num_classes: int = 10):
-    """When the old layer already has the right number of outputs it is kept. A fresh one is asked for in any case: the
-    old weights may have been trained for other classes."""
-    if net.classifier.out_features != num_classes:
-        net.classifier = _new_classifier(net, num_classes)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_on_the_networks_device")
-def leaves_the_classifier_on_the_cpu(net, num_classes: int = 10):
-    """New layers are made on the CPU. If the network already sits on a GPU, its last layer does not, and the first
-    batch fails."""
-    net.classifier = nn.Linear(net.classifier.in_features, num_classes)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_nothing_else_changes")
-def freezes_the_features(net, num_classes: int = 10):
-    """All other weights were frozen, as in transfer learning. This network starts from random weights and all of it
-    has to train: nothing but the classifier should change."""
-    net.requires_grad_(False)
-    net.classifier = _new_classifier(net, num_classes)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_other_weights_stay")
-def starts_every_weight_afresh(net, num_classes: int = 10):
-    """All layers were initialised again, not just the new one. What the rest of the network has learned is lost."""
-    net.classifier = _new_classifier(net, num_classes)
-    for module in net.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_other_weights_stay")
-def finds_the_width_by_a_training_pass(net, num_classes: int = 10):
-    """An image of noise was sent through the network in training mode to see its width, and every BatchNorm has added
-    it to its running statistics. The width can be read without computing anything."""
-    net.train()
-    device = net.classifier.weight.device
-    width = net.features(torch.rand(2, 3, 64, 64, device=device)).shape[1]
-    net.classifier = nn.Linear(width, num_classes, device=device)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def swaps_inputs_and_outputs(net, num_classes: int = 10):
-    """The two numbers of the linear layer have changed places: it takes as many inputs as there are classes. Inputs
-    come first, outputs second."""
-    net.classifier = nn.Linear(num_classes, net.classifier.in_features, device=net.classifier.weight.device)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def takes_the_old_outputs_as_inputs(net, num_classes: int = 10):
-    """The old layer's number of outputs was taken for its number of inputs. The new layer reads the same features as
-    the old one."""
-    old = net.classifier
-    net.classifier = nn.Linear(old.out_features, num_classes, device=old.weight.device)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_leaves_the_random_state")
-def seeds_for_the_classifier(net, num_classes: int = 10):
-    """The global random state is set to a fixed seed as a side effect: every new classifier starts with the same
-    weights, and so does all that is drawn later. Whoever runs the experiment sets the seed."""
-    torch.manual_seed(0)
-    net.classifier = _new_classifier(net, num_classes)
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def keeps_the_layer_in_a_name_of_its_own(net, num_classes: int = 10):
-    """A new layer is made and kept in a name of the function alone: the network never hears of it and is returned as it
-    was. It has to be set as the network's attribute."""
-    classifier = _new_classifier(net, num_classes)  # noqa: F841
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def wraps_the_layer(net, num_classes: int = 10):
-    """The new layer is wrapped in an `nn.Sequential`. The scores are right, but its weight is now called
-    `classifier.0.weight`: the linear layer itself is to be the classifier."""
-    net.classifier = nn.Sequential(_new_classifier(net, num_classes))
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
-def cuts_the_weight_to_size(net, num_classes: int = 10):
-    """The old layer got a new weight and bias, and still says that it has the old number of outputs. A new layer is
-    asked for."""
-    new = _new_classifier(net, num_classes)
-    net.classifier.weight, net.classifier.bias = new.weight, new.bias
-    return net
-
-
-@mistake(of="replace_classifier", caught_by="test_classifier_on_the_networks_device")
-def moves_the_network_for_the_classifier(net, num_classes: int = 10):
-    """The whole network was moved to the CPU, where the new layer is. It is to stay on its device, and the new layer to
-    join it there."""
-    net.cpu()
-    net.classifier = nn.Linear(net.classifier.in_features, num_classes)
-    return net
 
 
 # ---------------------------------------------------------------------------------------------------------------------

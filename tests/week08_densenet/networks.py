@@ -3,14 +3,15 @@
 import contextlib
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models import DenseNet
 from torchvision.models.densenet import _DenseLayer
+
+from .seeds import seeded
 
 
 def tiny_densenet(classes: int = 10, growth: int = 4, start: int = 8) -> DenseNet:
@@ -18,6 +19,14 @@ def tiny_densenet(classes: int = 10, growth: int = 4, start: int = 8) -> DenseNe
     return DenseNet(
         growth_rate=growth, block_config=(2, 2, 2, 2), num_init_features=start, bn_size=2, num_classes=classes
     )
+
+
+CLASSIFIER = "classifier"  # the name of the last layer
+
+
+def tiny_net(draw: random.Random, classes: int) -> DenseNet:
+    """A tiny DenseNet of drawn widths."""
+    return seeded(draw, tiny_densenet, classes, growth=draw.choice([2, 3, 4, 5, 6]), start=draw.choice([4, 6, 8, 10]))
 
 
 def densenet121(classes: int = 1000) -> DenseNet:
@@ -100,40 +109,6 @@ class TiedNet(nn.Module):
         self.decoder.weight = self.encoder.weight
 
 
-def seed_all(seed: int) -> None:
-    """Seeds torch, numpy and random."""
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-def seeded(draw: random.Random, build: Callable, *args, **kwargs):
-    """`build(*args, **kwargs)` with random numbers that depend on `draw` alone, whatever was drawn from torch before."""
-    seed_all(draw.getrandbits(31))
-    return build(*args, **kwargs)
-
-
-@contextlib.contextmanager
-def random_numbers_after(seed: int) -> Iterator[list[float]]:
-    """Seeds torch, numpy and random before the block, and puts the next number of each into the list after it."""
-    seed_all(seed)
-    numbers: list[float] = []
-    yield numbers
-    numbers += [torch.rand(()).item(), np.random.random(), random.random()]
-
-
-def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
-    """The next random number of torch, numpy and random after `action()`, which began with all three seeded."""
-    with random_numbers_after(seed) as numbers:
-        action()
-    return numbers
-
-
-def told_apart(*drawn: list[float]) -> list[bool]:
-    """Whether the numbers of torch, numpy and random differ between two of `random_numbers_after`'s lists."""
-    return [one != other for one, other in zip(*drawn, strict=True)]
-
-
 def favouring(net: SmallNet, label: int, by: float = 2.5) -> SmallNet:
     """`net` with a classifier that mostly says `label`: right and wrong answers then differ clearly in their loss."""
     with torch.no_grad():
@@ -209,26 +184,6 @@ def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
     steps: list[int] = []
     optimizer.register_step_post_hook(lambda *_: steps.append(len(steps) + 1))
     return steps
-
-
-def state(net: nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of every weight and buffer of `net`."""
-    return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
-
-
-def as_before(name: str, before: Iterable[str]) -> str:
-    """The name of a weight that was there before, or is the classifier's; of another layer's one name for all such."""
-    return name if name in before or name.startswith("classifier.") else f"another layer's {name.rpartition('.')[2]}"
-
-
-def beside_the_classifier(net: nn.Module, before: Iterable[str]) -> dict:
-    """Every weight and buffer outside `net.classifier`: what they are called and look like, and all their numbers."""
-    kept = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("classifier.")}
-    return {
-        "tensors": [f"{as_before(name, before)}: {tensor.dtype}, {list(tensor.shape)}" for name, tensor in kept.items()],
-        "sizes": [tensor.numel() for tensor in kept.values()],
-        "numbers": torch.cat([torch.zeros(0), *(tensor.detach().cpu().float().flatten() for tensor in kept.values())]),
-    }
 
 
 def layers(net: nn.Module) -> str:

@@ -7,35 +7,27 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from autograder.authoring import Error, attempt, count_synchronisations, probe, register, timing
+from autograder.authoring import attempt, count_synchronisations, probe, register, timing
 
+from .accelerator import ACCELERATOR, CPU
+from .classifier_probes_hidden import *  # noqa: F403
 from .networks import (
     SmallNet,
     TiedNet,
-    as_before,
-    beside_the_classifier,
     copied,
     favouring,
     in_order,
     layers,
     numbered,
     pictures,
-    random_numbers_after,
-    random_state_after,
-    seeded,
     settings,
-    state,
     steps_counted,
     tiny_densenet,
-    told_apart,
     unsure,
     watched,
 )
 from .probes_public import (
-    ACCELERATOR,
-    CPU,
     Rehearsal,
-    classifier_seen,
     devices_beside,
     figure_seen,
     figures_closed,
@@ -48,6 +40,8 @@ from .probes_public import (
     resized_by_torchvision,
     with_fewer_stand_ins,
 )
+from .seeds import random_numbers_after, random_state_after, seeded, told_apart
+from .weights import state
 
 register()  # without the simulated accelerator nothing is graded
 
@@ -283,73 +277,6 @@ def layer_on_accelerator(student, draw):
         "layer": layer_seen(layer),
         "passes": [passed_through(student, layer, x.to(ACCELERATOR), training) for training in (False, True)],
     }
-
-
-# --- classifier -------------------------------------------------------------------------------------------------------
-
-
-def classifier_replaced(student, net: nn.Module, *num_classes: int, before: set[str] | None = None) -> dict:
-    """The network afterwards, and of before what a new classifier could have been taken from.
-
-    Args:
-        before: the names of its weights as it was made, if it was given to the function before.
-    """
-    before = before or set(net.state_dict())
-    flags = {as_before(name, before): weight.requires_grad for name, weight in net.named_parameters()}
-    old = state(net.classifier)
-    returned = attempt(lambda: student.replace_classifier(net, *num_classes))
-    after = {as_before(name, before): weight.requires_grad for name, weight in net.named_parameters()}
-    return {
-        "old classifier": old,
-        "others": beside_the_classifier(net, before),
-        "same network": returned is net,
-        "returned": returned if isinstance(returned, Error) else type(returned).__name__,
-        "classifier": classifier_seen(net),
-        "trainable before": flags,
-        "trainable after": after,
-    }
-
-
-@probe("replace_classifier")
-def classifiers_of_many_networks(student, draw):
-    """Other widths and class counts, a classifier without bias, frozen weights, and a second replacement."""
-    wide = seeded(draw, tiny_densenet, classes=9, growth=draw.choice([2, 6]), start=draw.choice([6, 10]))
-    without_bias = seeded(draw, SmallNet, classes=10, width=draw.randint(5, 9))
-    without_bias.classifier = nn.Linear(without_bias.classifier.in_features, 10, bias=False)
-    frozen = seeded(draw, SmallNet, classes=1000, width=draw.randint(10, 15))
-    for parameter in frozen.parameters():
-        parameter.requires_grad_(False)
-    frozen.features.norm0.running_mean += 0.5
-    again = seeded(draw, SmallNet, classes=7, width=12)
-    made = set(again.state_dict())
-    return {
-        "wide": classifier_replaced(student, wide, 7),
-        "without bias": classifier_replaced(student, without_bias, 7),
-        "frozen": classifier_replaced(student, frozen, 11),
-        "default": classifier_replaced(student, again),
-        "twice": classifier_replaced(student, again, 5, before=made),
-        "same count": classifier_replaced(student, again, 5, before=made),
-    }
-
-
-@probe("replace_classifier")
-def classifier_on_accelerator(student, draw):
-    """A network that is on an accelerator already."""
-    net = seeded(draw, SmallNet, classes=10, width=6).to(ACCELERATOR)
-    before = set(net.state_dict())
-    returned = attempt(lambda: student.replace_classifier(net, 7))
-    return {
-        "returned": returned if isinstance(returned, Error) else type(returned).__name__,
-        "devices": {as_before(name, before): str(weight.device) for name, weight in net.named_parameters()},
-        "classifier": classifier_seen(net),
-    }
-
-
-@probe("replace_classifier")
-def random_state_beside_classifier(student, draw):
-    """Random numbers drawn after replacing a classifier, for two different states before."""
-    net = seeded(draw, SmallNet)
-    return told_apart(*(random_state_after(lambda: student.replace_classifier(net, 5), seed) for seed in (5, 6)))
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
