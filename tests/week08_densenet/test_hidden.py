@@ -5,19 +5,18 @@ import numpy as np
 from autograder.authoring import Error, Tensor, check, remark, require, same
 
 from .classifier_test_hidden import *  # noqa: F403
+from .evaluate_test_hidden import *  # noqa: F403
+from .evaluate_test_hidden import ALL_AND_LIKELIEST, OFTEN, waits
+from .evaluate_test_public import FIGURE, are_figures, callers_things_left, same_figures, same_weights
 from .seeds_test_hidden import random_state_left
 from .test_public import (
     CPU,
-    FIGURE,
     FIGURES,
-    are_figures,
     are_shapes,
     are_wall_times,
     are_whole_steps,
     axes_are_labelled,
     axes_of,
-    callers_things_left,
-    changes_only_the_mode,
     colours_tell_training_from_test,
     counts_from_one,
     draws_only_figures,
@@ -45,9 +44,7 @@ from .test_public import (
     raises_key_error,
     reference_run,
     same_columns,
-    same_figures,
     same_pixels,
-    same_weights,
     takes_the_accelerator,
     trains_and_tests,
     writes_the_new_channels,
@@ -509,9 +506,6 @@ def trained(seen: dict, expected: dict, name: str, what: str) -> None:
             "the weights of before")  # fmt: skip
 
 
-ALL_AND_LIKELIEST = "All batches are gone through; and the answer is the likeliest class, however unlikely it is."
-
-
 @check("train_one_epoch", points=1)
 def test_smaller_last_batch_weighs_less_in_training(observed, expected):
     """The last, smaller batch weighs less in the epoch's figures, and all batches are in them."""
@@ -598,59 +592,6 @@ def test_training_leaves_the_random_state(observed, expected):
     """The random state is left to the notebook."""
     trained(observed.two_epochs_of_training, expected.two_epochs_of_training, "first", "train_one_epoch")
     random_state_left(observed.two_epochs_of_training["random state"], "train_one_epoch")
-
-
-@check("evaluate", points=1)
-def test_smaller_last_batch_weighs_less_in_testing(observed, expected):
-    """The last, smaller batch weighs less in the test figures, and all batches are in them."""
-    look = "The last batch is one image of all; neither the number of batches nor the batch size divides the sum rightly."
-    same_figures(observed.two_test_passes["first"], expected.two_test_passes["first"],
-                 "evaluate with a single image in its last batch", look)  # fmt: skip
-    same_figures(observed.testing_by_many_batches, expected.testing_by_many_batches,
-                 "evaluate with 205 batches of one image, and a network that is never sure", ALL_AND_LIKELIEST)  # fmt: skip
-
-
-@check("evaluate", points=1)
-def test_evaluation_mode(observed, expected):
-    """In evaluation mode, and without gradients, at every batch."""
-    seen, right = observed.two_test_passes["first passes"], expected.two_test_passes["first passes"]
-    found = [one["images"] for one in seen]
-    same(found, [one["images"] for one in right], "evaluate: images in each forward pass of the network",
-         look="Every batch goes through the network.")  # fmt: skip
-    modes = [not one["batch norm training"] and not one["dropout training"] for one in seen]
-    require(all(modes), "evaluate for a network that was in training mode",
-            "batch norm and dropout in evaluation mode at every batch", f"{sum(modes)} of {len(modes)} batches",
-            "Dropout should drop nothing, batch norm use what it learnt.")  # fmt: skip
-    kept = sum(one["gradients"] for one in seen)
-    require(kept == 0, "scores inside evaluate", "no gradients", f"gradients at {kept} of {len(seen)} batches")
-
-
-@check("evaluate", points=1)
-def test_testing_changes_nothing(observed, expected):
-    """Nothing but the mode is changed: weights, buffers, gradients, random state."""
-    seen, right = observed.two_test_passes, expected.two_test_passes
-    are_figures(seen["first"], "evaluate")
-    same(seen["after"], right["before second"], "weights and buffers after evaluate", look="Testing must not teach.")
-    changes_only_the_mode(seen, right)
-    random_state_left(seen["random state"], "evaluate")
-
-
-@check("evaluate", points=0.5)
-def test_second_test_pass_begins_anew(observed, expected):
-    """The figures of a second pass, over other images, are its own."""
-    look = "Sums begin at zero at each call, and nothing here is random."
-    same_figures(observed.two_test_passes["second"], expected.two_test_passes["second"],
-                 "evaluate called again with other images", look)  # fmt: skip
-
-
-@check("evaluate", points=1)
-def test_testing_on_an_accelerator(observed, expected):
-    """Tests on the device where the network is."""
-    seen, right = observed.evaluate_on_accelerator, expected.evaluate_on_accelerator
-    what = "evaluate on an accelerator"
-    look = "Where these are right on the CPU, look for what is left on the wrong device, or moved from the right one."
-    same_figures(seen["figures"], right["figures"], what, look)
-    same(seen["devices"], right["devices"], f"{what}: devices of the weights afterwards", look=look)
 
 
 def three_epochs_on(observed, expected, which: str = "cpu") -> tuple[dict, dict]:
@@ -828,24 +769,9 @@ def test_history_is_only_read(observed, expected):
 # --- remarks ----------------------------------------------------------------------------------------------------------
 
 
-OFTEN = (
-    "On a GPU this loop waits more often than once a batch: each `.item()`, `.cpu()`, `float()` or `print` of a tensor "
-    "stops Python until the GPU has caught up. Sums can stay tensors until the last batch."
-)
-
-
 @remark("train_one_epoch", says=OFTEN)
 def waits_in_training(observed, expected):
     """How often the training loop waits for the accelerator."""
-    return _waits(observed.train_on_accelerator)
+    return waits(observed.train_on_accelerator)
 
 
-@remark("evaluate", says=OFTEN)
-def waits_in_testing(observed, expected):
-    """How often the test loop waits for the accelerator."""
-    return _waits(observed.evaluate_on_accelerator)
-
-
-def _waits(seen: dict) -> bool:
-    """Whether the loop waits more often than once a batch and, for the sums, twice at the end."""
-    return not isinstance(seen["figures"], Error) and seen["synchronisations"] > seen["batches"] + 2
