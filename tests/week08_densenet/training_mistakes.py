@@ -88,27 +88,6 @@ def leaves_early(net, loader, criterion, optimizer, device):
 
 
 @mistake(of="train_one_epoch", caught_by="accuracy")
-def divides_the_learning_rate_by_ten_each_epoch(net, loader, criterion, optimizer, device):
-    """After 250 batches of every epoch the learning rate is divided by ten: from the third epoch on nothing is learned."""
-    net.train()
-    loss_sum, correct, seen = 0.0, 0, 0
-    for batch, (images, labels) in enumerate(loader, start=1):
-        images, labels = images.to(device), labels.to(device)
-        optimizer.zero_grad()
-        scores = net(images)
-        loss = criterion(F.log_softmax(scores, dim=1), labels)
-        loss.backward()
-        optimizer.step()
-        loss_sum += loss.item() * len(labels)
-        correct += int((scores.argmax(dim=1) == labels).sum())
-        seen += len(labels)
-        if batch % 250 == 0:
-            for group in optimizer.param_groups:
-                group["lr"] /= 10
-    return loss_sum / seen, correct / seen
-
-
-@mistake(of="train_one_epoch", caught_by="accuracy")
 def raises_the_learning_rate(net, loader, criterion, optimizer, device):
     """A warm-up that never ends: after 250 batches of an epoch the learning rate grows by a tenth with every batch."""
     net.train()
