@@ -52,7 +52,9 @@ ELSEWHERE = {
 }
 # And where only other inputs than the released ones show a mistake, or hide it: all of them fail hidden checks.
 BY_CHANCE = {
-    "trains_in_half_precision": ("failed", "passed", "16 bits are off by more or less than the tolerance"),
+    "counts_only_likely_answers_in_training": ("passed", "failed", "a network may be as unsure as it needs, or not"),
+    "trains_on_the_test_images": ("passed", "failed", "which of its checks sees it depends on the images"),
+    "trains_twice_an_epoch": ("failed", "passed", "which of its checks sees it depends on the images"),
 }
 
 
