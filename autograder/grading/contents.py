@@ -157,6 +157,7 @@ def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden
         raise CourseError(f"{folder} holds no checks ({' or '.join(files)})")
     for path in paths:
         parsed(path)
+    _forget_namesakes(folder)
     collector, output = _Collector(folder), io.StringIO()
     arguments = [
         "--collect-only",
@@ -180,6 +181,14 @@ def collect(folder: Path, files: Iterable[str] = ("test_public.py", "test_hidden
     if status != pytest.ExitCode.OK:
         raise CourseError(f"the checks in {folder} could not be collected:\n{output.getvalue().strip()}")
     return collector.checks
+
+
+def _forget_namesakes(folder: Path) -> None:
+    """Lets a module be imported though one of its name in another course was before: Python would take that one."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] == folder.name and file and not Path(file).is_relative_to(folder.parent):
+            del sys.modules[name]
 
 
 class _Collector:
