@@ -59,6 +59,9 @@ def _release(options: argparse.Namespace) -> int:
     from autograder.authors.stale import check_release
 
     def make(module: Module) -> bool:
+        from autograder.gradebook.gradebook import require_marks_kept
+
+        require_marks_kept(module)
         release(module)
         return True
 

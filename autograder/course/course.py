@@ -40,10 +40,14 @@ class Module:
     root: Path
     name: str
 
+    @property
+    def folder(self) -> Path:
+        return self.root / "source" / self.name
+
     @cached_property
     def source(self) -> Path:
         """The notebook's source, the folder's only Python file."""
-        files = sorted((self.root / "source" / self.name).glob("*.py"))
+        files = sorted(self.folder.glob("*.py"))
         if len(files) != 1:
             raise CourseError(
                 f"source/{self.name}/ must hold exactly one .py file, the notebook's source; it has {_counted(files)}"
@@ -150,9 +154,10 @@ class Course:
         )
 
     def modules(self) -> list[Module]:
-        """All modules, by name; what Jupyter and Python leave beside them is none."""
+        """All modules, by name: the folders of `source/` with a Python file, or with a folder in `tests/`; none hidden."""
         folders = [path for path in sorted((self.root / "source").iterdir()) if path.is_dir()]
-        return [Module(self.root, path.name) for path in folders if not path.name.startswith((".", "__pycache__"))]
+        modules = [Module(self.root, path.name) for path in folders if not path.name.startswith((".", "__"))]
+        return [module for module in modules if any(module.folder.glob("*.py")) or module.tests.is_dir()]
 
     def module(self, name: str) -> Module:
         """The module called `name`.

@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import nbgrader
 from nbformat import NotebookNode
-from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedNotebook
+from nbgrader.api import Grade, Gradebook, MissingEntry, Notebook, SubmittedNotebook
 from nbgrader.apps.baseapp import NbGrader
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, ComputeChecksums, SaveCells
@@ -40,6 +40,7 @@ from autograder.course.source import SourceCell, grade_id, read_source
 from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
+from autograder.gradebook.cells import Edit, apply, functions_of, planned
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
 from autograder.gradebook.requests import told
 from autograder.grading.grader import Grader
@@ -50,6 +51,7 @@ warnings.filterwarnings("ignore", category=SAWarning)  # about nbgrader's own wa
 LOCK_SECONDS = 5  # how long somebody else may be writing
 STRANGER = "is not in the gradebook's list of students: is the name right? If it is: nbgrader db student add, with a name"
 NO_RESPONSE = "No response."
+CHANGED = "{module} has changed since it was graded: {edit}; what people gave stays. Grade the whole class again"
 COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts beside a submission, and reads again
 
 
@@ -75,24 +77,73 @@ class ClassBook:
         about = {"student": student, "assignment": self.module.name, "notebook": self.name}
         return {"nbgrader": {**about, "db_url": self.coursedir.db_url}, "unique_key": self.name}
 
-    def register(self, cells: list[SourceCell], points: dict[str, float]) -> None:
-        """Writes the module's graded cells and their points into the gradebook, as the source has them now, and when it is due.
+    def require_marks_kept(self, cells: list[SourceCell]) -> None:
+        """Looks whether `register` can be done, and changes nothing.
 
         Raises:
-            CourseError: the cells are others than those of the submissions that the gradebook holds.
+            CourseError: the source lacks cells in which people gave points or comments.
         """
-        due = dates_of(self.module).due
+        with self.open() as gradebook:
+            self._edit(self._registered(gradebook), self._made(cells, {}))
+
+    def register(self, cells: list[SourceCell], points: dict[str, float]) -> list[str]:
+        """Writes the module's graded cells and their points into the gradebook, as the source has them now, and when it is due.
+
+        What people gave stays with its cell, whatever came, went or got another name beside it; see cells.py. Gives a line
+        for what has changed since the class was graded, and for each student of whom a TA is asked again.
+
+        Raises:
+            CourseError: the source lacks cells in which people gave points or comments; nothing is changed then.
+        """
+        made, said, due = self._made(cells, points), list[str](), dates_of(self.module).due
         with self.open() as gradebook:
             gradebook.update_or_create_assignment(self.module.name, **({"duedate": in_utc(due)} if due else {}))
-        notebook = make_notebook(cells, [cell.stub for cell in cells], points)
+            before = self._registered(gradebook)
+            edit = self._edit(before, made)
+            if before:
+                before.name = self.name
+                said = apply(gradebook.db, before, made, edit)
+                gradebook.db.commit()
+                if before.submissions and str(edit):
+                    said.insert(0, CHANGED.format(module=self.module.name, edit=edit))
+        self._rename_answers(edit)
         for step in (ComputeChecksums(), SaveCells()):
-            try:
-                notebook, _ = step.preprocess(notebook, self.resources())
-            except RuntimeError as error:
-                raise CourseError(
-                    f"the graded cells of {self.module.name} have changed since it was first graded ({error}): undo "
-                    f"that, or give up all its grades with `nbgrader db assignment remove {self.module.name}`"
-                ) from None
+            made, _ = step.preprocess(made, self.resources())
+        return said
+
+    def _made(self, cells: list[SourceCell], points: dict[str, float]) -> NotebookNode:
+        worth = {cell.about["exercise"]: 0.0 for cell in cells if cell.role == "grade"} | points
+        return make_notebook(cells, [cell.stub for cell in cells], worth)
+
+    def _registered(self, gradebook: Gradebook) -> Notebook | None:
+        """The module's notebook in the gradebook, which may have had another name; None where it is not there yet."""
+        with contextlib.suppress(MissingEntry):
+            notebooks = gradebook.find_assignment(self.module.name).notebooks
+            named = [notebook for notebook in notebooks if notebook.name == self.name]
+            return (named or notebooks or [None])[0]
+        return None
+
+    def _edit(self, before: Notebook | None, made: NotebookNode) -> Edit:
+        if before is None:
+            return Edit()
+        gone = {cell.name for cell in before.grade_cells if cell.cell_type == "code"} - functions_of(made).keys()
+        return planned(before, made, self._functions(gone))
+
+    def _functions(self, exercises: set[str]) -> dict[str, set[str]]:
+        """The functions of these exercises in the notebooks that formgrader shows, as they were graded last."""
+        found: dict[str, set[str]] = {}
+        for path in sorted(self.folder("*").parent.parent.glob(f"*/{self.module.name}/*.ipynb")):
+            if exercises <= found.keys():
+                break
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                found = functions_of(nbformat.read(path, as_version=4)) | found
+        return found
+
+    def _rename_answers(self, edit: Edit) -> None:
+        """An answer whose cell has another name is the same answer still."""
+        for kept in (self.module.grades / "answers").glob("*.json") if edit.renamed else ():
+            answers = json.loads(kept.read_text(encoding="utf-8"))
+            write_whole(kept, json.dumps({edit.renamed.get(name, name): text for name, text in answers.items()}, indent=1))
 
     def folder(self, student: str) -> Path:
         """Where formgrader looks for a student's graded notebook."""
@@ -298,6 +349,7 @@ def recorder(
     """
     app = settings(module.root)
     book = ClassBook(module, app.coursedir)
+    book.require_marks_kept(read_source(module.source))
     for line in book.named_strangers(students):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in book.unknown_times(each for each in submissions if each.student in students):
@@ -305,7 +357,8 @@ def recorder(
 
     @functools.cache
     def register(grader: Grader) -> None:
-        book.register(grader.contents.cells, grader.contents.points)
+        for line in book.register(grader.contents.cells, grader.contents.points):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def record(grader: Grader, submission: Submission, result: Result) -> None:
         register(grader)
@@ -403,6 +456,12 @@ def extend(module: Module, student: str, days: float, why: str) -> list[str]:
             gradebook.db.commit()
             said.append(f"grade again, so that the penalty follows: nbgrader autograde {module.name} --student={student}")
     return said
+
+
+def require_marks_kept(module: Module) -> None:
+    """See `ClassBook.require_marks_kept`; where there is no gradebook yet, nothing can be lost."""
+    if book := book_of(module):
+        book.require_marks_kept(read_source(module.source))
 
 
 def _small_file(path: Path) -> bytes:

@@ -138,12 +138,14 @@ class ReleaseExporter(NotebookExporter):
             module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
             if not parent.no_database:
                 book = ClassBook(module, parent.coursedir)
+                book.require_marks_kept(source.read_source(module.source))
             if parent.force or not module.release.is_dir():
                 parent.log.info("Making release/%s/ and solutions/%s/", module.name, module.name)
                 release(module)
             if not parent.no_database:
                 contents = Contents(module)
-                book.register(contents.cells, contents.points)
+                for line in book.register(contents.cells, contents.points):
+                    parent.log.warning("%s", line)
             parent.force = False
 
 
@@ -162,7 +164,8 @@ class SubmissionExporter(NotebookExporter):
             module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
             self.book = ClassBook(module, parent.coursedir)
             self.grader = _grader(module)
-            self.book.register(self.grader.contents.cells, self.grader.contents.points)
+            for line in self.book.register(self.grader.contents.cells, self.grader.contents.points):
+                parent.log.warning("%s", line)
             self.results = self._grade(_chosen(module, parent.coursedir))
 
     def _grade(self, submissions: list[Submission]) -> dict[str, Any]:

@@ -361,7 +361,7 @@ def test_all_commands_say_the_same_lines(course, shared, tmp_path, monkeypatch, 
 @needs_walls
 def test_an_unfinished_module_keeps_nobody_from_the_others(course, shared, tmp_path, monkeypatch, capsys):
     name = course().module.name
-    for folder in ("unfinished", ".ipynb_checkpoints", "__pycache__"):
+    for folder in ("unfinished", ".ipynb_checkpoints", "__pycache__", "pictures"):
         (tmp_path / "source" / folder).mkdir()
     (tmp_path / "source" / "unfinished" / "a.py").touch()
     (tmp_path / "source" / "unfinished" / "b.py").touch()

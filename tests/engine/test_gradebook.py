@@ -6,12 +6,14 @@ import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbgrader.api import Base, Gradebook
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import create_engine
 from toy_course import SOURCE, write_course
 
+from autograder import cli
 from autograder.classes.grade import write_result
 from autograder.course import source
 from autograder.course.course import Course
@@ -150,12 +152,109 @@ def test_points_follow_the_source(book):
     assert read(book)[EXERCISE] == (3, None, None, False)
 
 
-def test_other_graded_cells_are_refused_once_there_are_submissions(book):
-    grade(book, 3.0)
-    book.module.source.write_text(SOURCE.replace('name="why"', 'name="wherefore"'))
-    with pytest.raises(CourseError, match="nbgrader db assignment remove toys"):
-        book.register(source.read_source(book.module.source), POINTS)
-    assert read(book)[EXERCISE] == (3, None, None, False)
+# --- a source that is edited after grading ----------------------------------------------------------------------------
+
+QUESTION_CELL = SOURCE[SOURCE.index('# %% [markdown] role="question"') :]
+
+
+def edited(book: ClassBook, *changes: tuple[str, str], points: dict[str, float] = POINTS) -> list[str]:
+    """What is said when the module is registered after these changes of its source."""
+    text = book.module.source.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    book.module.source.write_text(text)
+    return ClassBook(book.module, book.coursedir).register(source.read_source(book.module.source), points)
+
+
+def marked(book: ClassBook) -> None:
+    """Ada is graded, her notebook lies where formgrader looks, and a TA gave points, extra credit and a comment."""
+    grade(book, 3.0, "So.")
+    notebook = rebuild(source.read_source(book.module.source), POINTS, [])
+    write_whole(book.folder("ada") / "toys.ipynb", nbformat.writes(notebook))
+    by_hand(book, EXERCISE, 3.5, extra=0.5)
+    by_hand(book, QUESTION, 2.0)
+
+
+def marks(book: ClassBook) -> dict[str, tuple]:
+    return {name: values for name, values in read(book).items() if values[1] is not None}
+
+
+def test_a_new_question_waits_and_every_mark_stays(book):
+    marked(book)
+    before = read(book)
+    (said,) = edited(book, (QUESTION_CELL, QUESTION_CELL + QUESTION_CELL.replace('"why"', '"when"')))
+    assert said.startswith("toys has changed since it was graded: question-when is new; what people gave stays")
+    assert read(book) == before | {"question-when": (None, None, None, True)}
+    assert comment(book) == (None, "well said")
+    assert edited(book) == []
+    grade(book, 3.0, "So.")
+    with book.open() as gradebook:
+        gradebook.update_or_create_student("bob")
+        gradebook.update_or_create_submission("toys", "bob")
+        assert len(gradebook.find_submission_notebook("toys", "toys", "bob").grades) == 4
+
+
+def test_a_renamed_exercise_question_and_notebook_keep_their_marks(book):
+    marked(book)
+    before = read(book)
+    book.module.source.rename(book.module.source.with_name("toy.py"))
+    renamed = book_of(book.module.root)
+    (said,) = edited(renamed, ('exercise="arithmetic"', 'exercise="sums"'), ("arithmetic", "sums"), ('"why"', '"wherefore"'),
+                     points={"sums": 4.0, "averages": 2.5})  # fmt: skip
+    assert "exercise-arithmetic is now exercise-sums, question-why is now question-wherefore" in said
+    with renamed.open() as gradebook:
+        submitted = gradebook.find_submission_notebook("toy", "toys", "ada")
+        found = {g.name: (g.auto_score, g.manual_score, g.extra_credit, g.needs_manual_grade) for g in submitted.grades}
+        said_by_ta = {comment.name: comment.manual_comment for comment in submitted.comments}
+    assert found["exercise-sums"] == before[EXERCISE] and found["question-wherefore"] == before[QUESTION]
+    assert len(found) == 3 and said_by_ta["question-wherefore"] == "well said"
+    kept = (renamed.module.grades / "answers" / "ada.json").read_text()
+    assert "question-wherefore" in kept and "question-why" not in kept  # or the answer would be taken for a new one
+
+
+@pytest.mark.parametrize(
+    ("changes", "cell"),
+    [
+        ([(QUESTION_CELL, "")], QUESTION),
+        ([('"why"', '"wherefore"'), ("need a float", "need to be a float")], QUESTION),
+        ([('exercise="averages"', 'exercise="all"'), ('role="grade" exercise="arithmetic"', "")], EXERCISE),
+    ],
+)
+def test_marks_that_would_be_lost_are_named_before_anything_is_changed(book, changes, cell):
+    marked(book)
+    before, path = read(book), book.module.root / "gradebook.db"
+    content = path.read_bytes()
+    with pytest.raises(CourseError, match=f"{cell} is no longer in the source of toys, .* to ada: give a cell that name"):
+        edited(book, *changes)
+    assert read(book) == before and path.read_bytes() == content
+
+
+def test_what_nobody_gave_anything_for_may_go(book):
+    grade(book, 3.0, "So.")
+    assert "question-why is gone" in edited(book, (QUESTION_CELL, ""))[0]
+    assert set(read(book)) == {EXERCISE, "exercise-averages"}
+
+
+def test_points_above_a_new_maximum_are_looked_at_again_once(book):
+    marked(book)
+    less = {**POINTS, "arithmetic": 3.0}
+    assert edited(book, ("points=2", "points=1"), points=less) == [
+        "ada: 3.5 points for exercise-arithmetic, which is worth 3 now: look at it again in formgrader",
+        "ada: 2 points for question-why, which is worth 1 now: look at it again in formgrader",
+    ]
+    assert read(book)[QUESTION] == (None, 2, None, True) and read(book)[EXERCISE] == (3, 3.5, 0.5, True)
+    by_hand(book, QUESTION, 2.0)
+    assert edited(book, points=less) == [] and not read(book)[QUESTION][3]
+
+
+def test_a_release_that_would_lose_marks_is_not_made(book, monkeypatch, capsys):
+    marked(book)
+    book.module.source.write_text(SOURCE.replace(QUESTION_CELL, ""))
+    monkeypatch.chdir(book.module.root)
+    assert cli.main(["release"]) == 1
+    assert "question-why is no longer in the source of toys" in capsys.readouterr().err
+    assert not book.module.release.exists()
 
 
 # --- a gradebook that cannot be used ----------------------------------------------------------------------------------
