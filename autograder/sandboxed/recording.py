@@ -129,7 +129,8 @@ _MEANT = {"bytes": "bytes", "text": "bytes of text and structure", "values": "va
 
 
 def know_torch() -> None:
-    """Lets `encode` carry tensors, where torch has been imported: by a worker, and before the submission begins."""
+    """Lets `encode` carry tensors, and `fresh_state` seed torch, which has been imported: in a worker, before the submission
+    begins."""
     global torch
     torch = sys.modules.get("torch")
 

@@ -23,7 +23,9 @@ from autograder.sandboxed.errors import Missing
 from autograder.sandboxed.notebook import Code
 from autograder.sandboxed.observe import frame, fresh_state, run
 from autograder.sandboxed.probing import Student, plain_error
-from autograder.sandboxed.recording import Bounds, Error, Tensor, decode, encode
+from autograder.sandboxed.recording import Bounds, Error, Tensor, decode, encode, know_torch
+
+know_torch()  # the grader, too, makes the network that a run starts from
 
 GIVEN = "given.safetensors"  # the images that a submission is given, in a folder of their own
 TICK_SECONDS = 0.5  # between two words on how many images have passed
