@@ -13,7 +13,10 @@ from torchvision import transforms
 plt.style.use("default")
 
 
-plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100, "font.size": 11})
+plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 80, "font.size": 11})
+
+
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
 
 
 def make_transform(image_size: int = 224) -> Callable:

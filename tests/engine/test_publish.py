@@ -171,7 +171,7 @@ def test_a_students_hour_works_from_the_published_tree_alone(tree, tmp_path):
                 cell["source"] = text
     (work / f"{NAME}.ipynb").write_text(json.dumps(notebook))
     code = "import sys; from autograder.cli import main; sys.exit(main())"
-    for command, words in ((["check"], "4 / 4 public points"), (["pack"], f"handin/{NAME}.ipynb")):
+    for command, words in ((["check"], "4 of 4 public points"), (["pack"], f"handin/{NAME}.ipynb")):
         environment = {"PYTHONPATH": str(tree), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
         done = subprocess.run([sys.executable, "-c", code, *command], cwd=work, env=environment, capture_output=True, text=True)
         assert done.returncode == 0 and words in done.stdout, done.stdout + done.stderr

@@ -1,16 +1,14 @@
 """Small networks and data with which the probes ask. The attribute paths are DenseNet-121's, so the same names work."""
 
-import contextlib
 import random
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 from torchvision.models import DenseNet
 from torchvision.models.densenet import _DenseLayer
+
+from .practice import Pictures, SmallNet  # noqa: F401  the small network of `replace_classifier`'s probes
+from .seeds import seeded
 
 
 def tiny_densenet(classes: int = 10, growth: int = 4, start: int = 8) -> DenseNet:
@@ -18,6 +16,14 @@ def tiny_densenet(classes: int = 10, growth: int = 4, start: int = 8) -> DenseNe
     return DenseNet(
         growth_rate=growth, block_config=(2, 2, 2, 2), num_init_features=start, bn_size=2, num_classes=classes
     )
+
+
+CLASSIFIER = "classifier"  # the name of the last layer
+
+
+def tiny_net(draw: random.Random, classes: int) -> DenseNet:
+    """A tiny DenseNet of drawn widths."""
+    return seeded(draw, tiny_densenet, classes, growth=draw.choice([2, 3, 4, 5, 6]), start=draw.choice([4, 6, 8, 10]))
 
 
 def densenet121(classes: int = 1000) -> DenseNet:
@@ -64,32 +70,6 @@ def give_weights(layer: nn.Module, theirs: nn.Module) -> None:
                 tensor.copy_(other[name])
 
 
-class SmallNet(nn.Module):
-    """One convolution, batch norm and a classifier: (n, 3, h, w) → scores (n, classes).
-
-    `watch(net, scores)`, when set, is called at each forward pass.
-    """
-
-    def __init__(self, classes: int = 10, width: int = 4, dropout: float = 0.0):
-        super().__init__()
-        self.features = nn.Sequential(
-            OrderedDict(
-                conv0=nn.Conv2d(3, width, kernel_size=3, padding=1, bias=False),
-                norm0=nn.BatchNorm2d(width),
-                relu0=nn.ReLU(),
-            )
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, classes)
-        self.watch: Callable[[SmallNet, torch.Tensor], None] | None = None
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        scores = self.classifier(self.dropout(self.features(images).mean(dim=(2, 3))))
-        if self.watch is not None:
-            self.watch(self, scores)
-        return scores
-
-
 class TiedNet(nn.Module):
     """An encoder and a decoder that share one weight; the decoder has a bias of its own."""
 
@@ -98,63 +78,6 @@ class TiedNet(nn.Module):
         self.encoder = nn.Linear(width, width, bias=False)
         self.decoder = nn.Linear(width, width)
         self.decoder.weight = self.encoder.weight
-
-
-def seed_all(seed: int) -> None:
-    """Seeds torch, numpy and random."""
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-def seeded(draw: random.Random, build: Callable, *args, **kwargs):
-    """`build(*args, **kwargs)` with random numbers that depend on `draw` alone, whatever was drawn from torch before."""
-    seed_all(draw.getrandbits(31))
-    return build(*args, **kwargs)
-
-
-@contextlib.contextmanager
-def random_numbers_after(seed: int) -> Iterator[list[float]]:
-    """Seeds torch, numpy and random before the block, and puts the next number of each into the list after it."""
-    seed_all(seed)
-    numbers: list[float] = []
-    yield numbers
-    numbers += [torch.rand(()).item(), np.random.random(), random.random()]
-
-
-def random_state_after(action: Callable[[], object], seed: int) -> list[float]:
-    """The next random number of torch, numpy and random after `action()`, which began with all three seeded."""
-    with random_numbers_after(seed) as numbers:
-        action()
-    return numbers
-
-
-def told_apart(*drawn: list[float]) -> list[bool]:
-    """Whether the numbers of torch, numpy and random differ between two of `random_numbers_after`'s lists."""
-    return [one != other for one, other in zip(*drawn, strict=True)]
-
-
-def favouring(net: SmallNet, label: int, by: float = 2.5) -> SmallNet:
-    """`net` with a classifier that mostly says `label`: right and wrong answers then differ clearly in their loss."""
-    with torch.no_grad():
-        net.classifier.weight.mul_(3)
-        net.classifier.bias[label] += by
-    return net
-
-
-class Pictures(Dataset):
-    """Images (n, 3, h, w) and their labels. `on_pass()`, when given, is called as the first image is asked for."""
-
-    def __init__(self, images: torch.Tensor, labels: list[int], on_pass: Callable[[], None] | None = None):
-        self.images, self.labels, self.on_pass = images, labels, on_pass
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        if index == 0 and self.on_pass is not None:
-            self.on_pass()
-        return self.images[index], self.labels[index]
 
 
 def numbered(count: int, last: float = 0.5) -> Pictures:
@@ -166,74 +89,9 @@ def numbered(count: int, last: float = 0.5) -> Pictures:
     return Pictures(torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1) + pixels, list(range(count)))
 
 
-def pictures(labels: list[int], height: int = 6, width: int = 8, on_pass: Callable[[], None] | None = None) -> Pictures:
-    """Random images, brighter or darker with their label."""
-    shades = torch.tensor(labels, dtype=torch.float32).view(-1, 1, 1, 1) / (1 + max(labels))
-    return Pictures((torch.rand(len(labels), 3, height, width) + shades) / 2, labels, on_pass)
-
-
-def unsure(draw: random.Random, count: int) -> tuple[nn.Module, Pictures]:
-    """A network of four classes that gives no class a probability of a half, and `count` pictures, most of which it knows.
-
-    Which class is the likeliest is clear at each picture: the scores lie a third apart or more.
-    """
-    net = nn.Sequential(OrderedDict(flat=nn.Flatten(), classifier=nn.Linear(12, 4)))
-    with torch.no_grad():
-        net.classifier.weight.copy_(0.3 * torch.eye(4).repeat_interleave(3, dim=1))
-        net.classifier.bias.zero_()
-    answers = [draw.randrange(4) for _ in range(count)]
-    labels = [answer if draw.random() < 0.7 else draw.randrange(4) for answer in answers]
-    images = 0.3 * torch.rand(count, 4, 3)
-    images[torch.arange(count), answers] += 0.7
-    return net, Pictures(images.view(count, 3, 2, 2), labels)
-
-
-def in_order(data: Dataset, batch_size: int) -> DataLoader:
-    """A loader of `data` from first to last, the same at every pass."""
-    return DataLoader(data, batch_size=batch_size)
-
-
-def settings(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
-    """Learning rate, momentum and weight decay of each group of parameters, where the optimizer has them."""
-    names = ("lr", "momentum", "weight_decay")
-    return [{name: float(group[name]) for name in names if name in group} for group in optimizer.param_groups]
-
-
 def momentum(optimizer: torch.optim.Optimizer) -> list[float]:
     """The sum of the momentum that each parameter has, of those that the optimizer has moved."""
     return [float(kept["momentum_buffer"].sum()) for kept in optimizer.state.values() if "momentum_buffer" in kept]
-
-
-def steps_counted(optimizer: torch.optim.Optimizer) -> list[int]:
-    """A list that grows by one entry at each step of the optimizer."""
-    steps: list[int] = []
-    optimizer.register_step_post_hook(lambda *_: steps.append(len(steps) + 1))
-    return steps
-
-
-def state(net: nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of every weight and buffer of `net`."""
-    return {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
-
-
-def as_before(name: str, before: Iterable[str]) -> str:
-    """The name of a weight that was there before, or is the classifier's; of another layer's one name for all such."""
-    return name if name in before or name.startswith("classifier.") else f"another layer's {name.rpartition('.')[2]}"
-
-
-def beside_the_classifier(net: nn.Module, before: Iterable[str]) -> dict:
-    """Every weight and buffer outside `net.classifier`: what they are called and look like, and all their numbers."""
-    kept = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("classifier.")}
-    return {
-        "tensors": [f"{as_before(name, before)}: {tensor.dtype}, {list(tensor.shape)}" for name, tensor in kept.items()],
-        "sizes": [tensor.numel() for tensor in kept.values()],
-        "numbers": torch.cat([torch.zeros(0), *(tensor.detach().cpu().float().flatten() for tensor in kept.values())]),
-    }
-
-
-def layers(net: nn.Module) -> str:
-    """The layers of `net` and their settings, as PyTorch prints them: momentum of batch norm, rate of dropout."""
-    return str(net)
 
 
 def copied(weights):
@@ -243,23 +101,3 @@ def copied(weights):
     return {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in weights.items()}
 
 
-@contextlib.contextmanager
-def watched(net: SmallNet) -> Iterator[list[dict]]:
-    """Collects, at each forward pass, how many images came and whether net was training and kept gradients."""
-    seen: list[dict] = []
-
-    def watch(passing: SmallNet, scores: torch.Tensor) -> None:
-        seen.append(
-            {
-                "images": len(scores),
-                "batch norm training": passing.features.norm0.training,
-                "dropout training": passing.dropout.training,
-                "gradients": scores.requires_grad,
-            }
-        )
-
-    net.watch = watch
-    try:
-        yield seen
-    finally:
-        net.watch = None

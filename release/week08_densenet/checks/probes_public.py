@@ -24,36 +24,34 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from autograder.authoring import Error, attempt, printed, probe, register, timing
+from autograder.authoring import Error, attempt, printed, probe, timing
 
+from .accelerator import ACCELERATOR, CPU, where_weights_are
+from .classifier_probes_public import *  # noqa: F403
+from .evaluate_probes_public import *  # noqa: F403
 from .networks import (
-    Pictures,
-    SmallNet,
     TiedNet,
-    beside_the_classifier,
     copied,
     densenet121,
-    favouring,
     give_weights,
-    in_order,
-    layers,
     momentum,
     numbered,
-    pictures,
-    seeded,
-    settings,
-    state,
-    steps_counted,
-    tiny_densenet,
     torchvisions_layer,
+)
+from .practice import (
+    Pictures,
+    SmallNet,
+    favouring,
+    in_order,
+    layers,
+    pictures,
+    settings,
+    steps_counted,
     watched,
 )
+from .seeds import seeded
+from .weights import state
 
-CPU = torch.device("cpu")
-try:
-    ACCELERATOR = register()  # before any backward pass of this process
-except Exception:  # a version of PyTorch in which it cannot be simulated: the other questions are asked all the same
-    ACCELERATOR = CPU
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 DENSENET121 = densenet121(1000)
 OTHER_DENSENET121 = densenet121(10)
@@ -238,72 +236,6 @@ def a_dense_layer(student, draw):
     }
 
 
-# --- classifier -------------------------------------------------------------------------------------------------------
-
-
-def classifier_seen(net) -> dict:
-    """What `net.classifier` is now."""
-    layer = getattr(net, "classifier", None)
-    return {
-        "type": type(layer).__name__,
-        "linear": isinstance(layer, nn.Linear),
-        "weight": getattr(layer, "weight", None),
-        "bias": getattr(layer, "bias", None),
-        "prints itself as": str(layer),
-    }
-
-
-@probe("replace_classifier")
-def new_classifier(student, draw):
-    """A small DenseNet of 10 classes gets a classifier for fewer."""
-    classes = draw.randint(3, 8)
-    net = seeded(draw, tiny_densenet, classes=10, growth=draw.choice([3, 4, 5]), start=draw.choice([6, 8, 10]))
-    net.features.conv0.weight.requires_grad_(False)
-    before, old, flags = set(net.state_dict()), state(net.classifier), _flags(net)
-    returned = student.replace_classifier(net, classes)
-    seen = {
-        "old classifier": old,
-        "trainable before": flags,
-        "trainable after": _flags(net),
-        "classes": classes,
-        "returned": type(returned).__name__,
-        "same network": returned is net,
-        "classifier": classifier_seen(net),
-        "others": beside_the_classifier(net, before),
-    }
-    images = torch.rand(2, 3, 32, 32)
-    seen["scores"] = attempt(lambda: list(net.eval()(images).shape))
-    other = seeded(draw, SmallNet, classes=7, width=12)
-    attempt(lambda: student.replace_classifier(other))
-    seen["by default"] = {"classifier": classifier_seen(other)}
-    return seen
-
-
-def _flags(net: nn.Module) -> dict[str, bool]:
-    """What is trained, outside the classifier."""
-    flags = {name: weight.requires_grad for name, weight in net.named_parameters()}
-    return {name: flag for name, flag in flags.items() if not name.startswith("classifier.")}
-
-
-def where_weights_are(net: nn.Module) -> dict[str, bool]:
-    """Whether each weight is on the accelerator."""
-    return {name: str(weight.device) == str(ACCELERATOR) for name, weight in net.named_parameters()}
-
-
-@probe("replace_classifier")
-def new_classifier_elsewhere(student, draw):
-    """A network that is not on the CPU: on a simulated accelerator."""
-    classes = draw.randint(3, 30)
-    net = seeded(draw, SmallNet, classes=10, width=draw.randint(5, 9)).to(ACCELERATOR)
-    returned = attempt(lambda: student.replace_classifier(net, classes))
-    return {
-        "classes": classes,
-        "returned": returned if isinstance(returned, Error) else type(returned).__name__,
-        "on the accelerator": where_weights_are(net),
-        "classifier": classifier_seen(net),
-    }
-
-
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
@@ -483,47 +415,6 @@ def an_epoch(student, draw, device: torch.device) -> dict:
         "after": state(net),
         "steps": len(steps),
         "passes": forwards,
-        "where": where_weights_are(net),
-    }
-
-
-@probe("evaluate")
-def one_test_pass(student, draw):
-    """Images of four classes, four to a batch, for a network that was just training; and the same once more."""
-    return a_test_pass(student, draw, CPU)
-
-
-@probe("evaluate")
-def one_test_pass_elsewhere(student, draw):
-    """The same where the network is not on the CPU, as the loader's images and labels are: a simulated accelerator."""
-    return a_test_pass(student, draw, ACCELERATOR)
-
-
-def a_test_pass(student, draw, device: torch.device) -> dict:
-    """Two passes over the same images, of which the last batch has one; what changed besides the network's mode."""
-    net = favouring(seeded(draw, SmallNet, classes=4, dropout=0.5), label=2).to(device)
-    net.features.norm0.running_mean += 0.3
-    net.features.norm0.bias.requires_grad_(False)
-    labels = [2, 1, 2, 0, 3, 2, 0, 2, 2, 2, 1, 1] + [2, 2, 1, draw.randrange(4)] * draw.randrange(8) + [2]
-    images = seeded(draw, pictures, labels)
-    before, criterion = state(net.train()), nn.NLLLoss()
-    kept = {"layers before": layers(net), "trainable before": [p.requires_grad for p in net.parameters()]}
-    with torch.enable_grad(), watched(net) as forwards:
-        figures = attempt(lambda: student.evaluate(net, in_order(images, 4), criterion, device))
-        kept["gradients allowed after"] = torch.is_grad_enabled()
-    kept["layers after"], kept["reduction after"] = layers(net), criterion.reduction
-    kept["trainable after"] = [p.requires_grad for p in net.parameters()]
-    kept["gradients after"] = [p.grad is not None for p in net.parameters()]
-    after = state(net)
-    with torch.enable_grad():
-        again = attempt(lambda: student.evaluate(net, in_order(images, 4), nn.NLLLoss(), device))
-    return kept | {
-        "figures": figures,
-        "again": again,
-        "passes": forwards,
-        "images": len(labels),
-        "before": before,
-        "after": after,
         "where": where_weights_are(net),
     }
 

@@ -6,12 +6,20 @@ import numpy as np
 
 from autograder.authoring import Error, Other, Tensor, check, require, same, wrapping
 
+from .classifier_test_public import *  # noqa: F403
+from .evaluate_test_public import *  # noqa: F403
+from .evaluate_test_public import (
+    ELSEWHERE,
+    FIGURE,
+    WEIGHT,
+    callers_things_left,
+    fractions,
+    is_done_elsewhere,
+    same_figures,
+    same_weights,
+)
+
 STEP = 1 / 255
-# Right answers differ by up to 1e-7 (sums in float32 or float64, other devices), wrong ones by 1e-4 and more.
-MEAN = 2e-5
-# The figures that `fit` files are drawn: other figures than the right ones are 1e-2 away. Rounding them is all right.
-FIGURE = 1e-4
-WEIGHT = 1e-5
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 # --- right values in wrong wrappings, beside those that the grader knows ---------------------------------------------
@@ -24,26 +32,11 @@ def loaders_in_a_list(found, expected):
     return found | {"type": "tuple"} if listed else found
 
 
-@wrapping("replace_classifier")
-def network_not_returned(found, expected):
-    """The network was changed as asked for, and nothing returned."""
-    silent = isinstance(found, dict) and "same network" in found and found.get("returned") == "NoneType"
-    return found | {"same network": True} if silent else found
-
-
 @wrapping("plot_history")
 def figure_beside_its_axes(found, expected):
     """The figure together with its axes, as `plt.subplots` gives them."""
     beside = isinstance(found, dict) and "axes" in found and str(found.get("figure")).startswith("tuple of Figure, ")
     return found | {"figure": "Figure"} if beside else found
-
-
-@wrapping("train_one_epoch", "evaluate")
-def accuracy_in_percent(found, expected):
-    """An accuracy of 100 times the right fraction."""
-    if isinstance(expected, tuple) and list(map(type, expected)) == [float, float] and isinstance(found, tuple):
-        return (found[0], *fractions(found[1:], expected[1:])) if len(found) == 2 else found
-    return found
 
 
 @wrapping("fit")
@@ -52,13 +45,6 @@ def accuracies_in_percent(found, expected):
     names = ("train_accuracy", "test_accuracy")
     lists = all(isinstance(one, dict) and isinstance(one.get(name), list) for one in (found, expected) for name in names)
     return found | {name: fractions(found[name], expected[name]) for name in names} if lists else found
-
-
-def fractions(found, expected):
-    """Percents as fractions, if every one of them is 100 times the right one; else as they are."""
-    floats = len(found) == len(expected) and all(isinstance(value, float) for value in found)
-    percents = floats and all(abs(value - 100 * right) <= 100 * FIGURE for value, right in zip(found, expected, strict=True))
-    return type(found)(value / 100 for value in found) if percents else found
 
 
 # --- transforms -------------------------------------------------------------------------------------------------------
@@ -383,115 +369,6 @@ def learns(seen: dict, expected: dict, gradients: dict, right_gradients: dict, w
             f"{reached} of them", "What is detached, or made under `no_grad`, passes no gradient on.")  # fmt: skip
 
 
-# --- classifier -------------------------------------------------------------------------------------------------------
-
-
-def is_classifier(seen: dict, outputs: int, inputs: int, what: str) -> None:
-    """Requires `net.classifier` to be a linear layer with a weight (outputs, inputs)."""
-    found = seen["classifier"]
-    require(found["linear"], f"{what}: net.classifier", "an nn.Linear", f"a {found['type']}",
-            "The attribute is called `classifier`; ResNet's is `fc`, which a DenseNet never looks at.")  # fmt: skip
-    weight = found["weight"]
-    shape = weight.shape if isinstance(weight, Tensor) else weight
-    look = "A linear layer's weight has a row for each class and a column for each input; setting a number on the old " \
-           "layer does not change its weight."  # fmt: skip
-    require(shape == (outputs, inputs), f"{what}: shape of net.classifier.weight", f"({outputs}, {inputs})", shape, look)
-    widths, says = f"in_features={inputs}, out_features={outputs}", found["prints itself as"]
-    require(widths in says, f"{what}: net.classifier as it prints itself", f"Linear({widths}, bias=True)", says,
-            "A new layer knows its widths; one whose weight was exchanged still tells the old ones.")  # fmt: skip
-
-
-def others_unchanged(seen: dict, expected: dict, what: str) -> None:
-    """Requires every weight and buffer outside the classifier to be there still, bit for bit."""
-    found, right = seen["others"], expected["others"]
-    look = "Only the attribute `classifier` is set anew; the network is neither rebuilt nor run."
-    new, gone = (sorted(set(left["tensors"]) - set(other["tensors"]))[:4] for left, other in ((found, right), (right, found)))
-    require(not new and not gone, f"{what}: weights outside the classifier", f"the {len(right['tensors'])} of before",
-            f"new: {new}, gone: {gone}", look)  # fmt: skip
-    ends = np.cumsum(right["sizes"])[:-1]
-    parts = [np.split(one["numbers"].array, ends) for one in (found, right)]
-    for name, *numbers in zip(right["tensors"], *parts, strict=True):
-        same(*(Tensor(part, "torch.float32") for part in numbers), f"{what}: {name.split(':')[0]}", look=look)
-
-
-@check("replace_classifier", points=1.5)
-def test_scores_for_the_classes_asked_for(observed, expected):
-    """The network then gives one score for each class asked for."""
-    seen, right = observed.new_classifier, expected.new_classifier
-    classes = right["classes"]
-    what = f"replace_classifier(net, {classes}) of a small DenseNet"
-    is_classifier(seen, classes, right["classifier"]["weight"].shape[1], what)
-    same(seen["scores"], right["scores"], f"{what}: shape of net(images) for two images")
-    what, inputs = "replace_classifier(net) of a small network", right["by default"]["classifier"]["weight"].shape[1]
-    is_classifier(seen["by default"], 10, inputs, what)
-
-
-@check("replace_classifier", points=1)
-def test_same_network_comes_back(observed, expected):
-    """The same network comes back, not another."""
-    seen, right = observed.new_classifier, expected.new_classifier
-    what = f"replace_classifier(net, {right['classes']})"
-    look = "End with `return` and the network that was given; a copy or a new one is another network."
-    found = f"a {seen['returned']}" if seen["returned"] == "NoneType" else f"another object, a {seen['returned']}"
-    require(seen["same network"] is True, f"{what}: what is returned", "the network that was given", found, look)
-    is_classifier(seen, right["classes"], right["classifier"]["weight"].shape[1], what)
-
-
-@check("replace_classifier", points=1.5)
-def test_other_weights_stay(observed, expected):
-    """Every other weight stays as it was."""
-    seen, right = observed.new_classifier, expected.new_classifier
-    classes, what = right["classes"], f"replace_classifier(net, {right['classes']})"
-    others_unchanged(seen, right, what)
-    weight = seen["classifier"]["weight"]
-    rows = weight.shape[:1] if isinstance(weight, Tensor) else "no weight"
-    require(rows == (classes,), f"{what}: shape of net.classifier.weight", f"{classes} rows", rows)
-    same(seen["trainable after"], right["trainable before"], f"{what}: requires_grad of the other weights",
-         look="Freezing or thawing them is not asked for.")  # fmt: skip
-
-
-def is_fresh(seen: dict, right: dict, outputs: int, what: str) -> None:
-    """Requires random numbers of its own for the classifier's weight, and that it is trained."""
-    weight, bias = seen["classifier"]["weight"], seen["classifier"]["bias"]
-    spread = len(np.unique(weight.array)) > weight.array.size / 2
-    require(spread and np.isfinite(weight.array).all(), what, "random numbers", weight, "PyTorch's own are fine.")
-    old = right["old classifier"]["weight"].array
-    rows = min(len(old), outputs)
-    kept = float((weight.array[:rows] == old[:rows]).mean())
-    require(kept < 0.5, what, "new numbers", f"{kept:.0%} of them the old classifier's", "A new layer, not the old.")
-    trained = weight.requires_grad and (not isinstance(bias, Tensor) or bias.requires_grad)
-    require(trained, what, "a weight that is trained (requires_grad)", "one that is frozen",
-            "Also in a network that is frozen the new layer is to learn.")  # fmt: skip
-
-
-def has_bias(seen: dict, outputs: int, what: str) -> None:
-    """Requires a bias for each class."""
-    bias = seen["classifier"]["bias"]
-    require(isinstance(bias, Tensor) and bias.shape == (outputs,), what, f"a bias of {outputs} numbers", bias)
-
-
-@check("replace_classifier", points=0.5)
-def test_classifier_is_new_and_has_a_bias(observed, expected):
-    """The new layer has a bias and random weights of its own."""
-    seen, right = observed.new_classifier, expected.new_classifier
-    classes, what = right["classes"], f"replace_classifier(net, {right['classes']})"
-    is_classifier(seen, classes, right["classifier"]["weight"].shape[1], what)
-    has_bias(seen, classes, f"{what}: net.classifier.bias")
-    is_fresh(seen, right, classes, f"{what}: net.classifier.weight")
-
-
-@check("replace_classifier", points=0.5)
-def test_classifier_is_where_the_old_one_was(observed, expected):
-    """The new layer is on the device of the old one."""
-    seen, right = observed.new_classifier_elsewhere, expected.new_classifier_elsewhere
-    what = f"replace_classifier(net, {right['classes']}) of a network on an accelerator"
-    require(not isinstance(seen["returned"], Error), what, "a network with a new classifier", seen["returned"])
-    is_classifier(seen, right["classes"], right["classifier"]["weight"].shape[1], what)
-    look = "A new layer is made on the CPU unless told otherwise; the old layer's weight knows its device."
-    for name, there in seen["on the accelerator"].items():
-        require(there, f"{what}: device of {name}", "the accelerator", "another", look)
-
-
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
@@ -688,28 +565,6 @@ def takes_the_accelerator(seen: dict) -> None:
             "the GPU, at least of the one kind", " and ".join(found), look)  # fmt: skip
 
 
-def are_figures(found, what: str) -> None:
-    """Requires a tuple of two Python floats."""
-    look = "Return loss and accuracy together."
-    require(isinstance(found, tuple) and len(found) == 2, what, "a tuple (loss, accuracy)", found, look)
-    look = "A number of torch or numpy becomes a Python float by `.item()`, a whole number by a division."
-    require(all(isinstance(value, float) for value in found), what, "two Python floats", found, look)
-
-
-def same_figures(found, expected, what: str, look: str = "") -> None:
-    """Requires the expected loss and accuracy."""
-    are_figures(found, what)
-    same(found[0], expected[0], f"{what}: the loss in nats per image", within=MEAN, look=look or
-         "The loss of a batch is its mean; the mean over all images weighs each batch with its size.")  # fmt: skip
-    same(found[1], expected[1], f"{what}: the accuracy as a fraction", within=MEAN, look=look or
-         "Right answers divided by images: from 0 to 1.")  # fmt: skip
-
-
-def same_weights(found: dict, expected: dict, what: str, look: str) -> None:
-    """Requires the expected value of every weight and buffer."""
-    same(found, expected, what, within=WEIGHT, look=look)
-
-
 @check("train_one_epoch", points=2)
 def test_figures_of_an_epoch(observed, expected):
     """Loss and accuracy of the epoch are means over the images."""
@@ -740,73 +595,6 @@ def test_training_elsewhere(observed, expected):
     seen, right = observed.one_epoch_elsewhere, expected.one_epoch_elsewhere
     is_done_elsewhere(seen, right, "train_one_epoch on an accelerator")
     same_weights(seen["after"], right["after"], "train_one_epoch on an accelerator: weights afterwards", ELSEWHERE)
-
-
-ELSEWHERE = "Where these are right on the CPU, look for what is left on the wrong device, or moved from the right one."
-
-
-def is_done_elsewhere(seen: dict, right: dict, what: str) -> None:
-    """Requires the right figures from an accelerator, and a network that is there still."""
-    same_figures(seen["figures"], right["figures"], what, ELSEWHERE)
-    require(all(seen["where"].values()), f"{what}: the network afterwards", "where it was", "elsewhere", ELSEWHERE)
-
-
-@check("evaluate", points=1)
-def test_figures_of_a_test_pass(observed, expected):
-    """Loss and accuracy on the test images are means over the images."""
-    look = "In evaluation mode batch norm takes its running statistics; the mean weighs each batch with its size."
-    same_figures(observed.one_test_pass["figures"], expected.one_test_pass["figures"],
-                 "evaluate, four images to a batch", look)  # fmt: skip
-
-
-@check("evaluate", points=1)
-def test_testing_teaches_nothing(observed, expected):
-    """Testing changes nothing but the network's mode: a second pass gives the same figures."""
-    seen, right = observed.one_test_pass, expected.one_test_pass
-    are_figures(seen["figures"], "evaluate")
-    same(seen["after"], right["before"], "weights and buffers after evaluate",
-         look="No optimizer here; and batch norm updates its statistics whenever it is in training mode.")  # fmt: skip
-    changes_only_the_mode(seen, right)
-    are_figures(seen["again"], "evaluate, called again on the same images")
-    for first, again, what in zip(seen["figures"], seen["again"], ("the loss", "the accuracy"), strict=True):
-        same(again, first, f"evaluate, called again on the same images: {what}", within=MEAN,
-             look="Sums begin at zero at each call, and nothing here is random.")  # fmt: skip
-
-
-def callers_things_left(seen: dict, right: dict, function: str) -> None:
-    """Requires the settings of the network's layers and of the criterion to be those of before."""
-    same(seen["layers after"], right["layers before"], f"the network's layers and their settings after {function}",
-         look="Momentum of batch norm and rate of dropout belong to the network.")  # fmt: skip
-    require(seen["reduction after"] == "mean", f"criterion.reduction after {function}", "mean", seen["reduction after"],
-            "The criterion is the caller's: whoever uses it next finds it changed.")  # fmt: skip
-
-
-def changes_only_the_mode(seen: dict, right: dict) -> None:
-    """Requires what is the caller's to be as before `evaluate`: layers, criterion, gradients, what is trained."""
-    callers_things_left(seen, right, "evaluate")
-    same(seen["trainable after"], right["trainable before"], "requires_grad of the parameters after evaluate")
-    same(seen["gradients after"], right["gradients after"], "which parameters have gradients after evaluate",
-         look="Nothing goes backward here.")  # fmt: skip
-    require(seen["gradients allowed after"] is True, "gradients after evaluate", "allowed again", "switched off for good",
-            "As a context (`with …:`) the switch goes back by itself.")  # fmt: skip
-
-
-@check("evaluate", points=0.5)
-def test_no_gradients_in_testing(observed, expected):
-    """No gradients are kept while testing."""
-    seen, count = observed.one_test_pass["passes"], expected.one_test_pass["images"]
-    came = sum(one["images"] for one in seen)
-    require(came == count, "evaluate", f"forward passes of {count} images through the network", f"of {came}")
-    kept = sum(one["gradients"] for one in seen)
-    require(kept == 0, "scores of the network inside evaluate", "scores without gradients",
-            f"scores that require gradients in {kept} of {len(seen)} batches",
-            "PyTorch has a context in which none are recorded; it saves memory and time.")  # fmt: skip
-
-
-@check("evaluate", points=0.5)
-def test_testing_elsewhere(observed, expected):
-    """Images and labels go to the device, where the network is."""
-    is_done_elsewhere(observed.one_test_pass_elsewhere, expected.one_test_pass_elsewhere, "evaluate on an accelerator")
 
 
 def history_of(run: dict) -> dict:
