@@ -17,17 +17,18 @@ from typing import Any
 from packaging.requirements import Requirement
 from rich.console import Console
 
+from autograder.authors.release import RECORDING_FILES
 from autograder.classes.grade import grade_class
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course, Module
-from autograder.course.imports import COMMON
 from autograder.defaults import SANDBOX
 from autograder.files import write_whole
 from autograder.grading.judge import NOT_GRADED, PASSED, clean
 from autograder.grading.report import FAULT, Result, number, told, told_reason
 from autograder.grading.workers import PACKAGES
 from autograder.installed import DISTRIBUTION
+from autograder.sandboxed import PACKAGED_DATA
 from autograder.sandboxed.sandbox import missing_walls
 
 SETUP = """\
@@ -76,18 +77,20 @@ def build(module: Module, out: Path, sandbox: str = SANDBOX) -> None:
 
 
 def _copied(module: Module) -> Iterator[tuple[Path, str]]:
-    """Files and their names in the zip, whose top is a course like any other: this module's, and what modules share."""
+    """Files and their names in the zip, whose top is a course like any other.
+
+    It is what the package and the module are made of, and nothing that only lies beside: a roster, somebody's notebook.
+    """
     package = PACKAGES / "autograder"
-    for folder, top in (
-        (package, PACKAGES),
-        (module.source.parent, module.root),
-        (module.tests, module.root),
-        (module.tests.parent / COMMON, module.root),
-        (module.release / "checks", module.root),
-    ):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield path, str(path.relative_to(top))
+    for path in sorted(package.rglob("*")):
+        needed = path.suffix in (".py", ".json", ".html") or PACKAGED_DATA.name in path.relative_to(package).parts
+        if path.is_file() and needed and "__pycache__" not in path.parts:
+            yield path, str(path.relative_to(PACKAGES))
+    made = [module.release / name for name in ("checks/module.json", *RECORDING_FILES)]
+    data = sorted((module.source.parent / "data").rglob("*"))
+    for path in [module.source, *data, *module.public_files, *module.secret_files, *made]:
+        if path.is_file():
+            yield path, str(path.relative_to(module.root))
 
 
 def _requirements() -> list[str]:
