@@ -1874,7 +1874,7 @@ def converts_gradients_by_numpy(net, images, labels, criterion):
 
 
 @mistake(of="gradient_norms", caught_by="test_norms_on_an_accelerator")
-def moves_the_network_to_the_cpu(net, images, labels, criterion):
+def measures_the_network_on_the_cpu(net, images, labels, criterion):
     """The network is moved to the CPU for the measurement, and stays there. Its device is the caller's."""
     return _measured(net.cpu(), images.cpu(), labels.cpu(), criterion, _l2)
 

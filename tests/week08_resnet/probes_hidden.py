@@ -8,7 +8,7 @@ from autograder.authoring import attempt, probe, register
 from .accelerator import ACCELERATOR
 from .blocks import block_seen, gradients_of, passed_through
 from .classifier_probes_hidden import *  # noqa: F403
-from .networks import Scaled, SmallNet, TiedNet, TinyResNet, tiny_net
+from .networks import Narrow, Scaled, SmallNet, TiedNet, TinyResNet, tiny_net
 from .probes_public import (
     batch_of,
     chain,
@@ -17,6 +17,7 @@ from .probes_public import (
     give_gradients,
     joined,
     measured,
+    of_two_dtypes,
     residual_block,
     steep_net,
     tied,
@@ -154,10 +155,6 @@ class Linear(nn.Module):
         self.matrix = nn.Parameter(torch.ones(width, 2))
 
 
-class Narrow(nn.Linear):
-    """A linear layer of another name."""
-
-
 class Twice(nn.Module):
     """One layer under two names, and a layer deep inside."""
 
@@ -228,7 +225,7 @@ def many_networks(student, draw):
         "bee": lambda: chain(width, 100),
         "cat": lambda: chain(3, width, dtype=torch.bfloat16),
         "asp": lambda: chain(width, 3),
-        "dog": lambda: _of_two_dtypes(width),
+        "dog": lambda: of_two_dtypes(width, torch.float16, torch.float64),
         "eel": lambda: tied(width),
     }
     return {
@@ -236,12 +233,6 @@ def many_networks(student, draw):
         "single": compared(student, {"one": lambda: chain(2, 3, 4)}),
         "none": compared(student, {}),
     }
-
-
-def _of_two_dtypes(width: int) -> nn.Module:
-    net = nn.Sequential(chain(width, 7, dtype=torch.float16), chain(7, 5, dtype=torch.float64))
-    net.scalars = width * 7 + 35
-    return net
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
