@@ -901,7 +901,7 @@ def freezes_the_features(net, num_classes=10):
 
 
 @mistake(of="replace_heads", caught_by="test_nothing_but_the_heads_changes")
-def thaws_the_network(net, num_classes=10):
+def thaws_what_was_frozen(net, num_classes=10):
     """Weights that were frozen are trained afterwards. Only the new layers are the function's business."""
     return _renew(net, num_classes).requires_grad_(True)
 
