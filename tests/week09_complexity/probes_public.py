@@ -361,9 +361,9 @@ def batches(student, draw, names: tuple[str, ...] = COUNTED) -> dict:
     with student.replaced(**figures.replacing(*names)):
         for optimizer in (*OPTIMIZERS, "by default"):
             named = () if optimizer == "by default" else (optimizer,)
-            several = range(first, first + (20 if optimizer == "sgd" else 3))
+            memories = range(first, first + (20 if optimizer == "sgd" else 3))
             ask = student.largest_batch
-            seen[optimizer] = [attempt(lambda m=m, named=named: ask(net, (2,), m, *named)) for m in several]
+            seen[optimizer] = [attempt(lambda m=memory, named=named: ask(net, (2,), m, *named)) for memory in memories]
     return {"batches": seen, "asked": sorted(figures.called)}
 
 

@@ -189,7 +189,7 @@ def test_measuring_leaves_the_network(observed, expected):
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
-BUDGET = "Weights and buffers, gradients, the optimizer's copies, activations: each part once, and only the last for each image."
+BUDGET = "Weights and buffers, gradients, the optimizer's copies, activations: only the last are there for every image."
 TRAINED = "Gradients and the optimizer's copies are there for trainable parameters alone, once each and at their own dtype."
 
 
