@@ -87,9 +87,10 @@ def leaves_early(net, loader, criterion, optimizer, device):
     return loss_sum / seen, correct / seen
 
 
-@mistake(of="train_one_epoch", caught_by="accuracy")
+@mistake(of="train_one_epoch", caught_by="weights")
 def raises_the_learning_rate(net, loader, criterion, optimizer, device):
-    """A warm-up that never ends: after 250 batches of an epoch the learning rate grows by a tenth with every batch."""
+    """A warm-up that never ends: after 250 batches of an epoch the learning rate grows by a tenth with every batch, until no
+    weight is a number any more."""
     net.train()
     loss_sum, correct, seen = 0.0, 0, 0
     for batch, (images, labels) in enumerate(loader, start=1):
