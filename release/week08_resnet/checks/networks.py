@@ -71,14 +71,18 @@ class TiedNet(nn.Module):
         self.decoder.weight = self.table.weight
 
 
+class Narrow(nn.Linear):
+    """A linear layer of another name."""
+
+
 class Scaled(nn.Module):
-    """A layer that is none of PyTorch's, with parameters of its own around a linear layer."""
+    """A module that is none of PyTorch's, with parameters of its own around two linear layers, one of another name."""
 
     def __init__(self, width: int):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
         self.shift = nn.Parameter(torch.zeros(width))
-        self.inner = nn.Linear(width, 2, bias=False)
+        self.inner = nn.Sequential(nn.Linear(width, 3, bias=False), Narrow(3, 2))
 
 
 def resnet_18() -> nn.Module:

@@ -46,14 +46,15 @@ def asked_of_a_block(draw) -> dict[str, tuple[int, ...]]:
     return {
         "equal": (width, width),
         "wider": (width, width + draw.choice([2, 3])),
-        "shorter": (width, width, 2),
+        "shorter": (width, width, 3),
+        "narrower": (width + 3, width),
         "both": (width, 2 * width, 2),
     }
 
 
 @probe("ResidualBlock")
-def blocks_of_four_kinds(student, draw):
-    """Blocks of equal and of other widths, of stride 1 and 2: their parts, and what they make of odd and even sizes."""
+def blocks_of_a_few_kinds(student, draw):
+    """Blocks of equal and of other widths, of stride 1, 2 and 3: their parts, and what they make of odd and even sizes."""
     seen = {}
     for name, widths in asked_of_a_block(draw).items():
         block = residual_block(student, draw, widths)
@@ -83,15 +84,18 @@ def joined(student, in_channels: int, layer_channels: list[int], how: str, raise
 
 @probe("joined_channels")
 def joined_both_ways(student, draw):
-    """Three stacks that can be joined, one of no layer, and three that cannot be."""
+    """Two stacks that can be joined, one of no layer, and what cannot be joined."""
     width, growth = draw.choice([16, 24, 32]), draw.choice([4, 6])
     return {
         "added": joined(student, width, [width] * draw.randint(3, 5), "add"),
         "concatenated": joined(student, width, [growth, 2 * growth, growth, 1], "concatenate"),
         "nothing": joined(student, width, [], "add"),
         "another width": joined(student, width, [width + 1, width + 1], "add", ValueError),
-        "the last one": joined(student, width, [width, width, growth], "add", ValueError),
+        "the last one": joined(student, width, [width, width, 2 * width], "add", ValueError),
+        "in between": joined(student, width, [width, growth, width], "add", ValueError),
         "another way": joined(student, width, [width, width], "multiply", ValueError),
+        "a part of the word": joined(student, width, [width], "concat", ValueError),
+        "another way for nothing": joined(student, width, [], "multiply", ValueError),
     }
 
 
@@ -109,7 +113,7 @@ def kinds_of_a_few_networks(student, draw):
         "ResNet-18": RESNET18,
         "partly frozen": partly,
         "shared": TiedNet(draw.randint(10, 20), width),
-        "of its own": nn.Sequential(Scaled(width), nn.Conv2d(3, 2, 1)),
+        "of its own": Scaled(width),
     }
     return {name: attempt(lambda net=net: student.parameters_by_kind(net)) for name, net in networks.items()}
 
@@ -140,6 +144,14 @@ def tied(width: int) -> nn.Module:
     return net
 
 
+def of_two_dtypes(width: int, first: torch.dtype, second: torch.dtype) -> nn.Module:
+    """Two chains of layers of different dtypes."""
+    chains = chain(width, 7, dtype=first), chain(7, 5, dtype=second)
+    net = nn.Sequential(*chains)
+    net.scalars = sum(one.scalars for one in chains)
+    return net
+
+
 def compared(student, networks: dict) -> dict:
     """What came back for the builders of these networks, how often each was called, and the names afterwards."""
     calls = []
@@ -159,16 +171,17 @@ def compared(student, networks: dict) -> dict:
 
 @probe("compare_networks")
 def a_few_networks(student, draw):
-    """Five networks in no order: two of one size, one of half precision, one with a shared weight, all with buffers."""
+    """Six networks in no order: two of one size, two of half precision, one with a shared weight, most with buffers."""
     width = draw.randint(5, 9)
     return compared(
         student,
         {
             "wide": lambda: chain(width, 8 * width, width),
-            "same": lambda: chain(width, width, 2 * width),
+            "same": lambda: chain(width, width, 2 * width, dtype=torch.float64),
             "equal": lambda: chain(2 * width, width, width),
             "half": lambda: chain(width, 9 * width, width, dtype=torch.float16),
             "tied": lambda: tied(width),
+            "mixed": lambda: of_two_dtypes(20 * width, torch.float16, torch.float32),
         },
     )
 
@@ -236,8 +249,11 @@ def norms_of_a_small_network(student, draw):
 
 @probe("gradient_norms")
 def norms_of_a_frozen_network(student, draw):
-    """A network whose convolution and one bias are frozen, with a layer that its scores do not depend on."""
+    """A network in training mode whose batch norm is not, and whose convolution and one bias are frozen, the former with an
+    older gradient; with a layer that its scores do not depend on."""
     net = seeded(draw, WithASpare, 4, draw.randint(4, 6))
+    net.bn1.eval()
+    give_gradients(net, "conv1.weight")
     net.conv1.requires_grad_(False)
     net.fc.bias.requires_grad_(False)
     return measured(student, net, *batch_of(draw, 5, 4))

@@ -8,7 +8,7 @@ from .block_checks import (
     is_module,
     left_its_input,
     moved_its_statistics,
-    passes_gradients,
+    same_gradients,
 )
 from .classifier_test_public import *  # noqa: F403
 
@@ -41,14 +41,14 @@ def is_torchvisions(seen: dict, expected: dict, what: str, look: str) -> None:
 @check("ResidualBlock", points=2)
 def test_block_has_torchvisions_names(observed, expected):
     """It is a module whose parameters and buffers have the names and shapes of torchvision's `BasicBlock`."""
-    for name, right in expected.blocks_of_four_kinds.items():
-        has_the_parts(observed.blocks_of_four_kinds[name], right)
+    for name, right in expected.blocks_of_a_few_kinds.items():
+        has_the_parts(observed.blocks_of_a_few_kinds[name], right)
 
 
 @check("ResidualBlock", points=0.5)
 def test_no_downsample_where_none_is_needed(observed, expected):
     """Where the input is added as it is there is no `downsample`, or it is None."""
-    seen, what = observed.blocks_of_four_kinds["equal"], block_named(expected.blocks_of_four_kinds["equal"]["asked"])
+    seen, what = observed.blocks_of_a_few_kinds["equal"], block_named(expected.blocks_of_a_few_kinds["equal"]["asked"])
     is_module(seen["block"], what)
     require(seen["downsample"] == "NoneType", f"{what}: its `downsample`", "none, or None", f"a {seen['downsample']}",
             "Of equal channels and stride 1 the input needs no layer: leave `downsample` out, or set it to None.")  # fmt: skip
@@ -57,8 +57,8 @@ def test_no_downsample_where_none_is_needed(observed, expected):
 @check("ResidualBlock", points=0.5)
 def test_batch_norm_is_pytorchs(observed, expected):
     """Its batch normalisation starts as PyTorch makes it."""
-    for name, right in expected.blocks_of_four_kinds.items():
-        found, what = observed.blocks_of_four_kinds[name]["fresh"], block_named(right["asked"])
+    for name, right in expected.blocks_of_a_few_kinds.items():
+        found, what = observed.blocks_of_a_few_kinds[name]["fresh"], block_named(right["asked"])
         require("made" not in found, what, "an nn.Module", found.get("made"))
         for tensor, values in found.items():
             kind = tensor.rpartition(".")[2]
@@ -69,8 +69,8 @@ def test_batch_norm_is_pytorchs(observed, expected):
 @check("ResidualBlock", points=2.5)
 def test_block_is_torchvisions(observed, expected):
     """With torchvision's weights the result is torchvision's, for both strides and odd sizes, in evaluation mode."""
-    for name, right in expected.blocks_of_four_kinds.items():
-        seen, what = observed.blocks_of_four_kinds[name], f"{block_named(right['asked'])}(x) in evaluation mode"
+    for name, right in expected.blocks_of_a_few_kinds.items():
+        seen, what = observed.blocks_of_a_few_kinds[name], f"{block_named(right['asked'])}(x) in evaluation mode"
         is_module(seen["block"], what)
         look = "Convolution, norm, ReLU, convolution, norm; then the addition, and the last ReLU after it."
         is_torchvisions(seen["evaluation"], right["evaluation"], f"{what}, x of shape {right['x'].shape}", look)
@@ -79,23 +79,23 @@ def test_block_is_torchvisions(observed, expected):
 @check("ResidualBlock", points=0.5)
 def test_block_leaves_its_input(observed, expected):
     """`x` stays as it was, in both modes."""
-    for name, right in expected.blocks_of_four_kinds.items():
-        is_module(observed.blocks_of_four_kinds[name]["block"], block_named(right["asked"]))
+    for name, right in expected.blocks_of_a_few_kinds.items():
+        is_module(observed.blocks_of_a_few_kinds[name]["block"], block_named(right["asked"]))
         for mode in ("evaluation", "training"):
             what = f"{block_named(right['asked'])}(x) in {mode} mode"
-            left_its_input(observed.blocks_of_four_kinds[name][mode], right["x"], what)
+            left_its_input(observed.blocks_of_a_few_kinds[name][mode], right["x"], what)
 
 
 @check("ResidualBlock", points=1)
 def test_block_learns(observed, expected):
-    """In training mode too; the running statistics move, and gradients reach the input and every parameter."""
-    for name, right in expected.blocks_of_four_kinds.items():
-        seen, what = observed.blocks_of_four_kinds[name], f"{block_named(right['asked'])}(x) in training mode"
+    """In training mode too; the running statistics move, and the gradients of the input and each parameter are right."""
+    for name, right in expected.blocks_of_a_few_kinds.items():
+        seen, what = observed.blocks_of_a_few_kinds[name], f"{block_named(right['asked'])}(x) in training mode"
         is_module(seen["block"], what)
         look = "In training mode batch norm takes the batch's own statistics; nothing else changes, and nothing is random."
         is_torchvisions(seen["training"], right["training"], what, look)
         moved_its_statistics(seen["training"], right["training"], what)
-        passes_gradients(seen["gradients"], right["gradients"], what)
+        same_gradients(seen["gradients"], right["gradients"], what)
 
 
 # --- join -------------------------------------------------------------------------------------------------------------
@@ -126,6 +126,7 @@ def leaves_its_layers(seen: dict, expected: dict) -> None:
 
 ADDED = "Added, they stay as many as they were, layer by layer; no layer, no entry."
 CONCATENATED = "Put beside what is there, each layer's channels come on top; the list does not begin with what came in."
+WAYS = 'There are two ways, "add" and "concatenate": no other word passes, be there layers or not.'
 WIDTHS = "Only what has the same number of channels can be added; every layer is to be looked at."
 
 
@@ -146,9 +147,10 @@ def test_channels_concatenated(observed, expected):
 def test_other_widths_cannot_be_added(observed, expected):
     """Adding layers of another width raises ValueError, and so does another `how`."""
     seen, right = observed.joined_both_ways, expected.joined_both_ways
-    raises_value_error(seen["another width"], right["another width"], WIDTHS)
-    raises_value_error(seen["the last one"], right["the last one"], WIDTHS)
-    raises_value_error(seen["another way"], right["another way"], 'There are two ways: "add" and "concatenate".')
+    for name in ("another width", "the last one", "in between"):
+        raises_value_error(seen[name], right[name], WIDTHS)
+    for name in ("another way", "a part of the word", "another way for nothing"):
+        raises_value_error(seen[name], right[name], WAYS)
 
 
 @check("joined_channels", points=0.5)
@@ -200,8 +202,8 @@ def test_shared_parameter_counts_for_the_first(observed, expected):
 def test_parameters_of_other_modules(observed, expected):
     """Parameters of a module that is no layer of PyTorch's count for its class."""
     are_kinds(observed.kinds_of_a_few_networks["of its own"], expected.kinds_of_a_few_networks["of its own"],
-              "parameters_by_kind of a module of class Scaled with parameters of its own, and of a convolution",
-              "Any module may own parameters: a list of layers that count leaves the others out.")  # fmt: skip
+              "parameters_by_kind of a Scaled, a module with parameters of its own, a Linear and a Narrow, a class of Linear's",
+              "Any module may own parameters, the network itself too, and counts under the name of its own class.")  # fmt: skip
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------
@@ -238,33 +240,33 @@ def built_once(seen: dict, expected: dict, what: str) -> None:
     same(seen["names after"], expected["names after"], f"{what}: names in `builders` afterwards")
 
 
-FIVE = "compare_networks of five small networks"
+FEW = "compare_networks of a few small networks"
 
 
 @check("compare_networks", points=1)
 def test_parameters_of_each_network(observed, expected):
     """A list of tuples with each network's name and parameters, a shared tensor once."""
-    same_column(observed.a_few_networks, expected.a_few_networks, 1, FIVE,
+    same_column(observed.a_few_networks, expected.a_few_networks, 1, FEW,
                 "All scalars of all parameters; what two layers share is one tensor; buffers are no parameters.")  # fmt: skip
 
 
 @check("compare_networks", points=1)
 def test_bytes_of_each_network(observed, expected):
     """The bytes of the parameters at their own dtypes."""
-    same_column(observed.a_few_networks, expected.a_few_networks, 2, FIVE,
+    same_column(observed.a_few_networks, expected.a_few_networks, 2, FEW,
                 "A tensor knows how many bytes each of its elements takes; buffers are not asked for.")  # fmt: skip
 
 
 @check("compare_networks", points=1)
 def test_networks_are_sorted(observed, expected):
     """Fewest parameters first, networks of equal number in the dict's order."""
-    is_sorted(observed.a_few_networks, expected.a_few_networks, FIVE)
+    is_sorted(observed.a_few_networks, expected.a_few_networks, FEW)
 
 
 @check("compare_networks", points=0.5)
 def test_networks_are_built_once(observed, expected):
     """Each builder is called once, without arguments."""
-    built_once(observed.a_few_networks, expected.a_few_networks, FIVE)
+    built_once(observed.a_few_networks, expected.a_few_networks, FEW)
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
