@@ -111,19 +111,15 @@ def test_require_says_what_came():
     assert (error.value.expected, error.value.found) == ("more", "[1.5]")
 
 
-def test_check_takes_its_title_and_whether_it_is_public():
+def test_check_takes_its_title():
     def test_something(observed, expected):
         """The title.
 
         More.
         """
 
-    test_something.__module__ = "tests.any.test_public"
     marked = check("f", points=2)(test_something).__check__
     assert (marked.name, marked.function, marked.points, marked.title) == ("test_something", "f", 2, "The title.")
-    assert marked.public
-    test_something.__module__ = "tests.any.test_hidden"
-    assert not check("f", points=2)(test_something).__check__.public
 
 
 def test_a_check_without_a_title_is_refused():

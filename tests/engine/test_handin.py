@@ -199,7 +199,7 @@ def large(path: Path) -> None:
 def damaged_metadata(path: Path) -> None:
     notebook = json.loads(path.read_bytes())
     for cell, metadata in zip(
-        notebook["cells"], [None, [], {"nbgrader": 3}, {"nbgrader": {"grade_id": []}}, 1], strict=False
+        notebook["cells"], [None, [], None, [], {"nbgrader": 3}, {"nbgrader": {"grade_id": []}}, 1], strict=False
     ):
         cell.update(metadata=metadata, outputs={"a": 1})
     notebook["cells"].append("no cell")
@@ -209,13 +209,13 @@ def damaged_metadata(path: Path) -> None:
 PROBLEMS = {
     "a stub": (change(mean="def mean(n):\n    raise NotImplementedError"), "`mean` is not written yet: 2.5 points"),
     "a function that is gone": (change(mean=None), "`mean` is not written yet: 2.5 points"),
-    "a cell that does not run": (change(mean="def mean(:"), "code cell 7 does not run: invalid syntax, line 1: def mean(:"),
+    "a cell that does not run": (change(mean="def mean(:"), "code cell 8 does not run: invalid syntax, line 1: def mean(:"),
     "an edited check cell": (change(check_double="check('mean')"), "the check cell check-double was edited: "),
     "a deleted check cell": (change(exercise_averages=None), "the cell exercise-averages is gone: "),
     "a doubled cell": (twice, "the cell check-double is there 2 times: keep one"),
     "no answer": (change(question_why=f"{QUESTION}\n\n*Your answer here.*"), "question-why is not answered yet"),
     "an unrun cell": (not_run, "1 code cells were not run"),
-    "much output": (large, "the file has 11 MB, 11 MB of them outputs of cell 5: clear them"),
+    "much output": (large, "the file has 11 MB, 11 MB of them outputs of cell 7: clear them"),
     "damaged metadata": (damaged_metadata, "the cell check-double is gone"),
     "no JSON": (lambda path: path.write_text("%PDF"), "the grader will refuse this file: it is not a notebook"),
     "an empty file": (lambda path: path.write_text(""), "the grader will refuse this file: it is empty"),
@@ -226,7 +226,8 @@ PROBLEMS = {
 def test_what_costs_points_is_named_and_nothing_is_refused(folder, capsys, damage, said):
     finish(folder / "toy.ipynb")
     damage(folder / "toy.ipynb")
-    assert [problem for problem in packed(capsys) if problem.startswith(said)]
+    problems = packed(capsys)
+    assert [problem for problem in problems if problem.startswith(said)], problems
     assert (folder / "handin" / "toy.ipynb").read_bytes() == (folder / "toy.ipynb").read_bytes()
 
 

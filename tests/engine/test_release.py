@@ -114,8 +114,9 @@ def test_a_folded_cell_says_so_to_jupyterlab_and_colab(copy):
 
 
 def test_a_modules_own_data_comes_beside_the_tiny_images(copy):
-    (copy.data / "runs").mkdir(parents=True)
-    (copy.data / "runs" / "mine.npz").write_bytes(b"figures")
+    data = copy.source.parent / "data" / "runs"
+    data.mkdir(parents=True)
+    (data / "mine.npz").write_bytes(b"figures")
     files = releasing.released_files(contents.Contents(copy))
     assert files["data/runs/mine.npz"] == b"figures" and "data/tiny-cifar-10/test_batch" in files
     assert "data/runs/mine.npz: missing" in "".join(stale.check_release(copy))
