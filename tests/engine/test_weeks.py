@@ -139,7 +139,6 @@ def test_gradescope_gets_the_data_and_what_modules_share(totals):
     common = totals.root / "tests/common"
     common.mkdir()
     (common / "counting.py").write_text("ONE = 1\n")
-    (totals.tests / "__init__.py").write_text('__path__.append(str(__import__("pathlib").Path(__file__).parents[1] / "common"))\n')
     hidden = totals.tests / "probes_hidden.py"
     hidden.write_text(hidden.read_text() + "from .counting import ONE  # noqa: F401\n")
     names = {name for _, name in gradescope._copied(totals)}
