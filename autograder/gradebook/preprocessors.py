@@ -12,11 +12,9 @@ import glob
 import hashlib
 import logging
 import os
-import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import nbformat
@@ -38,6 +36,7 @@ from autograder.course.needs import needs_of
 from autograder.errors import CourseError, GraderFault
 from autograder.files import write_whole
 from autograder.gradebook.gradebook import COPIED, ClassBook, autograded
+from autograder.gradebook.words import speak_plainly
 from autograder.grading.contents import Contents
 from autograder.grading.grader import Grader
 from autograder.grading.judge import PASSED, clean
@@ -51,9 +50,9 @@ SIGNPOST = """This file is only a signpost: nbgrader wants a notebook here. The 
 def prepare(root: Path) -> None:
     """Puts in place what nbgrader looks for and a fresh clone has not: source notebooks, and `alembic` on the PATH.
 
-    It also lets Ctrl-C end nbgrader's commands with one line, and a class of nothing but odd names be graded.
+    It also lets nbgrader's commands say in one line what is wrong, and a class of nothing but odd names be graded.
     """
-    sys.excepthook = _say_interrupted
+    speak_plainly(root)
     _find_odd_names_too()
     scripts = sysconfig.get_path("scripts")
     if scripts not in os.environ.get("PATH", "").split(os.pathsep):
@@ -102,13 +101,6 @@ def _put_signpost(module: Module) -> None:
         text = SIGNPOST.format(module=module.name, source=module.source.name)
         cells = [nbformat.v4.new_markdown_cell(text, id="signpost")]
         write_whole(path, nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
-
-
-def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        print("\nnbgrader: interrupted; run the same command again, it goes on where it stopped", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
 
 
 @contextlib.contextmanager
