@@ -35,6 +35,8 @@ FILES_OF_DATA = ("batches.meta", "data_batch_1", "test_batch")
 LIMIT = 60  # seconds of a probe, as in session.py: also on a busy machine no right answer is late
 PATIENCE = 1200  # seconds until a session that does not end is given up
 
+WALL_TIMES = "test_seconds_of_each_epoch"  # of a mistake it may say either: no two runs take as long
+
 # Where `check` and the grader say different things, and are to: case → the state each gives, and why. Each is needed.
 ELSEWHERE = {
     "a copy of the stubs behind, run too": (
@@ -54,7 +56,7 @@ ELSEWHERE = {
 BY_CHANCE = {
     "counts_only_likely_answers_in_training": ("passed", "failed", "a network may be as unsure as it needs, or not"),
     "trains_on_the_test_images": ("passed", "failed", "which of its checks sees it depends on the images"),
-    "trains_twice_an_epoch": ("failed", "passed", "which of its checks sees it depends on the images"),
+    "swaps_inputs_and_outputs": ("failed", "passed", "a layer may have as many inputs as outputs"),
 }
 
 
@@ -356,7 +358,7 @@ class Compared:
         found = defaultdict(set)
         for notebook, mine, theirs in zip(self.notebooks, self.student, self.grader[inputs], strict=True):
             for check, (state, _) in mine.items():
-                if (state == PASSED) != (theirs[check][0] == PASSED):
+                if check != WALL_TIMES and (state == PASSED) != (theirs[check][0] == PASSED):
                     found[notebook.called(about[check])].add((state, theirs[check][0]))
         return dict(found)
 

@@ -99,7 +99,7 @@ def write(page, function: str, line: str):
 
 
 def test_a_student_writes_checks_and_packs(page, home):
-    run(page, "from autograder import")
+    run(page, "from autograder import TinyCIFAR10")
     run(page, "def count_parameters")
     checking = run(page, 'check("count_parameters")')
     checking.get_by_text("is not written yet").wait_for()
