@@ -263,11 +263,11 @@ def with_grades_of(page: str, other: str) -> str:
 
 
 def _with_parts(page: str, parts: dict[str, str]) -> str:
-    for name, part in parts.items():
+    for name, text in parts.items():
         opening, closing = _marks(name)
         before, begin, rest = page.partition(opening)
         _, end, after = rest.partition(closing)
-        page = f"{before}{begin}{part}{end}{after}" if end else page
+        page = f"{before}{begin}{text}{end}{after}" if end else page
     return page
 
 
