@@ -19,7 +19,7 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +54,11 @@ class SourceCell:
     def role(self) -> str:
         role: str = self.about.get("role", "")
         return role
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person grades it: a question, or a plot."""
+        return self.role in ("question", "plot")
 
     @property
     def folded(self) -> bool:
@@ -91,7 +96,7 @@ class SourceCell:
     @property
     def rubric(self) -> str:
         """What a TA grades a question or a plot by: the text of its solution region, as Markdown."""
-        bodies = [match["body"] for match in REGION.finditer(self.text)] if self.role in ("question", "plot") else []
+        bodies = [match["body"] for match in REGION.finditer(self.text)] if self.by_hand else []
         text = "\n".join(bodies)
         return re.sub(r"^[ \t]*# ?", "", text, flags=re.MULTILINE) if self.kind == "code" else text
 
@@ -174,6 +179,17 @@ def grade_id(cell: SourceCell) -> str:
     return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"
 
 
+def by_hand(path: Path) -> list[SourceCell]:
+    """The questions and plots of a source, see `read_source`."""
+    return [cell for cell in read_source(path) if cell.by_hand]
+
+
+def called(cells: Iterable[SourceCell], name: str) -> SourceCell | None:
+    """The one of these questions and plots that is called so, by its own name or by nbgrader's; capitals do not count."""
+    names = {known.casefold(): cell for cell in cells for known in (cell.about["name"], grade_id(cell))}
+    return names.get(name.casefold())
+
+
 def _jupytext() -> ModuleType:
     """The package. It imports nbformat, and that jsonschema, which compiles a grammar of web addresses: most of a second,
     for a check that is not made here."""
@@ -206,7 +222,7 @@ def _problem(cell: SourceCell) -> str:
             return f"role {cell.role!r} needs {setting}=…"
     if cell.folded and (cell.kind != "code" or cell.role == "exercise"):
         return "folded=true hides a cell's code until it is asked for: take it from text, and from what students write"
-    if cell.role in ("question", "plot") and (problem := points_problem(about["points"])):
+    if cell.by_hand and (problem := points_problem(about["points"])):
         return problem
     if cell.role == "exercise" and not _definitions(about["function"], cell.solution):
         return _why_undefined(about["function"], cell.solution)

@@ -116,7 +116,7 @@ def _likeness(cell: SourceCell, number: int, theirs: HandedIn) -> tuple[bool, ..
         return True, False, False, False  # the last definition counts, as in grading
     same_id = bool(cell.role) and theirs.grade_id == grade_id(cell)
     unchanged = _same(theirs.source, cell.stub)
-    opening = cell.role in ("question", "plot") and _first_line(theirs.source) == _first_line(cell.stub)
+    opening = cell.by_hand and _first_line(theirs.source) == _first_line(cell.stub)
     if not (same_id or unchanged or opening or theirs.id == f"cell-{number:03d}"):
         return None
     shown = any(is_picture(kind) for kind, _ in theirs.shown) if cell.role == "plot" else bool(theirs.shown)
@@ -181,7 +181,7 @@ def _elsewhere(
             pictures = [content for kind, content in other.shown if is_picture(kind)]
             if cells[number].role in ("question", "exercise") and pictures:
                 found[grade_id(cells[number])] = pictures
-    if cell.role in ("question", "plot"):
+    if cell.by_hand:
         for one in sorted((one for each in own.values() for one in each), key=lambda one: one.number):
             contents = [one.cell.source, *(content for _, content in one.cell.shown)]
             found[f"own cell {one.number} ({one.where})"] = contents

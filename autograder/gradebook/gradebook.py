@@ -272,7 +272,7 @@ class ClassBook:
         for cell in self._cells:
             name = grade_id(cell) if cell.role else ""
             grade, comment = grades.get(name), said.get(name, "")
-            theirs = cell.role in ("question", "plot") or (grade and (grade.manual_score is not None or grade.extra_credit))
+            theirs = cell.by_hand or (grade and (grade.manual_score is not None or grade.extra_credit))
             if grade and theirs:
                 waits = bool(grade.needs_manual_grade)
                 unknown = waits and grade.manual_score is None
@@ -334,9 +334,7 @@ def book_of(module: Module) -> ClassBook | None:
         CourseError: it cannot be used.
     """
     coursedir = settings(module.root).coursedir
-    url = make_url(coursedir.db_url)
-    there = url.get_backend_name() != "sqlite" or os.path.exists(url.database or "")
-    return ClassBook(module, coursedir) if there else None
+    return ClassBook(module, coursedir) if _exists(coursedir.db_url) else None
 
 
 def recorder(
@@ -557,9 +555,14 @@ def require_gradebook(db_url: str) -> None:
     Raises:
         CourseError: there is none.
     """
+    if not _exists(db_url):
+        raise CourseError(f"there is no gradebook yet ({make_url(db_url).database}): run `nbgrader autograde` first")
+
+
+def _exists(db_url: str) -> bool:
+    """Whether there is a gradebook; of one on a server nobody can tell before it is opened."""
     url = make_url(db_url)
-    if url.get_backend_name() == "sqlite" and not os.path.exists(url.database or ""):
-        raise CourseError(f"there is no gradebook yet ({url.database}): run `nbgrader autograde` first")
+    return url.get_backend_name() != "sqlite" or os.path.exists(url.database or "")
 
 
 def settings(root: Path) -> NbGrader:

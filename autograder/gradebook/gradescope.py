@@ -22,6 +22,7 @@ from autograder.classes.grade import grade_class
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course, Module
+from autograder.course.needs import own_folder
 from autograder.defaults import SANDBOX
 from autograder.files import write_whole
 from autograder.grading.judge import NOT_GRADED, PASSED, clean
@@ -87,7 +88,7 @@ def _copied(module: Module) -> Iterator[tuple[Path, str]]:
         if path.is_file() and needed and "__pycache__" not in path.parts:
             yield path, str(path.relative_to(PACKAGES))
     made = [module.release / name for name in ("checks/module.json", *RECORDING_FILES)]
-    data = sorted((module.source.parent / "data").rglob("*"))
+    data = sorted(own_folder(module).rglob("*"))
     for path in [module.source, *data, *module.public_files, *module.secret_files, *made]:
         if path.is_file():
             yield path, str(path.relative_to(module.root))

@@ -25,7 +25,7 @@ from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedAssig
 
 from autograder.classes.grade import never_graded
 from autograder.course.course import Module, nearest
-from autograder.course.source import ANSWER_HERE, SourceCell, grade_id, read_source
+from autograder.course.source import ANSWER_HERE, SourceCell, by_hand, called, grade_id
 from autograder.errors import CourseError
 from autograder.files import write_whole
 from autograder.gradebook.autograded import as_html, markdown
@@ -307,11 +307,6 @@ def _text(text: str) -> str:
     return clean(text.replace("\r\n", "\n").expandtabs(4).strip(), MAX_COMMENT)
 
 
-def by_hand(module: Module) -> list[SourceCell]:
-    """The module's questions and plots."""
-    return [cell for cell in read_source(module.source) if cell.role in ("question", "plot")]
-
-
 def students_beside(book: ClassBook) -> list[str]:
     """A line for whoever has no answer to be marked since nothing of theirs was graded, and for who is in no list."""
     ungraded = never_graded(book.module)
@@ -322,17 +317,16 @@ def students_beside(book: ClassBook) -> list[str]:
 
 
 def _cell(module: Module, name: str) -> SourceCell:
-    cells = by_hand(module)
-    for cell in cells:
-        if name.casefold() in (grade_id(cell).casefold(), cell.about["name"].casefold()):
-            return cell
+    cells = by_hand(module.source)
+    if cell := called(cells, name):
+        return cell
     raise CourseError(f"no question or plot of {module.name} is called {name!r}: {nearest(name, list(map(grade_id, cells)))}")
 
 
 def waiting(book: ClassBook) -> list[tuple[str, int, int]]:
     """Of each question and plot: its name, how many answers wait, and how many there are."""
     found = []
-    for cell in by_hand(book.module):
+    for cell in by_hand(book.module.source):
         answers = Question(book, grade_id(cell)).overview()["answers"]
         found.append((grade_id(cell), sum(answer["waits"] for answer in answers), len(answers)))
     return found

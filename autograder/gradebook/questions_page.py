@@ -19,7 +19,7 @@ from sqlalchemy.exc import DatabaseError
 
 from autograder.errors import CourseError
 from autograder.gradebook.questions import Question
-from autograder.grading.report import SCHEMA
+from autograder.grading.report import template
 
 MAX_BODY = 100_000  # bytes of what the page sends
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,12 +41,8 @@ class QuestionServer(ThreadingHTTPServer):
 
 
 def _page(question: Question, token: str, nonce: str) -> str:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader([TEMPLATES, SCHEMA.parent / "templates"])
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    asked = question.asked()
-    return environment.get_template("questions.html").render(question=question, asked=asked, token=token, nonce=nonce)
+    page = template("questions.html", TEMPLATES)
+    return page.render(question=question, asked=question.asked(), token=token, nonce=nonce)
 
 
 class _Handler(BaseHTTPRequestHandler):

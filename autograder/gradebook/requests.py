@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograder.classes.grade import read_result, result_files
 from autograder.course.course import Module, nearest
-from autograder.course.source import grade_id, read_source
+from autograder.course.source import by_hand, called, grade_id
 from autograder.errors import CourseError
 from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
@@ -211,11 +211,10 @@ def observed(book: "ClassBook", request: Request) -> Observed:
         if found := [check for check in checks if check[key].casefold() == wanted]:
             title = found[0]["title"] if key == "check" else found[0][key]  # students do not know a hidden check's name
             return Observed(title, _points(found), [line for check in found for line in _lines(check)])
-    cells = [cell for cell in read_source(book.module.source) if cell.role in ("question", "plot")]
-    for cell in cells:
-        if wanted in (grade_id(cell).casefold(), cell.about["name"].casefold()):
-            points, comment = book.given(request.student, grade_id(cell))
-            return Observed(grade_id(cell), points, [f"{grade_id(cell)}: {points}", *_indented(comment)])
+    cells = by_hand(book.module.source)
+    if cell := called(cells, wanted):
+        points, comment = book.given(request.student, grade_id(cell))
+        return Observed(grade_id(cell), points, [f"{grade_id(cell)}: {points}", *_indented(comment)])
     names = [check[key] for key in ("title", "check", "function", "exercise") for check in checks]
     known = sorted({*names, *map(grade_id, cells)})
     raise CourseError(f"nothing of {request.student}'s is called {request.about!r}: {nearest(request.about, known)}")

@@ -86,7 +86,7 @@ class Contents:
     @property
     def points_by_hand(self) -> float:
         """What people give: the questions' and plots' points."""
-        return sum(float(cell.about["points"]) for cell in self.cells if cell.role in ("question", "plot"))
+        return sum(float(cell.about["points"]) for cell in self.cells if cell.by_hand)
 
     @property
     def function_points(self) -> dict[str, float]:

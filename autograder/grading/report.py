@@ -16,7 +16,7 @@ from autograder.grading.grader import Graded
 from autograder.grading.judge import NOT_GRADED, PASSED, Verdict, clean
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from markupsafe import Markup
 
 SCHEMA = Path(__file__).parent / "result.schema.json"
@@ -172,13 +172,13 @@ def feedback_page(result: Result, exercises: dict[str, list[str]]) -> str:
     """The student's page: self-contained HTML; of a hidden check it says the title, the points and a mistake's hint."""
     sections = _sections(result.graded, exercises)
     total = _total(result.score or 0, result.maximum, " by the checks" if result.by_hand else "", result.by_hand)
-    return _template("feedback.html").render(result=result, reason=told_reason(result), exercises=sections, total=total)
+    return template("feedback.html").render(result=result, reason=told_reason(result), exercises=sections, total=total)
 
 
 def empty_page(module: str, student: str) -> str:
     """A feedback page for a student whose functions are not graded yet."""
     result = Result(student, module, NOT_GRADED, 0)
-    return _template("feedback.html").render(result=result, reason="not asked for yet", exercises=[])
+    return template("feedback.html").render(result=result, reason="not asked for yet", exercises=[])
 
 
 def with_section(page: str, name: str, fragment: str) -> str:
@@ -239,8 +239,8 @@ def with_grades(
     and the answers to what was asked about them."""
     pending = sum(row.maximum - (row.points or 0) for row in rows if row.waits)
     total = _total(score, maximum, " so far" if any(row.waits for row in rows) else "", pending)
-    by_hand = _template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
-    answers = _template("requests.html").render(requests=requests) if requests else ""
+    by_hand = template("byhand.html").render(rows=rows, penalty=penalty) if rows or penalty else ""
+    answers = template("requests.html").render(requests=requests) if requests else ""
     return _with_parts(page, {"score": total, "by hand": by_hand + answers})
 
 
@@ -284,7 +284,7 @@ def check_table(graded: Graded, exercises: dict[str, list[str]], closing: str = 
 
     Of a hidden check it says no more than the feedback page. `closing` stands below it.
     """
-    return _template("check.html").render(exercises=_sections(graded, exercises), closing=closing)
+    return template("check.html").render(exercises=_sections(graded, exercises), closing=closing)
 
 
 def as_text(graded: Graded) -> str:
@@ -353,16 +353,22 @@ def function_group(function: str, graded: Graded) -> dict[str, Any]:
     }
 
 
+def template(name: str, *folders: Path) -> "Template":
+    """A template, looked for in `folders` and then among those of this room; of HTML all that is put in is escaped."""
+    return _templates(folders).get_template(name)
+
+
 @cache
-def _template(name: str) -> "Template":
+def _templates(folders: tuple[Path, ...]) -> "Environment":
     import jinja2
 
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    loader = jinja2.FileSystemLoader([*folders, Path(__file__).parent / "templates"])
+    escape = jinja2.select_autoescape(["html"])
+    environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
     environment.filters["points"] = number
     environment.filters["code"] = _code
     environment.globals["icons"] = ICONS
-    return environment.get_template(name)
+    return environment
 
 
 def _code(text: str) -> "Markup":

@@ -1,7 +1,6 @@
 """What a training run looks like on paper: a section of the student's feedback page, and one page for the class."""
 
 import base64
-import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autograder.grading.report import number
+from autograder.grading.report import number, template
 from autograder.sandboxed.training import GIB, Preset, Recipe, start_network
 from autograder.training.claim_file import Weights
 from autograder.training.judge import Judgement, speed
 from autograder.training.run import Log
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from matplotlib.figure import Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU", "mps": "a Mac's GPU"}
 QUANTITIES = {"loss": "loss, nats per image", "accuracy": "accuracy, fraction of images"}
@@ -46,7 +46,7 @@ def section(
         if log.epochs
         else f"Your functions were to train the real network ({preset.name}), and no epoch was finished."
     )
-    return _template("section.html").render(
+    return template("section.html", TEMPLATES).render(
         intro=intro,
         findings=judgement.findings,
         remarks=judgement.remarks,
@@ -64,7 +64,7 @@ def class_page(
     intro = (
         f"Preset {preset.name}: {preset.train_images:,} images of {preset.image_size} pixels, {preset.epochs} epochs{points}."
     )
-    return _template("class.html").render(module=module, intro=intro, rows=rows, figure=_class_curves(preset, runs))
+    return template("class.html", TEMPLATES).render(module=module, intro=intro, rows=rows, figure=_class_curves(preset, runs))
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -182,13 +182,3 @@ def _grid(weight: np.ndarray) -> np.ndarray:
         kernels = kernels[0][:, None]
     grid: np.ndarray = make_grid(kernels, nrow=8, normalize=True).permute(1, 2, 0).numpy()
     return grid
-
-
-@functools.cache
-def _template(name: str) -> "Template":
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["points"] = number
-    return environment.get_template(name)
