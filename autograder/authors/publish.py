@@ -21,6 +21,7 @@ from autograder.course.course import Course, Module
 from autograder.course.source import read_source
 from autograder.errors import CourseError
 from autograder.files import write_whole
+from autograder.grading.report import template
 
 LEDGER = ".published.json"
 TEXTS = Path(__file__).parent / "published"
@@ -143,16 +144,11 @@ def _title(module: Module) -> str:
 
 
 def _text(name: str, course: Course, weeks: list[Week], left_out: list[str]) -> str:
-    import jinja2
-
     settings = course.settings
-    loader = jinja2.FileSystemLoader(TEXTS)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=name.endswith(".html"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    package = f'"git+https://github.com/{settings.repository}"' if settings.repository else f'"{settings.archive or "."}"'
     later = f"{len(left_out)} more to come." if left_out else ""
-    return environment.get_template(name).render(settings=settings, weeks=weeks, later=later, package=package)
+    address = settings.archive or (f"git+https://github.com/{settings.repository}" if settings.repository else "")
+    page = template(name, TEXTS).render(settings=settings, weeks=weeks, later=later, address=address)
+    return page + "\n"
 
 
 # --- whose the files are ----------------------------------------------------------------------------------------------

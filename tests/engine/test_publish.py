@@ -85,6 +85,18 @@ def test_it_holds_what_students_need_and_nothing_of_staff_or_of_later_weeks(tree
     assert [name for name in found if any(word in name for word in (*staff, "__pycache__"))] == []
     assert all(words in found["index.html"] for words in ("Toy numbers", "Numbers &amp; more", "1 more to come"))
     assert "Numbers & more" in found["AGENTS.md"]
+    for name in ("index.html", "README.md"):
+        assert 'pip install "ADDRESS"' in found[name] and "our instructor gives" in found[name]
+
+
+def test_the_pages_name_the_address_to_install_from(made, tmp_path):
+    root = shutil.copytree(made, tmp_path / "course")
+    (root / "course.toml").write_text('archive = "https://example.org/course.zip"\n' + WEEKS)
+    release(Course(root).module(NAME))
+    publish(Course(root), tmp_path / "students", DURING)
+    found = listing(tmp_path / "students")
+    for name in ("index.html", "README.md"):
+        assert b'pip install "https://example.org/course.zip"' in found[name] and b"ADDRESS" not in found[name]
 
 
 def test_solutions_come_when_their_day_has_come_and_a_week_not_before_its_own(course, tmp_path):
