@@ -38,6 +38,7 @@ def run(preset: Preset, parts: tuple[Images, Images], output: Path) -> None:
     device = reference["pick_device"]()
     torch.manual_seed(SEED)
     net = reference["replace_classifier"](torchvision.models.densenet121(weights=None)).to(device)
+    net = net.to(memory_format=torch.channels_last)  # a fifth faster on a CPU, and the same numbers but for rounding
     optimizer = torch.optim.Adam(net.parameters(), lr=preset.learning_rate)
     before = reference["snapshot_weights"](net, WATCHED)
     about = (
