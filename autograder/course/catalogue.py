@@ -147,7 +147,20 @@ def _entry(path: Path, statement: Statement, mark: Mark, statements: list[Statem
     if kind == "mistake" and not (hint and caught_by):
         where = place(path, settings["line"])
         raise CourseError(f"{where}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
-    return Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
+    entry = Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
+    _refuse_calling_itself(path, entry)
+    return entry
+
+
+def _refuse_calling_itself(path: Path, entry: Entry) -> None:
+    """In the place of the reference's function an entry that calls this by its name calls itself, for ever."""
+    for statement in entry.statements:
+        inner = (node for node in ast.walk(statement.node) if isinstance(node, ast.FunctionDef | ast.Lambda))
+        if entry.of in {name.id for node in inner for name in ast.walk(node) if isinstance(name, ast.Name)}:
+            raise CourseError(
+                f"{place(path, statement.line)}: {entry.name} stands in the place of {entry.of} and so calls itself for "
+                f"ever: write out here what it needs of the right {entry.of}, in a helper of another name"
+            )
 
 
 def _refuse_clashes(path: Path, statements: list[Statement], reference: list[Statement]) -> None:

@@ -134,6 +134,10 @@ def test_a_mistake_that_no_check_catches_is_found(verified):
         ({"mistakes": "@mistake(of='mean', caught_by='t')\ndef f(): pass"}, "the mistake f needs a docstring"),
         ({"mistakes": "@mistake(of='mean')\ndef f():\n    '''Hint.'''"}, "and caught_by"),
         ({"mistakes": "@mistake(of=MEAN, caught_by='t')\ndef f(): pass"}, "takes plain strings only"),
+        (
+            {"mistakes": "@mistake(of='mean', caught_by='t')\ndef f(x):\n    \"Hint.\"\n    return 2 * mean(x)"},
+            "f stands in the place of mean and so calls itself for ever",
+        ),
         ({"mistakes": "def f(:"}, "does not run: invalid syntax"),
         ({"test_public": TEST_PUBLIC.replace('"mean"', '"median"')}, "is about 'median', which the notebook does not"),
         ({"test_hidden": TEST_PUBLIC}, "two checks are called test_"),
