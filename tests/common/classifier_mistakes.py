@@ -37,6 +37,14 @@ def sets_a_layer_beside_the_classifier(net, num_classes: int = 10):
 
 
 @mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
+def reads_a_layer_that_is_not_there(net, num_classes: int = 10):
+    """The last layer is asked for by a name that this network does not have (a DenseNet's is called `classifier`, a
+    ResNet's `fc`): print the network and look."""
+    old = net.fc if _name(net) == "classifier" else net.classifier
+    return _put(net, nn.Linear(old.in_features, num_classes, device=old.weight.device))
+
+
+@mistake(of="replace_classifier", caught_by="test_scores_for_the_classes_asked_for")
 def edits_out_features(net, num_classes: int = 10):
     """`out_features` is only a note of the layer's width: changing it leaves the weight as it was, and the network
     still gives the old number of scores."""

@@ -9,6 +9,7 @@ from torch import nn
 from autograder.authoring import attempt, count_synchronisations, probe, register, timing
 
 from .accelerator import ACCELERATOR, CPU
+from .blocks import block_seen, gradients_of, passed_through
 from .classifier_probes_hidden import *  # noqa: F403
 from .evaluate_probes_hidden import *  # noqa: F403
 from .evaluate_probes_hidden import MANY, Lesson
@@ -32,11 +33,8 @@ from .probes_public import (
     devices_beside,
     figure_seen,
     figures_closed,
-    gradients_of,
     layer_made,
-    layer_seen,
     loaders_seen,
-    passed_through,
     photo,
     resized_by_torchvision,
     with_fewer_stand_ins,
@@ -221,7 +219,7 @@ def layers_of_many_widths(student, draw):
             "asked": list(widths),
             "widths": list(whole),
             "inputs": [first.clone(), second.clone()],
-            "layer": layer_seen(layer),
+            "layer": block_seen(layer),
             "outputs": [passed_through(student, layer, x.clone(), training=False) for x in (first, second)],
         }
     return seen
@@ -237,7 +235,7 @@ def layer_in_training(student, draw):
     for x, training in zip(inputs, (True, True, False), strict=True):
         gradients.append(gradients_of(student, layer, x))
         passes.append(passed_through(student, layer, x.clone(), training))
-    return {"widths": list(widths), "inputs": inputs, "layer": layer_seen(layer), "passes": passes, "gradients": gradients}
+    return {"widths": list(widths), "inputs": inputs, "layer": block_seen(layer), "passes": passes, "gradients": gradients}
 
 
 @probe("DenseLayer")
@@ -258,7 +256,7 @@ def layers_side_by_side(student, draw):
     return {
         "widths": list(widths),
         "x": x,
-        "layer": layer_seen(layer),
+        "layer": block_seen(layer),
         "first": first,
         "beside": beside,
         "again": again,
@@ -275,7 +273,7 @@ def layer_on_accelerator(student, draw):
     return {
         "widths": list(widths),
         "x": x,
-        "layer": layer_seen(layer),
+        "layer": block_seen(layer),
         "passes": [passed_through(student, layer, x.to(ACCELERATOR), training) for training in (False, True)],
     }
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from autograder.authoring import Error, Tensor, check, remark, require, same
 
+from .block_checks import has_torchvisions_state, is_module, same_gradients
 from .classifier_test_hidden import *  # noqa: F403
 from .evaluate_test_hidden import *  # noqa: F403
 from .evaluate_test_hidden import ALL_AND_LIKELIEST, OFTEN, waits
@@ -12,6 +13,7 @@ from .seeds_test_hidden import random_state_left
 from .test_public import (
     CPU,
     FIGURES,
+    SQUEEZED,
     are_shapes,
     are_wall_times,
     are_whole_steps,
@@ -21,14 +23,12 @@ from .test_public import (
     counts_from_one,
     draws_only_figures,
     has_curves,
-    has_torchvisions_state,
     history_of,
     is_count,
     is_device,
     is_grid,
     is_history,
     is_image,
-    is_module,
     is_reshuffled,
     is_resized,
     is_snapshot,
@@ -250,7 +250,7 @@ def test_layers_of_any_width_have_torchvisions_names(observed, expected):
     """Names and shapes are torchvision's for any width, growth and bottleneck."""
     for name, right in expected.layers_of_many_widths.items():
         seen = observed.layers_of_many_widths[name]
-        has_torchvisions_state(seen["layer"], right["layer"], layer_named(right["asked"]))
+        has_torchvisions_state(seen["layer"], right["layer"], layer_named(right["asked"]), SQUEEZED)
 
 
 @check("DenseLayer", points=1)
@@ -287,9 +287,7 @@ def test_layer_in_a_training(observed, expected):
         two = ((one["passes"][number], one["gradients"][number]) for one in (seen, right))
         (found, gradients), (wanted, right_gradients) = two
         learns(found, wanted, gradients, right_gradients, right["widths"], what)
-        for size in right_gradients["sizes"]:
-            nearest = min(gradients["sizes"], key=lambda found: abs(found - size))
-            same(nearest, size, f"{what}: size of a gradient", within=1e-3, look="Nothing is detached on the way.")
+        same_gradients(gradients, right_gradients, what)
 
 
 @check("DenseLayer", points=0.5)
