@@ -298,10 +298,10 @@ def activations_on_the_network_itself(net, input_shape, batch_size, dtype=torch.
     for layer in _leaves(net):
         handles.append(layer.register_forward_hook(lambda *call: outputs.append(call[-1])))
     net.train()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.enter_context(torch.no_grad())
         for handle in handles:
-            stack.callback(handle.remove)
+            at_the_end.callback(handle.remove)
         net(torch.zeros((batch_size, *input_shape), dtype=next(net.parameters()).dtype))
     net.load_state_dict(saved)
     for layer, mode in modes:
