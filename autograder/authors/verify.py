@@ -6,24 +6,29 @@ every check is needed by some mistake. For every check it prints how far right a
 What is an author's error in itself, whatever the catalogue says, is refused before: see grading/gate.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from autograder.course import source
 from autograder.course.catalogue import Entry
 from autograder.course.checks import Check
-from autograder.course.course import Module
+from autograder.course.course import Module, nearest
+from autograder.errors import CourseError
+from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake, diagnose
 from autograder.grading.grader import HIDDEN, PUBLIC, Graded, Grader
 from autograder.grading.judge import PASSED, Judged, judge
 from autograder.grading.naming import probes_of
 from autograder.grading.report import number
 from autograder.sandboxed.notebook import choose, needed
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -37,36 +42,68 @@ class Finding:
     wrong: dict[str, float] = field(default_factory=dict)
 
 
-def verify(module: Module, seed: int, console: Console, **engine: Any) -> bool:
-    """Verifies a module, prints the table and the problems, and says whether there were none."""
+def verify(module: Module, seed: int, console: Console, only: Collection[str] = (), **engine: Any) -> bool:
+    """Verifies a module, prints the table and the problems, and says whether there were none.
+
+    only: names of functions, and of mistakes and alternatives, to look at alone while one writes; without any, all.
+
+    Raises:
+        CourseError: the module has none of such a name.
+    """
     finding = Finding()
     with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
+        contents = grader.contents
+        _require_known(module, contents, only)
+        mistakes, alternatives = (
+            [entry for entry in entries if _is_chosen(entry, only)] for entries in (contents.mistakes, contents.alternatives)
+        )
+        functions = contents.functions if not only else {*only, *(entry.of for entry in (*mistakes, *alternatives))}
+        checks = [check for check in contents.checks if check.function in functions]
         grader.expected  # noqa: B018  the reference first
-        _verify_reference(grader, finding)
+        _verify_reference(grader, checks, finding)
         _verify_stub(grader, finding)
         dependents = _dependents(grader)
-        alternatives = grader.contents.alternatives
-        console.print(f"{module.name}: {len(grader.contents.mistakes)} known mistakes, {len(alternatives)} alternatives …")
+        console.print(f"{module.name}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
-        for entry, results in zip(alternatives, graded, strict=True):
+        for entry, results in _shown(console, "alternatives", alternatives, graded):
             _verify_alternative(entry, results, finding)
-        mistakes = pool.map(lambda entry: _grade_mistake(grader, entry, dependents), grader.contents.mistakes)
-        known = []
-        for entry, (results, mistake) in zip(grader.contents.mistakes, mistakes, strict=True):
+        graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), mistakes)
+        for entry, results in _shown(console, "mistakes", mistakes, graded):
             _verify_mistake(entry, results, finding)
-            known.append(mistake)
-        _verify_hints(grader, known, finding)
-        _verify_needed(grader.contents.checks, finding)
-    _print(module, grader.contents.checks, finding, console)
+        rivals = [entry for entry in contents.mistakes if entry.of in functions]
+        known = [mistake for _, mistake in _shown(console, "hints", rivals, pool.map(grader.naming.as_known, rivals))]
+        named = pool.map(lambda entry: _named(grader, entry, known), mistakes)
+        for entry, name in _shown(console, "hints told apart", mistakes, named):
+            _verify_hint(entry, name, finding)
+        if all(name in contents.functions for name in only):
+            _verify_needed(checks, finding)
+    _print(module, checks, finding, console, only)
     return not finding.problems
 
 
-def _verify_reference(grader: Grader, finding: Finding) -> None:
+def _require_known(module: Module, contents: Contents, names: Iterable[str]) -> None:
+    there = [*contents.functions, *(entry.name for entry in (*contents.mistakes, *contents.alternatives))]
+    for name in names:
+        if name not in there:
+            raise CourseError(f"{module.name} has no function, mistake or alternative {name!r}: {nearest(name, there)}")
+
+
+def _is_chosen(entry: Entry, only: Collection[str]) -> bool:
+    return not only or entry.name in only or entry.of in only
+
+
+def _shown(console: Console, what: str, entries: list[Entry], results: Iterable[Result]) -> Iterator[tuple[Entry, Result]]:
+    """Each entry with its result, under a bar that says how many are done."""
+    pairs = zip(entries, results, strict=True)
+    yield from track(pairs, what, len(entries), console=console, transient=True, disable=not console.is_terminal)
+
+
+def _verify_reference(grader: Grader, checks: list[Check], finding: Finding) -> None:
     """The reference, observed afresh, under this seed and another, with one thread and with two."""
     for seed, threads in ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1)):
         first = grader.expected if seed == grader.seed else grader.observe(grader.contents.reference, seed=seed, reference=True)
         again = grader.observe(grader.contents.reference, seed=seed, fresh=True, threads=threads)
-        judged = judge(grader.contents.checks, again, first)
+        judged = judge(checks, again, first)
         _right(judged, finding)
         for verdict in (j.verdict for j in judged if j.verdict.state != PASSED):
             finding.problems.append(
@@ -93,12 +130,6 @@ def _dependents(grader: Grader) -> dict[str, list[str]]:
 def _grade_entry(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> dict[str, Graded]:
     code = grader.contents.code(entry)
     return {function: grader.grade(code, function, hints=False) for function in dependents.get(entry.of, [])}
-
-
-def _grade_mistake(
-    grader: Grader, entry: Entry, dependents: dict[str, list[str]]
-) -> tuple[dict[str, Graded], KnownMistake]:
-    return _grade_entry(grader, entry, dependents), grader.naming.as_known(entry)
 
 
 def _verify_alternative(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
@@ -141,19 +172,23 @@ def _verify_mistake(entry: Entry, results: dict[str, Graded], finding: Finding) 
             finding.problems.append(f"the mistake {entry.name} of {entry.of} also costs {function}: {', '.join(lost)}")
 
 
-def _verify_hints(grader: Grader, known: list[KnownMistake], finding: Finding) -> None:
+def _named(grader: Grader, entry: Entry, known: list[KnownMistake]) -> str | None:
+    """The mistake that is told of an entry's answers, "" where nothing is to be told, None where nothing is."""
+    rivals = [mistake for mistake in known if mistake.of == entry.of]
+    checks = [check for check in grader.contents.checks if check.function == entry.of]
+    recordings, expected = grader.naming.observe(grader.contents.code(entry), entry.of), grader.naming.expected
+    failing = [j for j in judge(checks, recordings, expected) if j.verdict.state != PASSED]
+    named = diagnose(recordings, expected, probes_of(failing), rivals) if failing else None
+    return named.name if named else None if failing else ""
+
+
+def _verify_hint(entry: Entry, named: str | None, finding: Finding) -> None:
     """Every mistake gets its own hint; two that answer every probe alike are told, since no student can be told apart."""
-    for entry in grader.contents.mistakes:
-        rivals = [mistake for mistake in known if mistake.of == entry.of]
-        checks = [check for check in grader.contents.checks if check.function == entry.of]
-        recordings, expected = grader.naming.observe(grader.contents.code(entry), entry.of), grader.naming.expected
-        failing = [j for j in judge(checks, recordings, expected) if j.verdict.state != PASSED]
-        named = diagnose(recordings, expected, probes_of(failing), rivals)
-        if failing and named is None:
-            finding.problems.append(f"the mistake {entry.name} of {entry.of} gets no hint")
-        elif failing and named and named.name != entry.name:
-            twin = f"the mistake {entry.name} of {entry.of} gets the hint of {named.name}: no probe tells them apart"
-            finding.remarks.append(twin)
+    if named is None:
+        finding.problems.append(f"the mistake {entry.name} of {entry.of} gets no hint")
+    elif named not in ("", entry.name):
+        twin = f"the mistake {entry.name} of {entry.of} gets the hint of {named}: no probe tells them apart"
+        finding.remarks.append(twin)
 
 
 def _verify_needed(checks: list[Check], finding: Finding) -> None:
@@ -164,7 +199,7 @@ def _verify_needed(checks: list[Check], finding: Finding) -> None:
             )
 
 
-def _print(module: Module, checks: list[Check], finding: Finding, console: Console) -> None:
+def _print(module: Module, checks: list[Check], finding: Finding, console: Console, only: Collection[str]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("function", "check", ""):
         table.add_column(name, no_wrap=True)
@@ -195,7 +230,8 @@ def _print(module: Module, checks: list[Check], finding: Finding, console: Conso
         console.print(f"  remark: {remark}", highlight=False, soft_wrap=True)
     for problem in finding.problems:
         console.print(f"  problem: {problem}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{module.name}: " + (f"{len(finding.problems)} problems" if finding.problems else "verified"))
+    verified = f"verified, of {', '.join(only)} alone" if only else "verified"
+    console.print(f"{module.name}: " + (f"{len(finding.problems)} problems" if finding.problems else verified))
 
 
 def _distance(distances: dict[str, float], check: Check) -> str:

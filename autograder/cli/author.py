@@ -31,6 +31,13 @@ def add_commands(commands: "Commands") -> None:
     verify.add_argument(
         "--seed", type=int, default=VERIFY_SEED, help=f"of the hidden checks' inputs (default: {VERIFY_SEED})"
     )
+    verify.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="look at one function, mistake or alternative, while you write it; may be given again",
+    )
     add_engine(verify)
 
     publish = add_command(commands, "publish", _publish, "make the students' public tree, with what is released today")
@@ -99,7 +106,7 @@ def _verify(options: argparse.Namespace) -> int:
     settings = engine(options)
     console = Console()
     console.width = max(console.width, 120)  # check names are long, and a table cut short tells nothing
-    return 0 if _each(options.modules, lambda module: verify(module, options.seed, console, **settings)) else 1
+    return 0 if _each(options.modules, lambda module: verify(module, options.seed, console, options.only, **settings)) else 1
 
 
 def _publish(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""docs/for-tas.md: every command on the page is one that exists, with these arguments, and every refusal in its table is said."""
+"""docs/for-tas.md: its commands exist, with these arguments, and every refusal in its table is said."""
 
 import re
 import shlex

@@ -16,9 +16,9 @@ pytestmark = needs_walls
 def verified(shared, tmp_path, capsys):
     """Verifies a course with the toy's probes under a name of its own; gives the answer and what was printed."""
 
-    def run(name: str, **changed: str) -> tuple[bool, str]:
+    def run(name: str, only: tuple[str, ...] = (), **changed: str) -> tuple[bool, str]:
         module = Course(write_course(tmp_path, name, **changed)).module(name)
-        answer = verify(module, 1, Console(width=200), workers=2)
+        answer = verify(module, 1, Console(width=200), only, workers=2)
         return answer, capsys.readouterr().out
 
     return run
@@ -29,6 +29,14 @@ def test_a_sound_module_is_verified(verified):
     assert answer and out.rstrip().endswith("sound: verified") and "problem" not in out
     assert "7 known mistakes, 2 alternatives" in out
     assert "5 checks, 4 points public and 2.5 hidden" in out
+
+
+def test_what_one_is_writing_is_verified_alone(verified):
+    answer, out = verified("part", only=("double", "forgets_to_divide"))
+    assert answer and out.rstrip().endswith("part: verified, of double, forgets_to_divide alone")
+    assert "test_doubles" in out and "test_means" in out and "quadruple" not in out
+    with pytest.raises(CourseError, match="part2 has no function, mistake or alternative 'duoble': did you mean double\\?"):
+        verified("part2", only=("duoble",))
 
 
 FAULTY_CHECKS = '''
