@@ -1,6 +1,6 @@
 # On a fresh machine `make demo` or `make test` sets up everything in .venv by itself (Python 3.11 or newer, pip).
 PYTHON ?= python3
-PYTEST ?= pytest -q
+PYTEST ?= pytest -q -n 2 --dist loadfile  # two files side by side: a test that grades has processes of its own beside it
 BIN = .venv/bin
 
 .PHONY: demo test release benchmark clean
