@@ -162,7 +162,7 @@ def write_results(results: list[Result], exercises: dict[str, list[str]], out: P
 
 
 def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:
-    """Writes a student's JSON file and feedback page. A grade is never replaced by a refusal."""
+    """Writes a student's JSON files and feedback page. A grade is never replaced by a refusal."""
     for path, text in changed_files(result, exercises, out).items():
         write_whole(path, text)
 
@@ -176,6 +176,9 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
     texts = {path: result_json(result, exercises), page: feedback_page(result, exercises)}
     before = page.read_text(encoding="utf-8") if page.is_file() else ""
     texts[page] = keep_sections(before, texts[page])
+    if result.graded and result.graded.seen:
+        about = {"schema": 1, "student": result.student, "notebook_sha256": result.notebook, **result.graded.seen}
+        texts[observed_file(out, result.student)] = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") == texts[path]:  # else the gradebook's sum holds no longer
         texts[page] = with_grades_of(texts[page], before)
     return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
@@ -184,6 +187,11 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
 def feedback_file(out: Path, student: str) -> Path:
     """The student's feedback page."""
     return out / "feedback" / f"{student}.html"
+
+
+def observed_file(out: Path, student: str) -> Path:
+    """What was seen of a student's answers beside the verdicts: groups by function, distances by check, seconds."""
+    return out / "observed" / f"{student}.json"
 
 
 def write_section(out: Path, module: Module, student: str, name: str, fragment: str) -> None:
