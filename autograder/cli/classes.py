@@ -1,4 +1,4 @@
-"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `train`, `extend`, `export`, `gradescope`."""
+"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `similar`, `train`, `extend`, `export`, `gradescope`."""
 
 import argparse
 import functools
@@ -31,8 +31,8 @@ BELOW = 3  # exit status of `grade --fail-below`
 
 
 def add_commands(commands: "Commands") -> None:
-    """`collect`, `grade`, `regrade`, `train`, `extend`, `export` and `gradescope`."""
-    for add in (_add_collect, _add_grade, _add_regrade, _add_train, _add_extend, _add_export, _add_gradescope):
+    """`collect`, `grade`, `regrade`, `similar`, `train`, `extend`, `export` and `gradescope`."""
+    for add in (_add_collect, _add_grade, _add_regrade, _add_similar, _add_train, _add_extend, _add_export, _add_gradescope):
         add(commands)
 
 
@@ -84,6 +84,17 @@ def _add_regrade(commands: "Commands") -> None:
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
     add_observing(regrade)
+
+
+def _add_similar(commands: "Commands") -> None:
+    similar = add_command(
+        commands, "similar", _similar, "show which students' functions are nearly the same: a reason to look, not a proof"
+    )
+    add_module(similar)
+    similar.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="notebooks, or folders of them")
+    similar.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the page to look at (default: grades/MODULE/similar.html)"
+    )
 
 
 def _add_train(commands: "Commands") -> None:
@@ -221,6 +232,21 @@ def _regrade(options: argparse.Namespace) -> int:
         if regraded.changed:
             console.print(f"Written: {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
     return 1 if regraded.kept else 0
+
+
+def _similar(options: argparse.Namespace) -> int:
+    from autograder.classes.similar import page, similar, words
+    from autograder.classes.submissions import find_submissions
+    from autograder.files import write_whole
+
+    module = Course.find().module(options.module)
+    found = similar(module, find_submissions(module, options.paths))
+    out = options.output or module.grades / "similar.html"
+    write_whole(out, page(module, found))
+    for line in words(found):
+        print(line)
+    print(f"{out}: a reason to look, and not a proof")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:
