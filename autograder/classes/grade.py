@@ -1,7 +1,9 @@
 """Grading a class: `autograder grade MODULE [PATH…]`."""
 
+import contextlib
 import functools
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +19,12 @@ from rich.text import Text
 
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
+from autograder.course.calendar import calendar
 from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
+from autograder.grading.again import Made, mistakes_in, told_again
 from autograder.grading.grader import Grader
 from autograder.grading.judge import NOT_GRADED, clean
 from autograder.grading.report import (
@@ -148,7 +152,20 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
     except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
-    return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
+    return with_again(Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about), grader)
+
+
+def with_again(result: Result, grader: Grader) -> Result:
+    """A result that says which of its mistakes the course's grades of earlier modules hold too."""
+    here = mistakes_in(result.as_dict(grader.contents.exercises))
+    if not here:
+        return result
+    course, before = Course(grader.module.root), list[Made]()
+    for name in itertools.takewhile(lambda name: name != grader.module.name, calendar(course)):
+        path = course.module(name).grades / "results" / f"{result.student}.json"
+        with contextlib.suppress(CourseError):  # a damaged file of another week stops nothing here
+            before += mistakes_in(read_result(path)) if path.is_file() else []
+    return replace(result, again=told_again(here, before))
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

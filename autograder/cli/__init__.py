@@ -5,7 +5,7 @@
     marking.py   questions, requests, feedback
     author.py    new, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
-    course.py    status, doctor
+    course.py    status, repeated, doctor
 
 Nothing heavy is imported before a command needs it, and nothing is decided here: what a command does lives below. What
 students are given to install has the file for students alone.
