@@ -2,7 +2,7 @@
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
     classes.py   collect, grade, regrade, similar, train, extend, export, gradescope
-    marking.py   questions, requests, feedback
+    marking.py   questions, group, requests, feedback
     author.py    new, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    status, repeated, doctor

@@ -80,6 +80,7 @@ def _add_regrade(commands: "Commands") -> None:
         commands, "regrade", _regrade, "judge a graded class by changed checks or hints, without running student code"
     )
     add_class(regrade)
+    regrade.add_argument("--group", metavar="GROUP", help="only the students of this group, as `autograder group` lists them")
     answer = regrade.add_mutually_exclusive_group()
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
@@ -222,8 +223,13 @@ def _regrade(options: argparse.Namespace) -> int:
 
     module, console = Course.find().module(options.module), Console()
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
+    if options.group:
+        from autograder.classes.groups import group_of
+
+        students = group_of(out, options.group).students
+        submissions = [each for each in submissions if each.student in students]
     how = {"sandbox": options.sandbox, "limit": options.limit}
-    regraded = regrade(module, submissions, out, console, everyone=not options.paths, **how)
+    regraded = regrade(module, submissions, out, console, everyone=not (options.paths or options.group), **how)
     print_regraded(regraded, module, console)
     if regraded.changed and not _agreed(options):
         return 0 if options.dry_run else 2
