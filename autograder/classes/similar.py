@@ -2,7 +2,8 @@
 
 The definitions of functions and classes that students wrote are compared by copydetect, in MOSS's way: passages of code in
 which every name is one letter, without comments and blanks. What tells nothing is left out, by four rules: `RULES`.
-No student code runs; a notebook is taken as grading has read it, behind the walls.
+No student code runs. A notebook is taken as grading has read it, behind the walls; here its text is cut into words alone,
+as formgrader does to colour it.
 """
 
 import hashlib
@@ -191,7 +192,7 @@ def _print(text: str) -> Any:
     """The passages of a text, all of them: with a window of one none is left to chance."""
     from copydetect import CodeFingerprint
 
-    return CodeFingerprint("a.py", PASSAGE, 1, fp=io.StringIO(text))
+    return CodeFingerprint("a.py", PASSAGE, 1, language="python", fp=io.StringIO(text))
 
 
 def _everyones(prints: dict[str, Any], written: dict[str, list[Definition]], students: int) -> set[int]:
