@@ -1,7 +1,9 @@
 """Grading a class: `autograder grade MODULE [PATH…]`."""
 
+import contextlib
 import functools
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +19,12 @@ from rich.text import Text
 
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
+from autograder.course.calendar import calendar
 from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
+from autograder.grading.again import Made, mistakes_in, told_again
 from autograder.grading.grader import Grader
 from autograder.grading.judge import NOT_GRADED, clean
 from autograder.grading.report import (
@@ -148,7 +152,20 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
     except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
-    return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
+    return with_again(Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about), grader)
+
+
+def with_again(result: Result, grader: Grader) -> Result:
+    """A result that says which of its mistakes the course's grades of earlier modules hold too."""
+    here = mistakes_in(result.as_dict(grader.contents.exercises))
+    if not here:
+        return result
+    course, before = Course(grader.module.root), list[Made]()
+    for name in itertools.takewhile(lambda name: name != grader.module.name, calendar(course)):
+        path = course.module(name).grades / "results" / f"{result.student}.json"
+        with contextlib.suppress(CourseError):  # a damaged file of another week stops nothing here
+            before += mistakes_in(read_result(path)) if path.is_file() else []
+    return replace(result, again=told_again(here, before))
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
@@ -162,7 +179,7 @@ def write_results(results: list[Result], exercises: dict[str, list[str]], out: P
 
 
 def write_result(result: Result, exercises: dict[str, list[str]], out: Path) -> None:
-    """Writes a student's JSON file and feedback page. A grade is never replaced by a refusal."""
+    """Writes a student's JSON files and feedback page. A grade is never replaced by a refusal."""
     for path, text in changed_files(result, exercises, out).items():
         write_whole(path, text)
 
@@ -176,6 +193,9 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
     texts = {path: result_json(result, exercises), page: feedback_page(result, exercises)}
     before = page.read_text(encoding="utf-8") if page.is_file() else ""
     texts[page] = keep_sections(before, texts[page])
+    if result.graded and result.graded.seen:
+        about = {"schema": 1, "student": result.student, "notebook_sha256": result.notebook, **result.graded.seen}
+        texts[observed_file(out, result.student)] = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") == texts[path]:  # else the gradebook's sum holds no longer
         texts[page] = with_grades_of(texts[page], before)
     return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
@@ -184,6 +204,11 @@ def changed_files(result: Result, exercises: dict[str, list[str]], out: Path) ->
 def feedback_file(out: Path, student: str) -> Path:
     """The student's feedback page."""
     return out / "feedback" / f"{student}.html"
+
+
+def observed_file(out: Path, student: str) -> Path:
+    """What was seen of a student's answers beside the verdicts: groups by function, distances by check, seconds."""
+    return out / "observed" / f"{student}.json"
 
 
 def write_section(out: Path, module: Module, student: str, name: str, fragment: str) -> None:

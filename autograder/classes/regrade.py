@@ -19,6 +19,7 @@ from autograder.classes.grade import (
     read_result,
     result_files,
     watched,
+    with_again,
     write_grades_csv,
     write_result,
 )
@@ -153,7 +154,8 @@ def _with_old_hints(result: Result, old: dict[str, Any], grader: Grader) -> Resu
         for check in old.get("checks", [])
         if check["function"] in result.graded.unnamed and check["mistake"] in hints
     }
-    return replace(result, graded=replace(result.graded, verdicts=tuple(with_hints(result.graded.verdicts, found))))
+    hinted = replace(result.graded, verdicts=tuple(with_hints(result.graded.verdicts, found)))
+    return with_again(replace(result, graded=hinted), grader)
 
 
 def _moves(result: Result, old: dict[str, Any]) -> Iterator[Move]:

@@ -1,11 +1,11 @@
 # PYTHON_ARGCOMPLETE_OK
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
-    classes.py   collect, grade, regrade, train, extend, export, gradescope
-    marking.py   questions, requests, feedback
+    classes.py   collect, grade, regrade, similar, train, extend, export, gradescope
+    marking.py   questions, group, requests, feedback
     author.py    new, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
-    course.py    status, doctor
+    course.py    status, repeated, doctor
 
 Nothing heavy is imported before a command needs it, and nothing is decided here: what a command does lives below. What
 students are given to install has the file for students alone.

@@ -1,4 +1,4 @@
-"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `train`, `extend`, `export`, `gradescope`."""
+"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `similar`, `train`, `extend`, `export`, `gradescope`."""
 
 import argparse
 import functools
@@ -31,8 +31,8 @@ BELOW = 3  # exit status of `grade --fail-below`
 
 
 def add_commands(commands: "Commands") -> None:
-    """`collect`, `grade`, `regrade`, `train`, `extend`, `export` and `gradescope`."""
-    for add in (_add_collect, _add_grade, _add_regrade, _add_train, _add_extend, _add_export, _add_gradescope):
+    """`collect`, `grade`, `regrade`, `similar`, `train`, `extend`, `export` and `gradescope`."""
+    for add in (_add_collect, _add_grade, _add_regrade, _add_similar, _add_train, _add_extend, _add_export, _add_gradescope):
         add(commands)
 
 
@@ -80,10 +80,22 @@ def _add_regrade(commands: "Commands") -> None:
         commands, "regrade", _regrade, "judge a graded class by changed checks or hints, without running student code"
     )
     add_class(regrade)
+    regrade.add_argument("--group", metavar="GROUP", help="only the students of this group, as `autograder group` lists them")
     answer = regrade.add_mutually_exclusive_group()
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
     add_observing(regrade)
+
+
+def _add_similar(commands: "Commands") -> None:
+    similar = add_command(
+        commands, "similar", _similar, "show which students' functions are nearly the same: a reason to look, not a proof"
+    )
+    add_module(similar)
+    similar.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="notebooks, or folders of them")
+    similar.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the page to look at (default: grades/MODULE/similar.html)"
+    )
 
 
 def _add_train(commands: "Commands") -> None:
@@ -211,8 +223,13 @@ def _regrade(options: argparse.Namespace) -> int:
 
     module, console = Course.find().module(options.module), Console()
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
+    if options.group:
+        from autograder.classes.groups import group_of
+
+        students = group_of(out, options.group).students
+        submissions = [each for each in submissions if each.student in students]
     how = {"sandbox": options.sandbox, "limit": options.limit}
-    regraded = regrade(module, submissions, out, console, everyone=not options.paths, **how)
+    regraded = regrade(module, submissions, out, console, everyone=not (options.paths or options.group), **how)
     print_regraded(regraded, module, console)
     if regraded.changed and not _agreed(options):
         return 0 if options.dry_run else 2
@@ -221,6 +238,21 @@ def _regrade(options: argparse.Namespace) -> int:
         if regraded.changed:
             console.print(f"Written: {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
     return 1 if regraded.kept else 0
+
+
+def _similar(options: argparse.Namespace) -> int:
+    from autograder.classes.similar import page, similar, words
+    from autograder.classes.submissions import find_submissions
+    from autograder.files import write_whole
+
+    module = Course.find().module(options.module)
+    found = similar(module, find_submissions(module, options.paths))
+    out = options.output or module.grades / "similar.html"
+    write_whole(out, page(module, found))
+    for line in words(found):
+        print(line)
+    print(f"{out}: a reason to look, and not a proof")
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
-"""Commands about the whole course and the machine that grades: `status` and `doctor`."""
+"""Commands about the whole course and the machine that grades: `status`, `repeated` and `doctor`."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`status` and `doctor`."""
+    """`status`, `repeated` and `doctor`."""
     add_command(commands, "status", _status, "say what is released, due, handed in and graded, and what to do next")
+    add_command(commands, "repeated", _repeated, "show who made the same mistake in more than one module")
 
     doctor = add_command(commands, "doctor", _doctor, "say what this machine lacks for grading")
     doctor.add_argument(
@@ -30,6 +32,18 @@ def _status(options: argparse.Namespace) -> int:
 
     print_standings(standings(Course.find()), datetime.now(UTC), Console())
     return 0
+
+
+def _repeated(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from autograder.classes.again import print_repeated, repeated
+
+    found, damaged = repeated(Course.find())
+    print_repeated(found, Console())
+    for line in damaged:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if damaged else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

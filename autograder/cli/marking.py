@@ -1,4 +1,4 @@
-"""Commands for whoever gives points by hand and tells students: `questions`, `requests`, `feedback`."""
+"""Commands for whoever gives points by hand and tells students: `questions`, `group`, `requests`, `feedback`."""
 
 import argparse
 import sys
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`questions`, `requests` and `feedback`."""
-    for add in (_add_questions, _add_requests, _add_feedback):
+    """`questions`, `group`, `requests` and `feedback`."""
+    for add in (_add_questions, _add_group, _add_requests, _add_feedback):
         add(commands)
 
 
@@ -30,6 +30,21 @@ def _add_questions(commands: "Commands") -> None:
     questions.add_argument("question", nargs="?", help="its name; without one, say how many answers wait where")
     questions.add_argument("--port", type=int, default=0, metavar="N", help="of the page (default: any free one)")
     questions.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def _add_group(commands: "Commands") -> None:
+    group = add_command(
+        commands, "group", _group, "tell all students with one mistake something, change their points, or say who they are"
+    )
+    add_module(group)
+    group.add_argument(
+        "group", nargs="?", metavar="GROUP", help="a mistake, a group of the report, or a check; without one, list them"
+    )
+    what = group.add_mutually_exclusive_group()
+    what.add_argument("--comment", metavar="TEXT", help="a comment below the function, in nbgrader's gradebook")
+    what.add_argument("--points", type=float, metavar="N", help="more points (or, with a minus, less) for its exercise")
+    what.add_argument("--undo", action="store_true", help="take back what was entered for the group")
+    group.add_argument("--why", metavar="TEXT", help="with --points: the students read it")
 
 
 def _add_requests(commands: "Commands") -> None:
@@ -91,6 +106,33 @@ def _questions(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print()
     return 0
+
+
+def _group(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from autograder.classes.groups import group_of
+    from autograder.gradebook.acting import act, addresses, listed, print_listed, undo
+    from autograder.gradebook.gradebook import existing_book
+
+    text = options.comment if options.points is None else options.why
+    if (options.points is None) != (options.why is None):
+        raise CourseError("--points and --why go together: say how many, and why")
+    if not options.group and (options.undo or text is not None):
+        raise CourseError("say for which group; without anything else, this command lists them")
+    book = existing_book(Course.find().module(options.module))
+    if not options.group:
+        print_listed(listed(book), Console())
+        return 0
+    if not options.undo and text is None:
+        for student, address in addresses(book, group_of(book.module.grades, options.group).students).items():
+            print(f"{student}: {address or 'no e-mail address in the list of students'}")
+        return 0
+    said, left = undo(book, options.group) if options.undo else act(book, options.group, text, options.points)
+    print(f"{said}; it is in the gradebook, and on the pages (pack them: autograder feedback)")
+    for line in left:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if left else 0
 
 
 def _requests(options: argparse.Namespace) -> int:

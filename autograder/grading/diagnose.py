@@ -83,7 +83,7 @@ def _probes(recordings: Mapping[bool, Recording]) -> set[tuple[bool, str]]:
 
 def _changed(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> dict[Place, Any]:
     theirs, right = all_leaves(recordings, _probes(recordings)), all_leaves(expected, _probes(recordings))
-    return {place: theirs.get(place, ABSENT) for place in _differing(theirs, right)}
+    return {place: theirs.get(place, ABSENT) for place in differing_places(theirs, right)}
 
 
 def _with_times(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> bool:
@@ -107,7 +107,7 @@ def diagnose(
     """
     known, probes = iter(known), set(probes)
     ours, right = all_leaves(observed, probes), all_leaves(expected, probes)
-    differing = _differing(ours, right)
+    differing = differing_places(ours, right)
     only_times = all(isinstance(ours.get(place, right.get(place)), Timing) for place in differing)
     best, most, looked_at = None, 0, []
     for mistake in known:
@@ -216,7 +216,7 @@ def explains_all(
     """Whether the mistake changes every place where `observed` differs from `expected` under `probes`, wall times aside."""
     probes = set(probes)
     ours = all_leaves(observed, probes)
-    differing = _differing(ours, all_leaves(expected, probes))
+    differing = differing_places(ours, all_leaves(expected, probes))
     return {place for place in differing if not isinstance(ours.get(place), Timing)} <= mistake.changed.keys()
 
 
@@ -224,7 +224,8 @@ def _agrees(changed: Mapping[Place, Any], ours: Mapping[Place, Any]) -> bool:
     return all(agree(ours.get(place, ABSENT), leaf) for place, leaf in changed.items())
 
 
-def _differing(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> set[Place]:
+def differing_places(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> set[Place]:
+    """Where two sets of leaves do not tell the same."""
     return {
         place for place in left.keys() | right.keys() if not agree(left.get(place, ABSENT), right.get(place, ABSENT))
     }
@@ -232,7 +233,7 @@ def _differing(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> set[Pla
 
 def same_leaves(left: Mapping[Place, Any], right: Mapping[Place, Any]) -> bool:
     """Whether two sets of leaves tell the same everywhere."""
-    return not _differing(left, right)
+    return not differing_places(left, right)
 
 
 def all_leaves(recordings: Mapping[bool, Recording], probes: Iterable[tuple[bool, str]]) -> dict[Place, Any]:
@@ -293,12 +294,12 @@ def agree(left: Any, right: Any, within: float = HINT_TOLERANCE) -> bool:
         return distance(left.array, right.array) <= within
     if isinstance(left, Error):
         by_itself = bool(left.where), bool(right.where)  # or in what is done with what it returned
-        told = (left.type, _without_names(left.message)) == (right.type, _without_names(right.message))
+        told = (left.type, without_names(left.message)) == (right.type, without_names(right.message))
         return told and by_itself[0] == by_itself[1]
     return bool(left == right)
 
 
-def _without_names(message: str) -> str:
+def without_names(message: str) -> str:
     """A message without addresses, so that two runs of one mistake compare equal, and without the name of a function that
     was called wrongly: a mistake has one of its own."""
     return re.sub(r"0x[0-9a-fA-F]+", "0x", re.sub(r"[\w.<>]+\(\) (?=takes |missing |got )", "", message))

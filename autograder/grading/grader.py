@@ -5,6 +5,7 @@
 
 import hashlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.grading.alike import group_names
 from autograder.grading.contents import Contents
 from autograder.grading.court import Court
 from autograder.grading.gate import require_sound
@@ -50,6 +52,7 @@ class Graded:
     printed: Mapping[str, str] = field(default_factory=dict)  # by the functions, as they were asked; of `check` alone
     newest: Mapping[str, str] = field(default_factory=dict)  # of functions whose newest code does not run, what was judged
     unnamed: tuple[str, ...] = ()  # functions whose mistake could not be looked up, for a recording of it is not kept
+    seen: Mapping[str, Any] = field(default_factory=dict)  # what `observed/` keeps of it beside the verdicts
 
     @property
     def score(self) -> float:
@@ -219,4 +222,23 @@ class Grader:
             remarks=remarks,
             seconds=sum(o.seconds for recording in ran for o in recording.observations.values()),
             unnamed=tuple(unnamed),
+            seen=_seen(verdicts, judged, recordings, self.expected) if hints else {},
         )
+
+
+def _seen(
+    verdicts: list[Verdict],
+    judged: list[Judged],
+    observed: Mapping[bool, Recording],
+    expected: Mapping[bool, Recording],
+) -> dict[str, Any]:
+    """The groups of unexplained answers by function, each check's largest distance in tolerances, and the time it took."""
+    named = [replace(j, verdict=verdict) for j, verdict in zip(judged, verdicts, strict=True)]
+    distances = {j.verdict.check: max(j.distances) for j in judged if j.distances}
+    probes = [o.seconds for recording in observed.values() for o in recording.observations.values()]
+    return {
+        "groups": group_names(named, observed, expected),
+        "distances": {check: float(f"{d:.3g}") for check, d in distances.items() if math.isfinite(d)},
+        "seconds": round(sum(probes), 3),
+        "cpu": round(sum(recording.cpu for recording in observed.values()), 3),
+    }

@@ -47,6 +47,11 @@ class Verdict:
         return self.state not in (PASSED, "missing")
 
     @property
+    def unexplained(self) -> bool:
+        """Whether it is wrong, no known mistake explains it, and the grader is not at fault."""
+        return self.wrong and self.state != NOT_GRADED and not self.mistake
+
+    @property
     def asked(self) -> str:
         """What was asked, where the check says so; `message` says it together with what was expected and found."""
         return self.message.split(": expected ")[0] if self.expected else ""

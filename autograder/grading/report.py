@@ -32,7 +32,8 @@ FAULT = "the grader failed, not you. Your instructor finds the reason in the aut
 class Result:
     """What became of one submission. `status` is graded, refused (the file's fault) or not graded (the grader's).
 
-    `maximum` is what the checks give; `by_hand`, what people give beside them. `contact` is whom a student asks.
+    `maximum` is what the checks give; `by_hand`, what people give beside them. `contact` is whom a student asks. `again`
+    says which mistakes they have made before.
     """
 
     student: str
@@ -46,6 +47,7 @@ class Result:
     seed: int | None = None
     by_hand: float = 0.0
     contact: str = ""
+    again: str = ""
 
     @property
     def score(self) -> float | None:

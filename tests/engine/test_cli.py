@@ -67,7 +67,7 @@ def test_a_command_like_no_other_names_them_all(capsys):
 
 def test_a_shell_completes_commands_options_modules_and_paths(course):
     submit(course, "ada", CLASS["ada"])
-    assert complete("autograder re") == ["regrade", "requests", "release", "receipt"]
+    assert {"regrade", "requests", "release", "receipt", "repeated"} <= set(complete("autograder re"))
     assert complete("autograder regrade --dr") == ["--dry-run"]
     assert complete("autograder grade to") == ["toys"]
     assert complete("autograder verify to") == ["toys"]

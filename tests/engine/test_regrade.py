@@ -145,6 +145,17 @@ def test_the_second_time_there_is_nothing_to_ask(course, run):
     assert texts(grades(course)) == before
 
 
+def test_a_group_alone_is_judged_anew(course, run):
+    change(course, "test_public", TEST_PUBLIC, *DEARER)
+    before = texts(grades(course) / "results")
+    status, out, _ = run("regrade", "--group", "squares", "--yes")
+    assert status == 0 and "1 judged" in out and "kim" not in out
+    after = texts(grades(course) / "results")
+    assert [name for name in after if after[name] != before[name]] == ["bob.json"]
+    assert result(grades(course), "bob")["maximum"] == 8.5
+    assert "did you mean squares?" in run("regrade", "--group", "squars")[2]
+
+
 # --- nothing is lost --------------------------------------------------------------------------------------------------
 
 
