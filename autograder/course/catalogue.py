@@ -60,17 +60,21 @@ class Entry:
         return choose([*reference, *self.statements, *alias], {}, functions)
 
 
-def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
+def read_catalogue(path: Path, reference: list[Statement], text: str | None = None) -> list[Entry]:
     """The entries of a mistakes.py or an alternatives.py, in the order of its text; none when there is no such file.
+
+    With `text`, those that it would have with this in it.
 
     Raises:
         CourseError: a name that hides another's, a mistake without a hint or a check, a decorator
             that cannot be read.
     """
-    if not path.is_file():
-        return []
-    parsed(path)
-    statements, _ = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
+    if text is None:
+        if not path.is_file():
+            return []
+        parsed(path)
+        text = path.read_text(encoding="utf-8")
+    statements, _ = parse([Cell(CELL, text)])
     shared = [s for s in statements if _takes_shared(s)]
     statements = [s for s in statements if not _takes_shared(s)]
     _refuse_clashes(path, statements, reference)
