@@ -4,6 +4,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ TRIED = 5  # of a group's students, of whose answers the shortest is shown
 SHOWN = 4000  # letters of it
 LETTERS = 3  # of a part of a name; a shorter one is any word
 NOBODY = "student"  # what stands in a name's place
+WIDTH = 120  # of a line that is written
 HINT = "to be written"  # only while the text is tried
 
 
@@ -123,34 +125,36 @@ class _Draft:
         self._theirs, _ = parse([Cell(1, before)])
 
     def definitions(self, code: Code) -> list[Statement]:
-        """What the function needs of the student's own code: helpers, imports and itself, last."""
+        """What the function needs of the student's own code: helpers, imports and itself."""
         others = {name for name in self.contents.functions if name != self.group.function}
         statements, _ = parse([Cell(cell, text) for cell, _, text in code.pieces])
         own = [statement for statement in statements if not statement.binds & others]
-        there = {name for statement in [*self._theirs, *self.contents.statements] for name in statement.binds}
         released = self.contents.released.texts
-        return [
-            statement
-            for statement in needed(own, [self.group.function])
-            if squeezed_hash(statement.text) not in released and not (_imports(statement) and statement.binds <= there)
-        ]
+        return [s for s in needed(own, [self.group.function]) if squeezed_hash(s.text) not in released]
 
     def whole(self, definitions: list[Statement], hint: str) -> str:
         """The catalogue's text with the draft; `hint` is its docstring, without one it has none."""
-        imports = [ast.unparse(s.node) for s in definitions if _imports(s)]
+        own = [statement for statement in definitions if not _imports(statement)]
+        read = {name for statement in own for name in statement.reads} - self._there
+        imports = [line for s in definitions if _imports(s) for line in _importing(s.node, read)]
         if not any("mistake" in statement.binds for statement in self._theirs):
             imports.append("from autograder.authoring import mistake")
-        names = self._renamed([s for s in definitions if not _imports(s)])
-        texts = [self._text(s, names, hint) for s in definitions if not _imports(s)]
+        names = self._renamed(own)
+        texts = [self._text(statement, names, hint) for statement in own]
         if not any(text.startswith("@mistake(") for text in texts):
             raise ValueError("it is not defined by `def` or `class`")
-        return _with_imports(self.before, imports).rstrip("\n") + "".join(f"\n\n\n{text}" for text in texts) + "\n"
+        text = _with_imports(self.before, list(dict.fromkeys(imports)))
+        return text.rstrip("\n") + "".join(f"\n\n\n{each}" for each in texts) + "\n"
+
+    @cached_property
+    def _there(self) -> set[str]:
+        """The names of the file and of the notebook."""
+        return {name for statement in [*self._theirs, *self.contents.statements] for name in statement.binds}
 
     def _renamed(self, definitions: list[Statement]) -> dict[str, str]:
         """New names for what is called as something in the file, in the notebook or in the contract."""
-        there = {name for statement in [*self._theirs, *self.contents.statements] for name in statement.binds}
         bound = {name for statement in definitions for name in statement.binds}
-        renamed = {name: f"_{name.strip('_')}_{self.group.name}" for name in bound & there}
+        renamed = {name: f"_{name.strip('_')}_{self.group.name}" for name in bound & self._there}
         return renamed | {self.group.function: self.name}
 
     def _text(self, statement: Statement, names: dict[str, str], hint: str) -> str:
@@ -160,10 +164,18 @@ class _Draft:
         node.body = (node.body[1:] if ast.get_docstring(node) is not None else node.body) or [ast.Pass()]
         if hint:
             node.body = [ast.Expr(ast.Constant(hint)), *node.body]
-        checks = self.group.checks
-        caught_by = repr(checks[0] if len(checks) == 1 else checks).replace("'", '"')
-        mark = f'@mistake(of="{self.group.function}", caught_by={caught_by})'
-        return f"{mark}\n{ast.unparse(ast.fix_missing_locations(node))}"
+        return f"{_mark(self.group)}\n{ast.unparse(ast.fix_missing_locations(node))}"
+
+
+def _mark(group: Group) -> str:
+    """The decorator, in one line where it fits."""
+    checks = [f'"{check}"' for check in group.checks]
+    caught_by = checks[0] if len(checks) == 1 else f"({', '.join(checks)})"
+    line = f'@mistake(of="{group.function}", caught_by={caught_by})'
+    if len(line) <= WIDTH:
+        return line
+    rows = "".join(f"        {check},\n" for check in checks)
+    return f'@mistake(\n    of="{group.function}",\n    caught_by=(\n{rows}    ),\n)'
 
 
 class _Renamer(ast.NodeTransformer):
@@ -189,13 +201,22 @@ def _imports(statement: Statement) -> bool:
     return isinstance(statement.node, (ast.Import, ast.ImportFrom))
 
 
+def _importing(node: ast.stmt, names: set[str]) -> list[str]:
+    """What of an import statement gives one of `names`."""
+    assert isinstance(node, (ast.Import, ast.ImportFrom))
+    aliases = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in names]
+    if isinstance(node, ast.Import):
+        return [ast.unparse(ast.Import([alias])) for alias in aliases]
+    return [ast.unparse(ast.ImportFrom(node.module, [alias], node.level)) for alias in aliases]
+
+
 def _with_imports(text: str, imports: list[str]) -> str:
     """The text with further imports below those that it has, or above all else but its docstring."""
     if not imports:
         return text
     body = ast.parse(text).body
-    ends = [node.end_lineno for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    ends = ends or [node.end_lineno for node in body[:1] if isinstance(node, ast.Expr)]
+    own = [node for node in body if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)]
+    ends = [node.end_lineno for node in own] or [node.end_lineno for node in body[:1] if isinstance(node, ast.Expr)]
     lines, at = text.splitlines(), (ends or [0])[-1]
     return "\n".join([*lines[:at], *imports, *lines[at:]])
 

@@ -148,9 +148,9 @@ def _entry(path: Path, statement: Statement, mark: Mark, statements: list[Statem
     hint = settings["hint"] if kind == "mistake" else ""
     caught_by = settings.get("caught_by", ())
     caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
-    if kind == "mistake" and not (hint and caught_by):
-        where = place(path, settings["line"])
-        raise CourseError(f"{where}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
+    lacks = [what for what, there in (("a docstring (its hint)", hint), ("caught_by (its check)", caught_by)) if not there]
+    if kind == "mistake" and lacks:
+        raise CourseError(f"{place(path, settings['line'])}: the mistake {name} needs {' and '.join(lacks)}")
     return Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
 
 

@@ -26,6 +26,7 @@ from autograder.grading.report import GRADED, number, template, without_folders
 
 TEMPLATES = Path(__file__).parent / "templates"
 WITH_CODE = 30  # groups without a name that are shown with an answer; the others stand in a table
+TOLD_OF = 2  # checks of a group, of which the message stands open
 SLOWEST = 10  # students
 BINS = 10  # of the scores
 LEFT = {"more than a week": 168.0, "1 to 7 days": 24.0, "6 to 24 hours": 6.0, "1 to 6 hours": 1.0, "the last hour": 0.0}
@@ -81,7 +82,7 @@ class Report:
 
     def page(self, now: datetime) -> str:
         """The page, self-contained HTML."""
-        how = {"with_code": WITH_CODE, "slowest": SLOWEST}
+        how = {"with_code": WITH_CODE, "slowest": SLOWEST, "told_of": TOLD_OF}
         return template("report.html", TEMPLATES).render(report=self, made=f"{now:%Y-%m-%d %H:%M}", **how)
 
     # --- scores ---
