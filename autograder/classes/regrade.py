@@ -207,7 +207,7 @@ def print_regraded(regraded: Regraded, module: Module, console: Console) -> None
     moved = len({move.student for move in regraded.moves})
     console.print(
         f"{regraded.judged} judged: the points of {moved} move, and {len(regraded.changed) - moved} more get other "
-        "words (messages or hints).",
+        "words (messages, hints or groups).",
         highlight=False,
     )
 

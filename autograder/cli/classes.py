@@ -1,4 +1,6 @@
-"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `similar`, `train`, `extend`, `export`, `gradescope`."""
+"""Commands for whoever grades a class: `collect`, `grade`, `regrade`, `report`, `similar`, `train`, `extend`, `export`
+and `gradescope`.
+"""
 
 import argparse
 import functools
@@ -31,8 +33,9 @@ BELOW = 3  # exit status of `grade --fail-below`
 
 
 def add_commands(commands: "Commands") -> None:
-    """`collect`, `grade`, `regrade`, `similar`, `train`, `extend`, `export` and `gradescope`."""
-    for add in (_add_collect, _add_grade, _add_regrade, _add_similar, _add_train, _add_extend, _add_export, _add_gradescope):
+    """`collect`, `grade`, `regrade`, `report`, `similar`, `train`, `extend`, `export` and `gradescope`."""
+    adders = (_add_collect, _add_grade, _add_regrade, _add_report, _add_similar, _add_train, _add_extend, _add_export)
+    for add in (*adders, _add_gradescope):
         add(commands)
 
 
@@ -95,6 +98,22 @@ def _add_similar(commands: "Commands") -> None:
     similar.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="notebooks, or folders of them")
     similar.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="the page to look at (default: grades/MODULE/similar.html)"
+    )
+
+
+def _add_report(commands: "Commands") -> None:
+    report = add_command(
+        commands, "report", _report, "write a page about a graded class: scores, checks, mistakes, failures without a name"
+    )
+    add_module(report)
+    report.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="the submissions (default: submitted/)")
+    report.add_argument("--grades", type=Path, metavar="DIR", help="where the grades are (default: grades/MODULE)")
+    report.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html beside the grades)")
+    report.add_argument(
+        "--anonymous", action="store_true", help="without names and hidden values, to show in class: report-anonymous.html"
+    )
+    report.add_argument(
+        "--mistake", metavar="GROUP", help="write no page, but the draft of a known mistake from a group's own function"
     )
 
 
@@ -253,6 +272,34 @@ def _similar(options: argparse.Namespace) -> int:
         print(line)
     print(f"{out}: a reason to look, and not a proof")
     return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    if options.mistake and (options.anonymous or options.output):
+        raise CourseError("--mistake writes into mistakes.py and no page: leave --output and --anonymous away")
+    from datetime import datetime
+
+    from autograder.classes.submissions import find_submissions
+    from autograder.files import write_whole
+    from autograder.gradebook.collecting import listed
+    from autograder.gradebook.report import Report
+
+    module = Course.find().module(options.module)
+    out = options.grades or module.grades
+    submissions = find_submissions(module, options.paths) if options.paths or (module.root / "submitted").is_dir() else []
+    names = {one.student: one.names for one in listed(module.root)}
+    if options.mistake:
+        from autograder.classes.typical import drafted, write_draft
+
+        print("\n".join(drafted(module, write_draft(module, out, submissions, options.mistake, names))))
+        return 0
+    report = Report(module, out, submissions, names, options.anonymous)
+    page = options.output or out / ("report-anonymous.html" if options.anonymous else "report.html")
+    write_whole(page, report.page(datetime.now()))
+    print(f"{page}: {len(report.graded)} graded students")
+    for line in report.damaged:
+        print(f"autograder: {line}", file=sys.stderr)
+    return 1 if report.damaged else 0
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -60,17 +60,21 @@ class Entry:
         return choose([*reference, *self.statements, *alias], {}, functions)
 
 
-def read_catalogue(path: Path, reference: list[Statement]) -> list[Entry]:
+def read_catalogue(path: Path, reference: list[Statement], text: str | None = None) -> list[Entry]:
     """The entries of a mistakes.py or an alternatives.py, in the order of its text; none when there is no such file.
+
+    With `text`, those that it would have with this in it.
 
     Raises:
         CourseError: a name that hides another's, a mistake without a hint or a check, a decorator
             that cannot be read.
     """
-    if not path.is_file():
-        return []
-    parsed(path)
-    statements, _ = parse([Cell(CELL, path.read_text(encoding="utf-8"))])
+    if text is None:
+        if not path.is_file():
+            return []
+        parsed(path)
+        text = path.read_text(encoding="utf-8")
+    statements, _ = parse([Cell(CELL, text)])
     shared = [s for s in statements if _takes_shared(s)]
     statements = [s for s in statements if not _takes_shared(s)]
     _refuse_clashes(path, statements, reference)
@@ -144,9 +148,9 @@ def _entry(path: Path, statement: Statement, mark: Mark, statements: list[Statem
     hint = settings["hint"] if kind == "mistake" else ""
     caught_by = settings.get("caught_by", ())
     caught_by = (caught_by,) if isinstance(caught_by, str) else tuple(caught_by)
-    if kind == "mistake" and not (hint and caught_by):
-        where = place(path, settings["line"])
-        raise CourseError(f"{where}: the mistake {name} needs a docstring (its hint) and caught_by (its check)")
+    lacks = [what for what, there in (("a docstring (its hint)", hint), ("caught_by (its check)", caught_by)) if not there]
+    if kind == "mistake" and lacks:
+        raise CourseError(f"{place(path, settings['line'])}: the mistake {name} needs {' and '.join(lacks)}")
     entry = Entry(name, settings.get("of", ""), tuple(needed(statements, [name])), hint, caught_by)
     _refuse_calling_itself(path, entry)
     return entry

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -59,7 +60,9 @@ def hash_of(recording: Recording) -> int:
 
 
 def grades(out: Path) -> dict[str, str]:
-    return {str(p.relative_to(out)): p.read_text() for p in out.rglob("*") if p.is_file() and p.name[0] != "."}
+    """The files of a class by name, but for the seconds in them: no two runs share those."""
+    files = {str(p.relative_to(out)): p.read_text() for p in out.rglob("*") if p.is_file() and p.name[0] != "."}
+    return {name: re.sub(r'"(seconds|cpu)": [\d.]+', "", text) for name, text in files.items()}
 
 
 def in_fork(work, *arguments) -> int:
