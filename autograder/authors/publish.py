@@ -206,8 +206,7 @@ def _title(module: Module) -> str:
 def _text(name: str, course: Course, weeks: list[Week], left_out: list[str]) -> str:
     settings = course.settings
     later = f"{len(left_out)} more to come." if left_out else ""
-    address = settings.archive or (f"git+https://github.com/{settings.repository}" if settings.repository else "")
-    page = template(name, TEXTS).render(settings=settings, weeks=weeks, later=later, address=address)
+    page = template(name, TEXTS).render(settings=settings, weeks=weeks, later=later, address=settings.zip)
     return page + "\n"
 
 
