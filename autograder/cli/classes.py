@@ -11,7 +11,6 @@ from autograder.cli.options import (
     add_command,
     add_engine,
     add_module,
-    add_observing,
     add_sandbox,
     engine,
     grades_folder,
@@ -83,7 +82,10 @@ def _add_regrade(commands: "Commands") -> None:
     answer = regrade.add_mutually_exclusive_group()
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
-    add_observing(regrade)
+    regrade.add_argument(
+        "--run", action="store_true", dest="observe", help="run what is not kept: for changed probes, exercises or names"
+    )
+    add_engine(regrade)
 
 
 def _add_train(commands: "Commands") -> None:
@@ -211,7 +213,7 @@ def _regrade(options: argparse.Namespace) -> int:
 
     module, console = Course.find().module(options.module), Console()
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
-    how = {"sandbox": options.sandbox, "limit": options.limit}
+    how = engine(options) if options.observe else {"sandbox": options.sandbox, "limit": options.limit}
     regraded = regrade(module, submissions, out, console, everyone=not options.paths, **how)
     print_regraded(regraded, module, console)
     if regraded.changed and not _agreed(options):
