@@ -7,6 +7,7 @@
     run_experiment(fit, net, …), experiment_folder(…)  the real experiment, resumed where it was cut off
     experiment_seed(folder)                            its seed, drawn once, nobody else's
     fetch_module(archive, module)                      on Colab: the rest of the assignment's folder
+    look_for_newer(notebook, version, address)         whether a newer version of the notebook is out
 """
 
 import builtins
@@ -18,9 +19,18 @@ if TYPE_CHECKING:
     from autograder.course.colab import fetch_module
     from autograder.sandboxed.cifar10 import TinyCIFAR10
     from autograder.students.check import check
+    from autograder.students.newer import look_for_newer
     from autograder.students.training import experiment_folder, experiment_seed, run_experiment
 
-__all__ = ["TinyCIFAR10", "check", "experiment_folder", "experiment_seed", "fetch_module", "run_experiment"]
+__all__ = [
+    "TinyCIFAR10",
+    "check",
+    "experiment_folder",
+    "experiment_seed",
+    "fetch_module",
+    "look_for_newer",
+    "run_experiment",
+]
 
 _HOMES = {
     "TinyCIFAR10": "autograder.sandboxed.cifar10",
@@ -28,6 +38,7 @@ _HOMES = {
     "experiment_folder": "autograder.students.training",
     "experiment_seed": "autograder.students.training",
     "fetch_module": "autograder.course.colab",
+    "look_for_newer": "autograder.students.newer",
     "run_experiment": "autograder.students.training",
 }
 

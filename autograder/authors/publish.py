@@ -1,8 +1,8 @@
-"""The students' public tree, and nothing else: `autograder publish DIR`.
+"""The students' public tree, and nothing else: `autograder publish DIR`, or `--branch NAME`.
 
 It holds the modules whose release date has come, the package as a student installs it, an index page, a zip for each
-module, and the solutions whose date has come. What it wrote is noted in `.published.json` with a hash, so that nothing
-is ever replaced or deleted that it did not make.
+module, and the solutions whose date has come. What it wrote into a folder is noted in `.published.json` with a hash, so
+that nothing is ever replaced or deleted that it did not make; for a branch see branch.py.
 """
 
 import hashlib
@@ -12,9 +12,10 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from autograder.authors.branch import Branch
 from autograder.authors.stale import check_release
 from autograder.course.calendar import Dates, calendar, told
 from autograder.course.course import Course, Module
@@ -25,6 +26,8 @@ from autograder.grading.report import template
 
 LEDGER = ".published.json"
 TEXTS = Path(__file__).parent / "published"
+WORKFLOW = ".github/workflows/publish.yml"
+NAMED = 3  # files that a line names
 STAFF = ("authors", "classes", "gradebook", *(f"cli/{name}.py" for name in ("author", "classes", "course", "marking")))
 STUDENTS = ("LICENSE", "pyproject.toml", "docs/for-students.md", "docs/training.md", "docs/feedback.png", "docs/notebook.png")
 MADE_FROM = ("source", "tests", "release", "solutions", "autograder", "docs", "course.toml", "pyproject.toml", "LICENSE")
@@ -59,13 +62,9 @@ def publish(course: Course, folder: Path, now: datetime) -> Published:
             somebody's files under names that are needed, or lies in the course; nothing is changed then.
     """
     if folder.resolve().is_relative_to(course.root) or course.root.is_relative_to(folder.resolve()):
-        raise CourseError(f"{folder} lies in the course, or around it: name a folder elsewhere")
-    _require_committed(course.root)
-    open_now, left_out = _modules(course, now)
-    problems = [problem for module, _ in open_now for problem in check_release(module)]
-    if problems:
-        raise CourseError("nothing was published:\n" + "\n".join(problems))
-    files = dict(_files(course, open_now, now, left_out))
+        mend = f"name a folder elsewhere; for a branch write --branch {folder}"
+        raise CourseError(f"{folder} lies in the course, or around it: {mend}")
+    files, left_out = _tree(course, now)
     before = _ledger(folder)
     _require_ours(folder, files, before)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -82,7 +81,68 @@ def publish(course: Course, folder: Path, now: datetime) -> Published:
     return Published(len(changed), len(gone), left_out)
 
 
+def publish_branch(course: Course, repository: Path, name: str, now: datetime) -> Published:
+    """Makes the students' tree as of `now` the newest commit of a branch; working tree and index stay as they are.
+
+    Raises:
+        CourseError: as `publish`; or the branch holds what publish did not make, or what students may not see yet, now or
+            in its history. Nothing is changed then.
+    """
+    branch = Branch(repository, name)
+    tip = branch.require_ours()
+    files, left_out = _tree(course, now)
+    early = sorted(path for path in branch.paths(tip) if _too_early(path, course, now))
+    if early:
+        raise CourseError(
+            f"the history of {name} holds {', '.join(early[:NAMED])}, which students may not see yet: publish on a new branch, "
+            f"and delete this one wherever it is (git branch -D {name})"
+        )
+    there = ", ".join(sorted(path.split("/")[1] for path in files if path.endswith("/module.json"))) or "no module yet"
+    return Published(branch.commit(files, tip, f"Published on {now:%Y-%m-%d}: {there}"), 0, left_out)
+
+
+def write_workflow(course: Course, branch: str, now: datetime) -> Path:
+    """Writes the GitHub Actions workflow that publishes on `branch`, and gives its path.
+
+    Raises:
+        CourseError: `course.toml` names no repository, or another file of this name is there.
+    """
+    settings, path = course.settings, course.root / WORKFLOW
+    if not settings.repository:
+        raise CourseError('course.toml names no public repository to push to: write repository = "owner/name"')
+    moments = {date.astimezone(UTC) for dates in calendar(course).values() for date in (dates.release, dates.solutions) if date}
+    times = [f"{moment.minute} {moment.hour} {moment.day} {moment.month} *" for moment in sorted(moments) if moment > now]
+    text = template("publish.yml", TEXTS.with_name("workflow")).render(settings=settings, branch=branch, times=times)
+    first = text.splitlines()[0]
+    if path.is_file() and path.read_text(encoding="utf-8").splitlines()[:1] != [first]:
+        raise CourseError(f"{path} is there, and not made by this command: move it away")
+    write_whole(path, text + "\n")
+    return path
+
+
 # --- what belongs in it -----------------------------------------------------------------------------------------------
+
+
+def _tree(course: Course, now: datetime) -> tuple[dict[str, bytes], list[str]]:
+    """The files of the students' tree, and why modules were left out.
+
+    Raises:
+        CourseError: a release is stale or leaks, or the course has changes that are not committed.
+    """
+    _require_committed(course.root)
+    open_now, left_out = _modules(course, now)
+    problems = [problem for module, _ in open_now for problem in check_release(module)]
+    if problems:
+        raise CourseError("nothing was published:\n" + "\n".join(problems))
+    return dict(_files(course, open_now, now, left_out)), left_out
+
+
+def _too_early(path: str, course: Course, now: datetime) -> bool:
+    """Whether a file is of a module, or of solutions, whose date has not come."""
+    top, _, rest = path.partition("/")
+    name = rest.partition("/")[0] if top in ("release", "solutions") else path.removesuffix(".zip")
+    dates = calendar(course).get(name)
+    return dates is not None and not (dates.solved(now) if top == "solutions" else dates.released(now))
 
 
 def _modules(course: Course, now: datetime) -> tuple[list[tuple[Module, Dates]], list[str]]:
@@ -146,8 +206,7 @@ def _title(module: Module) -> str:
 def _text(name: str, course: Course, weeks: list[Week], left_out: list[str]) -> str:
     settings = course.settings
     later = f"{len(left_out)} more to come." if left_out else ""
-    address = settings.archive or (f"git+https://github.com/{settings.repository}" if settings.repository else "")
-    page = template(name, TEXTS).render(settings=settings, weeks=weeks, later=later, address=address)
+    page = template(name, TEXTS).render(settings=settings, weeks=weeks, later=later, address=settings.zip)
     return page + "\n"
 
 

@@ -19,9 +19,8 @@ from typing import Any
 import nbformat
 
 from autograder.authors.leaks import find_leaks
-from autograder.course import source
 from autograder.course.calendar import dates_of, told
-from autograder.course.colab import COLAB_BADGE, COLAB_CELL, NO_BADGE
+from autograder.course.colab import COLAB_BADGE, COLAB_CELL, NEWEST, NO_BADGE
 from autograder.course.course import Course, Module
 from autograder.course.notebooks import make_notebook
 from autograder.course.source import SourceCell
@@ -33,7 +32,7 @@ from autograder.grading.gate import require_sound
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording, save_recording
 from autograder.installed import DISTRIBUTION, package_series
-from autograder.sandboxed.notebook import Code, needed
+from autograder.sandboxed.notebook import Code, needed, squeezed_hash
 
 RECORDING_FILES = ("checks/reference.safetensors", f"checks/{KNOWN}")  # of a release: made by running code
 
@@ -80,17 +79,29 @@ def _replace(new: Path, old: Path) -> None:
 # --- what students get ------------------------------------------------------------------------------------------------
 
 
-def released_cells(module: Module) -> list[SourceCell]:
-    """The source's cells; behind the title when it is due, Colab's badge where there is a repository, and the set-up cell."""
-    cells, settings = source.read_source(module.source), Course(module.root).settings
+def released_cells(contents: Contents) -> list[SourceCell]:
+    """The source's cells; behind the title when it is due, Colab's badge or that there is none, with the version, and the
+    set-up cell."""
+    module, cells = contents.module, contents.cells
+    settings = Course(module.root).settings
     packages = "".join(f', "{package}"' for package in settings.packages)
-    about = {"module": module.name, "notebook": module.notebook}
+    about = {"module": module.name, "notebook": module.notebook, "version": contents.version}
     badge = COLAB_BADGE if settings.repository else NO_BADGE
     text = badge.format(repository=settings.repository, branch=settings.branch, **about)
-    code = COLAB_CELL.format(archive=settings.zip, packages=packages, distribution=DISTRIBUTION, **about)
+    code = COLAB_CELL.format(
+        archive=settings.zip, newest=_newest(module), packages=packages, distribution=DISTRIBUTION, **about
+    )
     due = dates_of(module).due
     when = [SourceCell("markdown", _due(due, settings.contact), {})] if due else []
     return [*cells[:1], *when, SourceCell("markdown", text, {}), SourceCell("code", code, {}), *cells[1:]]
+
+
+def _newest(module: Module) -> str:
+    """Where the newest release says which version it is; empty where nobody can fetch that small file alone."""
+    settings = Course(module.root).settings
+    if not settings.repository or settings.archive:
+        return ""
+    return NEWEST.format(repository=settings.repository, branch=settings.branch, module=module.name)
 
 
 def _due(due: datetime, contact: str) -> str:
@@ -104,6 +115,7 @@ def released_files(contents: Contents) -> dict[str, bytes]:
     files |= {f"data/{name}": path.read_bytes() for name, path in contents.needs.data.items()}
     for path in module.public_files:
         files[f"checks/{module.place(path)}"] = path.read_bytes()
+    notebook = json.loads(files[module.notebook])
     about = {
         "module": module.name,
         "notebook": module.notebook,
@@ -111,8 +123,10 @@ def released_files(contents: Contents) -> dict[str, bytes]:
         "exercises": contents.exercises,
         "points": contents.function_points,
         "packages": Course(module.root).settings.packages,
+        "archive": Course(module.root).settings.zip,
         "released": contents.released.as_dict(),
-        "cells": _marked_cells(json.loads(files[module.notebook])),
+        "cells": _marked_cells(notebook),
+        **_versions(contents, notebook),
         "made_from": contents.made_from,
         "files": [name for name in files if name.startswith("checks/")],
     }
@@ -130,11 +144,26 @@ def _marked_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _versions(contents: Contents, notebook: dict[str, Any]) -> dict[str, Any]:
+    """Which version this is, and what later ones will know it by; see course/versions.py."""
+    names = [cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in notebook["cells"]]
+    texts = [squeezed_hash("".join(cell["source"])) for cell in notebook["cells"]]
+    marked = {name: text for name, text in zip(names, texts, strict=True) if name}
+    return {
+        "version": contents.version,
+        "former": contents.former,
+        "versions": contents.versions.followed_by(contents.version, marked),
+        "texts": sorted(contents.versions.texts.union(texts)),
+    }
+
+
 def notebook_text(contents: Contents, solved: bool) -> str:
     """The notebook as .ipynb text with nbgrader's metadata: the student's, or with `solved` the reference."""
-    cells = released_cells(contents.module)
+    cells = released_cells(contents)
     texts = [cell.solution if solved else cell.stub for cell in cells]
-    return str(nbformat.writes(make_notebook(cells, texts, contents.points))) + "\n"
+    notebook = make_notebook(cells, texts, contents.points)
+    notebook.metadata["autograder"] = {"module": contents.module.name, "version": contents.version}
+    return str(nbformat.writes(notebook)) + "\n"
 
 
 def _record(contents: Contents, student: Path) -> None:
@@ -206,6 +235,6 @@ def _executed(contents: Contents, student: Path) -> str:
             raise CourseError(
                 f"{module.source.name}, cell {number}: a check fails in the solved notebook; run `autograder verify`"
             )
-    notebook.metadata["autograder"] = {"source_sha256": hashlib.sha256(module.source.read_bytes()).hexdigest()}
+    notebook.metadata["autograder"] |= {"source_sha256": hashlib.sha256(module.source.read_bytes()).hexdigest()}
     notebook.metadata["language_info"] = {"name": "python"}
     return str(nbformat.writes(notebook)) + "\n"

@@ -37,7 +37,7 @@ def check_release(module: Module) -> list[str]:
         problems += _compare(module.release / name, content, again)
     problems += _check_recordings(contents, again)
     problems += _compare(module.solutions / f"{module.source.stem}.py", reference_module(contents).encode(), again)
-    problems += _check_executed(module, again)
+    problems += _check_executed(contents, again)
     made = [*files, *RECORDING_FILES]
     return problems + (find_leaks(contents, made, module.release) if module.release.is_dir() else [])
 
@@ -79,7 +79,8 @@ def _alike(fresh: Any, kept: Any) -> bool:
     return isinstance(fresh, Timing) and isinstance(kept, Timing) or agree(fresh, kept, within=RECORDED_TOLERANCE)
 
 
-def _check_executed(module: Module, again: str) -> list[str]:
+def _check_executed(contents: Contents, again: str) -> list[str]:
+    module = contents.module
     path = module.solutions / module.notebook
     if not path.is_file():
         return [f"{_short(path)}: missing, {again}"]
@@ -88,5 +89,5 @@ def _check_executed(module: Module, again: str) -> list[str]:
         notebook.metadata.get("autograder", {}).get("source_sha256")
         == hashlib.sha256(module.source.read_bytes()).hexdigest()
     )
-    same = [cell.source for cell in notebook.cells] == [cell.solution.rstrip("\n") for cell in released_cells(module)]
+    same = [cell.source for cell in notebook.cells] == [cell.solution.rstrip("\n") for cell in released_cells(contents)]
     return [] if fresh and same else [f"{_short(path)}: {again}"]

@@ -42,6 +42,7 @@ from autograder.grading.report import (
     with_section,
 )
 from autograder.grading.timings import Timings
+from autograder.sandboxed.notebook import Code
 
 NO_ANSWER = ("crashed", "timed out", "out of memory", NOT_GRADED)
 SLOWEST = 5  # submissions and probes that --timings names
@@ -151,6 +152,7 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
         raise
     except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
+    about["note"] = " ".join(filter(None, [about["note"], _of_which_version(code, grader)]))
     graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
     return with_again(Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about), grader)
 
@@ -166,6 +168,19 @@ def with_again(result: Result, grader: Grader) -> Result:
         with contextlib.suppress(CourseError):  # a damaged file of another week stops nothing here
             before += mistakes_in(read_result(path)) if path.is_file() else []
     return replace(result, again=told_again(here, before))
+
+
+def _of_which_version(code: Code, grader: Grader) -> str:
+    """What to say of a notebook that is not of the version that is released now."""
+    versions = grader.contents.versions
+    if code.version in ("", versions.current) or not versions.current:
+        return ""
+    if code.version not in versions.cells:
+        return f"The notebook says that it is of version {code.version}, which this module has never had."
+    former = grader.contents.former
+    later = [name for name in grader.contents.functions if versions.came_later(code.version, name, former.get(name, name))]
+    missing = f", to which {', '.join(later)} came later" if later else ""
+    return f"The notebook is of an earlier version, {code.version}{missing}; {versions.current} is the newest."
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 from autograder.course.course import Module
 from autograder.errors import CourseError
+from autograder.sandboxed.notebook import squeezed_hash
 
 _GHOSTS = ("__macosx", "__pycache__", "thumbs.db", "desktop.ini")
 _SUFFIX = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)  # as some browsers save it
@@ -79,28 +80,22 @@ def belongs(module: Module, data: bytes) -> bool:
 
 
 def _texts(data: bytes) -> list[str]:
-    """The cells' texts without blanks; none when it cannot be read."""
+    """A hash of each cell's text, without blanks; none when it cannot be read."""
     try:
         notebook: Any = json.loads(data.decode("utf-8-sig"))
-        cells = [_joined(cell["source"]) for cell in notebook["cells"]]
+        texts = ["".join(cell["source"]) for cell in notebook["cells"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [text for text in cells if text]
-
-
-def _joined(source: Any) -> str:
-    return "".join("".join(source).split())
+    return [squeezed_hash(text) for text in texts if text.strip()]
 
 
 @functools.cache
 def _released(module: Module) -> frozenset[str]:
-    """The texts of the released cells: as the source has them now, and as the release has them that students got."""
+    """Hashes of the released cells' texts: as the source has them now, and of all versions that students got."""
     from autograder.authors.release import released_cells
+    from autograder.grading.contents import Contents
 
-    texts: list[str] = []
+    contents, texts = Contents(module), set[str]()
     with contextlib.suppress(CourseError, OSError):  # grading itself says what is wrong with the source
-        texts += [_joined(cell.stub) for cell in released_cells(module)]
-    file = module.release / module.notebook
-    if file.is_file():
-        texts += _texts(file.read_bytes())
-    return frozenset(filter(None, texts))
+        texts = {squeezed_hash(cell.stub) for cell in released_cells(contents) if cell.stub.strip()}
+    return frozenset(texts) | contents.versions.texts

@@ -1,9 +1,10 @@
 """Judging a class anew from what is kept of it: `autograder regrade MODULE`. No student code runs, no worker starts.
 
 For a changed check, tolerance or hint. It goes `grade`'s own way, with workers that are not there: what would have to
-run keeps its old grade and is named.
+run keeps its old grade and is named. With workers it says what changed probes, exercises or names change, too.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,12 +79,14 @@ def regrade(
     everyone: bool = True,
     sandbox: str = SANDBOX,
     limit: float = PROBE_SECONDS,
+    workers: int = 0,
 ) -> Regraded:
     """Judges `submissions` under the checks and hints as they are now, and compares with the grades in `out`.
 
     Args:
         everyone: whether a student with a grade and without a submission is to be named.
         sandbox, limit: as they were when the class was graded.
+        workers: who run what is not kept; with 0 nothing runs.
 
     Raises:
         CourseError: there are no grades yet, or the reference's own recording is not kept.
@@ -91,16 +94,17 @@ def regrade(
     seed, old = kept_seed(out), result_files(out)
     if seed is None or not old:
         raise CourseError(f"{out} holds no grades of this class: grade it first: autograder grade {module.name}")
-    grader = Grader(module, seed, sandbox=sandbox, workers=0, limit=limit)
+    grader = Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit)
     regraded = Regraded([], [], {}, [], 0, grader.contents.exercises)
     try:
-        for result in watched(grade_each(grader, submissions), submissions, console):
-            path = old.pop(result.student, None)
-            _take_in(result, read_result(path) if path else {}, regraded, grader, out)
+        with grader if workers else contextlib.nullcontext():
+            for result in watched(grade_each(grader, submissions), submissions, console):
+                path = old.pop(result.student, None)
+                _take_in(result, read_result(path) if path else {}, regraded, grader, out)
     except NotKept as error:
         raise CourseError(
             f"nothing can be judged: of the reference, {error}. Probes, reference, engine or libraries have changed: "
-            f"autograder grade {module.name}"
+            f"autograder regrade {module.name} --run says what that changes, autograder grade {module.name} grades anew"
         ) from None
     regraded.kept.update(dict.fromkeys(old if everyone else (), "there is no submission of this name"))
     return regraded

@@ -41,7 +41,18 @@ def add_commands(commands: "Commands") -> None:
     add_engine(verify)
 
     publish = add_command(commands, "publish", _publish, "make the students' public tree, with what is released today")
-    publish.add_argument("folder", type=Path, metavar="DIR", help="a folder outside the course: new, or published into before")
+    publish.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="a folder outside the course: new, or published into before"
+    )
+    publish.add_argument("--branch", metavar="NAME", help="in place of DIR: a branch that holds nothing else, or a new one")
+    publish.add_argument(
+        "--repository", type=Path, metavar="CLONE", help="of the branch: a clone of another repository (default: the course's)"
+    )
+    publish.add_argument(
+        "--workflow",
+        action="store_true",
+        help="publish nothing; write the GitHub workflow that publishes on the branch, and pushes it as course.toml says",
+    )
 
     demo = add_command(commands, "demo", _demo, "make a class from a module's catalogue and grade it")
     add_module(demo, nargs="?", help="the module (default: the first)")
@@ -112,12 +123,29 @@ def _verify(options: argparse.Namespace) -> int:
 def _publish(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from autograder.authors.publish import publish
+    from autograder.authors.publish import publish, publish_branch, write_workflow
 
-    done = publish(Course.find(), options.folder, datetime.now(UTC))
+    course, now, branch = Course.find(), datetime.now(UTC), options.branch
+    if (options.folder is None) == (branch is None):
+        raise CourseError("name where to: a folder outside the course (publish DIR), or a branch (publish --branch NAME)")
+    if branch is None and (options.repository or options.workflow):
+        raise CourseError("--repository and --workflow go with --branch NAME, and not with a folder")
+    if options.workflow:
+        path = write_workflow(course, branch, now)
+        print(f"{path}: commit it, and give the course's repository the secret that its first lines name")
+        return 0
+    if branch is None:
+        done, place = publish(course, options.folder, now), str(options.folder)
+    else:
+        repository = options.repository or course.root
+        done, place = publish_branch(course, repository, branch, now), f"branch {branch}"
     for line in done.left_out:
         print(f"left out: {line}")
-    print(f"{options.folder}: {done.written} files written, {done.deleted} deleted; index.html is the page for students")
+    if branch is None:
+        print(f"{place}: {done.written} files written, {done.deleted} deleted; index.html is the page for students")
+    else:
+        changed = f"{done.written} files changed in a new commit" if done.written else "nothing has changed, no commit was made"
+        print(f"{place}: {changed}; push that branch alone to the students' repository")
     return 0
 
 

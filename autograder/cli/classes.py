@@ -13,7 +13,6 @@ from autograder.cli.options import (
     add_command,
     add_engine,
     add_module,
-    add_observing,
     add_sandbox,
     engine,
     grades_folder,
@@ -87,7 +86,10 @@ def _add_regrade(commands: "Commands") -> None:
     answer = regrade.add_mutually_exclusive_group()
     answer.add_argument("--yes", action="store_true", help="write the new grades without asking")
     answer.add_argument("--dry-run", action="store_true", help="only say which grades would move and why")
-    add_observing(regrade)
+    regrade.add_argument(
+        "--run", action="store_true", dest="observe", help="run what is not kept: for changed probes, exercises or names"
+    )
+    add_engine(regrade)
 
 
 def _add_similar(commands: "Commands") -> None:
@@ -247,7 +249,7 @@ def _regrade(options: argparse.Namespace) -> int:
 
         students = group_of(out, options.group).students
         submissions = [each for each in submissions if each.student in students]
-    how = {"sandbox": options.sandbox, "limit": options.limit}
+    how = engine(options) if options.observe else {"sandbox": options.sandbox, "limit": options.limit}
     regraded = regrade(module, submissions, out, console, everyone=not (options.paths or options.group), **how)
     print_regraded(regraded, module, console)
     if regraded.changed and not _agreed(options):

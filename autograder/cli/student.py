@@ -1,4 +1,4 @@
-"""Commands for students, `check` and `pack`, and for whoever gets what was packed: `receipt`."""
+"""Commands for students, `check`, `pack` and `update`, and for whoever gets what was packed: `receipt`."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`check`, `pack` and `receipt`."""
+    """`check`, `pack`, `update` and `receipt`."""
     check = add_command(commands, "check", _check, "say what the grader will say of everything public in your notebook")
     pack = add_command(
         commands, "pack", _pack, "make the file to hand in, its receipt, and a list of what will cost points"
@@ -32,6 +32,14 @@ def add_commands(commands: "Commands") -> None:
         help=f"for one probe (default: {PROBE_SECONDS:g})",
     )
     pack.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file to make (default: in handin/)")
+
+    update = add_command(
+        commands, "update", _update, "take your work over into a newer version of the notebook, and keep the old one beside it"
+    )
+    update.add_argument("notebook", type=Path, help="yours; it becomes the newer version, with your work in it")
+    update.add_argument(
+        "new", nargs="?", type=Path, metavar="NEW", help="the new zip, folder or notebook (default: from the course's address)"
+    )
 
     receipt = add_command(
         commands, "receipt", _receipt, "say whether a collected notebook is the one a receipt was made for"
@@ -71,6 +79,23 @@ def _pack(options: argparse.Namespace) -> int:
     if not problems:
         print("Nothing was found that must cost points; `autograder check` runs the public checks on it.")
     print(f"{receipt}: the receipt, keep it.\n{said}")
+    return 0
+
+
+def _update(options: argparse.Namespace) -> int:
+    from autograder.installed import require_packages
+
+    require_packages()
+    from autograder.students.update import update
+
+    done = update(options.notebook, options.new)
+    if done.kept is None:
+        print(f"{options.notebook} is of version {done.version} already: nothing was changed.")
+        return 0
+    for line in done.said:
+        print(f"  ! {line}")
+    print(f"{options.notebook} is of version {done.version} now, with your work in it. As it was it is kept in {done.kept}.")
+    print("Open it anew, restart the kernel and run all cells; then check and pack as ever.")
     return 0
 
 

@@ -23,11 +23,16 @@ COLAB_BADGE = """\
 
 On Colab, first save your own copy (File, Save a copy in Drive), and hand in the file from File, Download, Download .ipynb.
 Else it runs on Linux and macOS, and on Windows in WSL.
+
+Version {version}
 """
 NO_BADGE = """\
 This notebook runs on Linux and macOS, and on Windows in WSL. For Colab there is no badge to click yet: the course has not
 said where its files are (`repository` in `course.toml`).
+
+Version {version}
 """
+NEWEST = "https://raw.githubusercontent.com/{repository}/{branch}/release/{module}/checks/module.json"
 COLAB_CELL = """\
 # Set-up. On Colab: installs the course's package, fetches checks/ and data/. Anywhere else: looks for the package.
 import subprocess
@@ -49,7 +54,7 @@ if "google.colab" in sys.modules:
         raise SetUp(f"{{pip.stderr}}\\nThe course's package was not installed. Run this cell again in a minute.")
 
 try:
-    from autograder import fetch_module
+    from autograder import fetch_module, look_for_newer
 except Exception as error:
     if type(error).__name__ == "NotHere":  # the course's package itself, which says what it needs
         raise
@@ -64,6 +69,7 @@ except Exception as error:
 
 if "google.colab" in sys.modules:
     fetch_module(ARCHIVE, "{module}")
+look_for_newer("{notebook}", "{version}", "{newest}")
 """
 
 
@@ -82,10 +88,19 @@ def fetch_module(archive: str, module: str) -> None:
                 f"{folder} is there, but is not the released {module}: rename it, then run this cell again."
             )
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
-            _unpack(_download(archive), module, Path(scratch)).rename(folder)
+            fetch_release(archive, module, Path(scratch)).rename(folder)
     os.chdir(folder)
     there = [f"{name}/" for name in ("checks", "data") if (folder / name).is_dir()]
     print(f"working in {folder}: {' and '.join(there)} {'are' if len(there) > 1 else 'is'} there")
+
+
+def fetch_release(archive: str, module: str, scratch: Path) -> Path:
+    """Unpacks release/<module>/ from the zip at the address `archive` into `scratch`, and gives its folder.
+
+    Raises:
+        NotebookError: as `fetch_module`.
+    """
+    return _unpack(_download(archive), module, scratch)
 
 
 def _name_of(folder: Path) -> str | None:

@@ -10,6 +10,8 @@
                                                          one, holds comments only: the rubric
     # %% folded=true                                     code that is given and need not be read, as that of a figure:
                                                          JupyterLab and Colab show it when asked; beside a role too
+    # %% … was="count"                                   beside a function or a name: what it was called in a version that
+                                                         students have
 
 The functions between two grade cells belong to the exercise that the second one names. Points of exercises are not
 written here: they are the sum of the checks' points.
@@ -123,6 +125,7 @@ def read_source(path: Path) -> list[SourceCell]:
         if problem := _problem(cell):
             raise CourseError(f"{place(path, cell.line)}: {problem}")
     _refuse_twins(path, cells)
+    _refuse_wrong_former(path, cells)
     try:
         exercises(cells)
     except CourseError as error:
@@ -171,12 +174,36 @@ def _refuse_twins(path: Path, cells: list[SourceCell]) -> None:
         lines[name] = cell.line
 
 
+def _refuse_wrong_former(path: Path, cells: list[SourceCell]) -> None:
+    """Refuses a former name that a cell has still, or that two have had."""
+    names, seen = {grade_id(cell) for cell in cells if cell.role}, set[str]()
+    for cell in cells:
+        if "was" not in cell.about:
+            continue
+        if not isinstance(cell.about["was"], str) or cell.role not in ("exercise", "grade", "question", "plot"):
+            problem = "write it in quotes, beside a function, an exercise's grade cell, a question or a plot"
+        elif (former := _named(cell, cell.about["was"])) in names | seen:
+            taken = "still a cell here" if former in names else "what another cell was"
+            problem = f"{former} is {taken}: each had its own name"
+        else:
+            seen.add(former)
+            continue
+        raise CourseError(f"{place(path, cell.line)}: was={cell.about['was']!r}: {problem}")
+
+
 def grade_id(cell: SourceCell) -> str:
     """What nbgrader calls a cell, each once: an exercise may have its function's name."""
-    if cell.role == "exercise":
-        return str(cell.about["function"])
+    return _named(cell, str(cell.about.get("function") or cell.about.get("name") or cell.about.get("exercise")))
+
+
+def _named(cell: SourceCell, name: str) -> str:
     kind = "exercise" if cell.role == "grade" else cell.role
-    return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"
+    return name if cell.role == "exercise" else f"{kind}-{name}"
+
+
+def former(cells: Iterable[SourceCell]) -> dict[str, str]:
+    """The former grade_id of each cell that has had another, by that of today."""
+    return {grade_id(cell): _named(cell, cell.about["was"]) for cell in cells if "was" in cell.about}
 
 
 def by_hand(path: Path) -> list[SourceCell]:

@@ -19,7 +19,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.course.notebooks import make_notebook
-from autograder.course.source import SourceCell, grade_id
+from autograder.course.source import SourceCell, former, grade_id
+from autograder.course.versions import NO_VERSIONS, Versions
 from autograder.grading.grader import Graded
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, check_table, without_folders
@@ -31,6 +32,7 @@ THEIRS = "The student's own output, as handed in:"
 KEPT = "The student's own cell {}:"
 CHANGED = "The student's own cell {}, which the student changed:"
 MISSING = "This cell is missing in the submission."
+LATER = "The notebook is of the version {}, which did not have this cell yet."
 ELSEWHERE = "Nothing of the student's stands in this cell. It may stand in {}."
 MANY = 12  # own cells that are listed
 
@@ -45,22 +47,31 @@ class Own:
     placed: bool
 
 
-def rebuild(cells: list[SourceCell], points: dict[str, float], handed_in: list[HandedIn]) -> NotebookNode:
-    """The source's notebook with a student's cells in it.
+def rebuild(
+    cells: list[SourceCell],
+    points: dict[str, float],
+    handed_in: list[HandedIn],
+    versions: Versions = NO_VERSIONS,
+    version: str = "",
+) -> NotebookNode:
+    """The source's notebook with a student's cells in it; `versions` were released, and theirs is made from `version`.
 
     The metadata `autograder` of a cell that the student was to fill says whether it is `answered`, and holds a hash of
     the `answer`, by which a later regrading knows whether it changed.
     """
     places = _places(cells, handed_in)
     theirs = {number: handed_in[place] for number, place in places.items()}
-    own = _own(cells, handed_in, places)
+    own = _own(cells, handed_in, places, versions)
     notebook = make_notebook(cells, [cell.stub for cell in cells], points)
     made = [_own_cell(one) for one in own.get(-1, [])]
     for number, (cell, node) in enumerate(zip(cells, notebook.cells, strict=True)):
         behind = [one for one in own.get(number, []) if not one.placed]
         if _fillable(cell):
             near = [one.cell.source for one in behind if one.cell.kind == "markdown"] if number in theirs else []
-            _fill(cell, node, theirs.get(number), near, _elsewhere(cell, cells, theirs, own))
+            _fill(cell, node, theirs.get(number), near, _elsewhere(cell, cells, theirs, own), versions)
+            if cell.by_hand and versions.came_later(version, *_names(cell)) and not node.metadata["autograder"]["answered"]:
+                node.metadata["autograder"]["answered"] = True  # a person says what it costs
+                _say(node, LATER.format(version))
         for one in own.get(number, []):
             if one.placed:
                 _say(node, CHANGED.format(one.number))
@@ -109,18 +120,22 @@ def _likeness(cell: SourceCell, number: int, theirs: HandedIn) -> tuple[bool, ..
     if theirs.kind != cell.kind:
         return None
     function = cell.about.get("function", "")
-    defines = bool(
-        function and re.search(rf"^(async +def|def|class) +{function}\b|^{function} *=", theirs.source, re.M)
-    )
+    called = f"({'|'.join(map(re.escape, _names(cell)))})" if function else ""
+    defines = bool(called and re.search(rf"^(async +def|def|class) +{called}\b|^{called} *=", theirs.source, re.M))
     if defines:
         return True, False, False, False  # the last definition counts, as in grading
-    same_id = bool(cell.role) and theirs.grade_id == grade_id(cell)
+    same_id = bool(cell.role) and theirs.grade_id in _names(cell)
     unchanged = _same(theirs.source, cell.stub)
     opening = cell.by_hand and _first_line(theirs.source) == _first_line(cell.stub)
     if not (same_id or unchanged or opening or theirs.id == f"cell-{number:03d}"):
         return None
     shown = any(is_picture(kind) for kind, _ in theirs.shown) if cell.role == "plot" else bool(theirs.shown)
     return False, same_id, not unchanged if _fillable(cell) else unchanged, shown
+
+
+def _names(cell: SourceCell) -> list[str]:
+    """What nbgrader calls a cell now, and called it before."""
+    return [grade_id(cell), *former([cell]).values()]
 
 
 def _same(text: str, other: str) -> bool:
@@ -138,7 +153,9 @@ def _fillable(cell: SourceCell) -> bool:
     return cell.role == "question" or (cell.kind == "code" and cell.role not in ("check", "grade"))
 
 
-def _own(cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, int]) -> dict[int, list[Own]]:
+def _own(
+    cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, int], versions: Versions
+) -> dict[int, list[Own]]:
     """The student's own cells, by the number of the source's cell that they follow (-1: none).
 
     Those are cells without a place, changed ones where only the source's text counts, and changed ones of no exercise,
@@ -151,11 +168,13 @@ def _own(cells: list[SourceCell], handed_in: list[HandedIn], places: dict[int, i
     for place, theirs in enumerate(handed_in):
         last = numbers.get(place, last)
         if place in numbers:
-            nothing_new = bool(cells[last].role and _fillable(cells[last])) or _same(theirs.source, cells[last].stub)
+            filled = bool(cells[last].role and _fillable(cells[last]))
+            nothing_new = filled or _same(theirs.source, cells[last].stub) or versions.given(theirs.source)
         else:
             new_pictures = any(is_picture(shown[0]) and shown not in pictures for shown in theirs.shown)
             copied = (theirs.source, theirs.shown) in placed
-            nothing_new = copied or (not new_pictures and any(_same(theirs.source, cell.stub) for cell in cells))
+            given = versions.given(theirs.source) or any(_same(theirs.source, cell.stub) for cell in cells)
+            nothing_new = copied or (not new_pictures and given)
         if (theirs.source.strip() or theirs.shown) and not nothing_new:
             count += 1
             has_a_place = place in numbers and _fillable(cells[last])
@@ -192,25 +211,31 @@ def _elsewhere(
 
 
 def _fill(
-    cell: SourceCell, node: NotebookNode, theirs: HandedIn | None, texts: list[str], elsewhere: dict[str, list[str]]
+    cell: SourceCell,
+    node: NotebookNode,
+    theirs: HandedIn | None,
+    texts: list[str],
+    elsewhere: dict[str, list[str]],
+    versions: Versions,
 ) -> None:
     """Puts the student's text and outputs into a cell; `texts` stand where a written answer may be too.
 
     What is `elsewhere` counts only where there is nothing else.
     """
+    untouched = theirs is not None and (_same(theirs.source, cell.stub) or versions.given(theirs.source))
     if theirs is None:
         answers = []
     elif cell.role == "plot":
         answers = [content for kind, content in theirs.shown if is_picture(kind)]
     else:
-        answers = [] if _same(theirs.source, cell.stub) else [theirs.source]
+        answers = [] if untouched else [theirs.source]
         answers += [content for _, content in theirs.shown if cell.role == "question"]
     if cell.role == "question":
         answers += texts
     lost = not answers and bool(elsewhere)
     if lost:
         answers = [content for contents in elsewhere.values() for content in contents]
-    if cell.role == "plot" and theirs and not answers and not _same(theirs.source, cell.stub):
+    if cell.role == "plot" and theirs and not answers and not untouched:
         answers = [theirs.source]  # what draws it was changed and shows nothing: that too is for a person to judge
     if cell.role:
         answer = hashlib.sha256("\0".join(answers).encode("utf-8", "replace")).hexdigest()

@@ -2,7 +2,7 @@
 
 nbgrader itself refuses every cell that comes, goes or gets another name once there are submissions. Here its tables are
 changed in place: what people gave stays with its cell, by the cell's name. A cell that only got another name is known
-again: an exercise by its functions, a question or plot by its text.
+again: by the source's `was=`, else an exercise by its functions, a question or plot by its text.
 """
 
 from collections.abc import Iterable
@@ -46,11 +46,14 @@ def functions_of(notebook: NotebookNode) -> dict[str, set[str]]:
     return found
 
 
-def planned(before: Notebook, made: NotebookNode, functions: dict[str, set[str]]) -> Edit:
+def planned(
+    before: Notebook, made: NotebookNode, functions: dict[str, set[str]], former: dict[str, str] | None = None
+) -> Edit:
     """How the cells of `before` become those of `made`, the notebook as the source has it now.
 
     Args:
         functions: of each exercise's cell, as they were when the class was last graded.
+        former: by the name of a cell what the source says that it was called.
 
     Raises:
         CourseError: points or comments by people would be lost; says whose, where, and what to do.
@@ -62,6 +65,8 @@ def planned(before: Notebook, made: NotebookNode, functions: dict[str, set[str]]
     functions_now = functions_of(made)
 
     def same(one: str, other: str) -> bool:
+        if former and (one in former.values() or other in former):
+            return former.get(other) == one
         if other in functions_now:
             return functions.get(one) == functions_now[other]
         text, graded = now[other].source, now[other].metadata.nbgrader.grade
@@ -80,8 +85,8 @@ def planned(before: Notebook, made: NotebookNode, functions: dict[str, set[str]]
         if cell.name in edit.gone and (students := _with_marks(cell)):
             raise CourseError(
                 f"{cell.name} is no longer in the source of {before.assignment.name}, and people gave points or comments "
-                f"there to {_names(students)}: give a cell that name again, or take these back in formgrader first. A cell "
-                "is known under another name while its functions, or its text, are the same: rename, grade, then edit it"
+                f"there to {_names(students)}: give a cell that name again, or say beside its new name what it was "
+                '(was="…"), or take these back in formgrader first'
             )
     return edit
 

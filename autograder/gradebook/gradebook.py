@@ -36,7 +36,7 @@ from autograder.classes.submissions import Submission
 from autograder.course.calendar import dates_of
 from autograder.course.course import Module, nearest
 from autograder.course.notebooks import make_notebook
-from autograder.course.source import SourceCell, grade_id, read_source
+from autograder.course.source import SourceCell, former, grade_id, read_source
 from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
@@ -84,7 +84,7 @@ class ClassBook:
             CourseError: the source lacks cells in which people gave points or comments.
         """
         with self.open() as gradebook:
-            self._edit(self._registered(gradebook), self._made(cells, {}))
+            self._edit(self._registered(gradebook), self._made(cells, {}), former(cells))
 
     def register(self, cells: list[SourceCell], points: dict[str, float]) -> list[str]:
         """Writes the module's graded cells and their points into the gradebook, as the source has them now, and when it is due.
@@ -99,7 +99,7 @@ class ClassBook:
         with self.open() as gradebook:
             gradebook.update_or_create_assignment(self.module.name, **({"duedate": in_utc(due)} if due else {}))
             before = self._registered(gradebook)
-            edit = self._edit(before, made)
+            edit = self._edit(before, made, former(cells))
             if before:
                 before.name = self.name
                 said = apply(gradebook.db, before, made, edit)
@@ -123,11 +123,11 @@ class ClassBook:
             return (named or notebooks or [None])[0]
         return None
 
-    def _edit(self, before: Notebook | None, made: NotebookNode) -> Edit:
+    def _edit(self, before: Notebook | None, made: NotebookNode, former: dict[str, str]) -> Edit:
         if before is None:
             return Edit()
         gone = {cell.name for cell in before.grade_cells if cell.cell_type == "code"} - functions_of(made).keys()
-        return planned(before, made, self._functions(gone))
+        return planned(before, made, self._functions(gone), former)
 
     def _functions(self, exercises: set[str]) -> dict[str, set[str]]:
         """The functions of these exercises in the notebooks that formgrader shows, as they were graded last."""
@@ -379,7 +379,9 @@ def autograded(grader: Grader, submission: Submission, result: Result) -> Notebo
     if result.graded is None:
         return not_graded(grader.contents.cells, points, told_reason(result))
     try:
-        notebook = rebuild(grader.contents.cells, points, grader.handed_in(submission.read()))
+        data = submission.read()
+        handed_in, version = grader.handed_in(data), grader.read(data).version
+        notebook = rebuild(grader.contents.cells, points, handed_in, grader.contents.versions, version)
     except (Unreadable, OSError) as error:  # it was graded: what cannot be shown costs nothing
         notebook = not_graded(grader.contents.cells, points, f"Its cells cannot be shown: {error}")
     add_reports(notebook, result.graded, grader.contents.exercises)

@@ -99,7 +99,8 @@ def plain_code(value: Any) -> Code:
         pieces = tuple((int(cell), min(max(int(line), 1), 100_000), str(text)) for cell, line, text in value["pieces"])
         notes = {int(cell): str(note)[:500] for cell, note in value["notes"].items()}
         stubs, homes, run = ({str(n): int(c) for n, c in value[what].items()} for what in ("stubs", "homes", "run"))
-        return Code(pieces, stubs, notes, homes, {str(n): str(why)[:500] for n, why in value["absent"].items()}, run)
+        absent, version = {str(n): str(why)[:500] for n, why in value["absent"].items()}, str(value["version"])[:8]
+        return Code(pieces, stubs, notes, homes, absent, run, version)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Unreadable("could not be read: the answer of the process that read it is damaged") from None
 

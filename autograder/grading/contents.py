@@ -23,8 +23,9 @@ from autograder.course.checks import HIDDEN_FILE, Check, Remark
 from autograder.course.course import Module, nearest
 from autograder.course.imports import parsed, place
 from autograder.course.needs import Needs, needs_of
+from autograder.course.versions import Versions, versions_of
 from autograder.errors import CourseError
-from autograder.sandboxed.notebook import Code, Released, Statement, choose, released_by
+from autograder.sandboxed.notebook import Code, Released, Statement, choose, needed, released_by
 
 
 class Contents:
@@ -60,8 +61,31 @@ class Contents:
 
     @cached_property
     def released(self) -> Released:
-        """What the released notebook says itself, outside the exercises."""
-        return released_by(source.given_statements(self.cells), source.classes(self.cells))
+        """What the released notebook says itself, outside the exercises, and what it said in earlier versions."""
+        functions = {name: before for name, before in self.former.items() if name in self.functions}
+        now = released_by(source.given_statements(self.cells), source.classes(self.cells), functions.items())
+        return now.after(self.versions.released)
+
+    @cached_property
+    def former(self) -> dict[str, str]:
+        """What cells were called in versions that students have, by nbgrader's names of today."""
+        return source.former(self.cells)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """What was released, and before that."""
+        return versions_of(self.module)
+
+    @cached_property
+    def version(self) -> str:
+        """A short hash of what students get, as it is now; of the answers what their recordings are made from."""
+        answers = [statement.text for statement in needed(self.statements, self.functions)]
+        hints = [[entry.name, entry.of, entry.hint] for entry in self.mistakes]
+        cells = [[cell.kind, cell.stub, cell.about] for cell in self.cells]
+        digest = hashlib.sha256(json.dumps([cells, answers, self.function_points, hints]).encode())
+        for path in [*self.module.public_files, *self.needs.own.values()]:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:8]
 
     @cached_property
     def needs(self) -> Needs:

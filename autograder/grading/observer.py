@@ -218,7 +218,7 @@ class Observer:
     def key(self, code: Code, seed: int, only: str | None, again: bool = False, reference: bool = False) -> str:
         """The name a recording is kept under: a hash of everything that it depends on."""
         how = [seed, only, self.functions, self.sandbox, self.limit, again, reference]
-        parts = [self._fingerprint, _as_json(code), how]
+        parts = [self._fingerprint, _as_json(replace(code, version="")), how]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _observe(self, code: Code, seed: int, only: str | None, threads: int, reference: bool, printed: bool) -> Recording:

@@ -13,7 +13,7 @@ import json
 import re
 import symtable
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,8 +30,11 @@ MAX_NOTEBOOK_BYTES = 100 * 2**20
 # of what a TA is shown: cells, outputs of one, and bytes of a text, of all together, and of these for pictures at least
 MAX_CELLS, MAX_OUTPUTS, MAX_TEXT_BYTES = 2000, 100, 20_000
 MAX_SHOWN_BYTES, PICTURES_BYTES = 7 * 2**20, 3 * 2**20
+VERSION = re.compile(r"[0-9a-f]{8}")
+VERSION_LINE = re.compile(rf"^Version ({VERSION.pattern})\b", re.MULTILINE)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+KEYWORDS = {ast.FunctionDef: "def ", ast.AsyncFunctionDef: "async def ", ast.ClassDef: "class "}
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Code:
         homes: the functions' own cells, also where these do not run.
         absent: why a function is not in it, where its text says so.
         run: names that the code reads and that only the released notebook's own cells make, with their cells.
+        version: of the module, that the notebook says it was made from; its student's word.
     """
 
     pieces: tuple[tuple[int, int, str], ...]
@@ -93,6 +97,7 @@ class Code:
     homes: dict[str, int] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     run: dict[str, int] = field(default_factory=dict)
+    version: str = ""
 
     @classmethod
     def from_json(cls, text: bytes) -> "Code":
@@ -114,20 +119,28 @@ class Released:
         texts: a hash of each statement; see `squeezed_hash`.
         run: the names that its cells make by running something, as `net = densenet121()` does.
         classes: what the exercises ask a class for.
+        former: (name, name before) of functions that earlier versions of the module called otherwise.
     """
 
     texts: frozenset[str] = frozenset()
     run: frozenset[str] = frozenset()
     classes: frozenset[str] = frozenset()
+    former: frozenset[tuple[str, str]] = frozenset()
 
-    def as_dict(self) -> dict[str, list[str]]:
+    def as_dict(self) -> dict[str, list[Any]]:
         """As JSON carries it."""
-        return {"texts": sorted(self.texts), "run": sorted(self.run), "classes": sorted(self.classes)}
+        former = [list(names) for names in sorted(self.former)]
+        return {"texts": sorted(self.texts), "run": sorted(self.run), "classes": sorted(self.classes), "former": former}
 
     @classmethod
-    def from_dict(cls, about: dict[str, list[str]]) -> "Released":
+    def from_dict(cls, about: dict[str, list[Any]]) -> "Released":
         """What `as_dict` gave."""
-        return cls(*(frozenset(about.get(name, ())) for name in ("texts", "run", "classes")))
+        texts, run, classes = (frozenset(about.get(name, ())) for name in ("texts", "run", "classes"))
+        return cls(texts, run, classes, frozenset((name, before) for name, before in about.get("former", ())))
+
+    def after(self, earlier: "Released") -> "Released":
+        """With what the given cells of earlier versions said."""
+        return replace(self, texts=self.texts | earlier.texts, run=self.run | earlier.run)
 
 
 NOTHING_RELEASED = Released()
@@ -158,6 +171,17 @@ def read_texts(data: bytes) -> list[tuple[str, str]]:
             kind = "raw" if cell.get("cell_type") == "raw" else "text"
             texts.append((f"the {kind} cell " + (f"below code cell {number}" if number else "at the top"), _source(cell)))
     return texts
+
+
+def read_version(data: bytes) -> str:
+    """The version that a notebook file says it was made from; empty where it says none."""
+    notebook = _parse(data)
+    metadata = notebook.get("metadata")
+    about = metadata.get("autograder") if isinstance(metadata, dict) else None
+    said = str(about.get("version", "")) if isinstance(about, dict) else ""
+    if not VERSION.fullmatch(said):  # some editors keep no metadata that they do not know
+        said = next((f[1] for _, text in read_texts(data) if (f := VERSION_LINE.search(text))), "")
+    return said
 
 
 def read_contents(data: bytes) -> list[dict[str, Any]]:
@@ -315,6 +339,7 @@ def select(
     """
     cells, functions = list(cells), list(functions)
     statements, notes = parse(cells)
+    statements = _under_new_names(statements, notes, released)
     fit = [statement for statement in statements if not _is_function_for_a_class(statement, released)]
     code = choose(fit, notes, functions, released, newest=newest)
     homes = {name: cell.number for cell in cells for name in functions if _defines(name, cell.source)} | code.homes
@@ -363,11 +388,13 @@ def choose(
 # --- what the released notebook says itself ---------------------------------------------------------------------------
 
 
-def released_by(statements: Iterable[Statement], classes: Iterable[str] = ()) -> Released:
-    """What the statements of a released notebook's cells, without the exercises', say; which exercises are `classes`."""
+def released_by(
+    statements: Iterable[Statement], classes: Iterable[str] = (), former: Iterable[tuple[str, str]] = ()
+) -> Released:
+    """What the statements of a released notebook's cells, without the exercises', say; `classes`, `former`: see `Released`."""
     statements = list(statements)
     run = {name for statement in statements if _runs(statement.node) for name in statement.binds}
-    return Released(frozenset(squeezed_hash(s.text) for s in statements), frozenset(run), frozenset(classes))
+    return Released(frozenset(squeezed_hash(s.text) for s in statements), frozenset(run), frozenset(classes), frozenset(former))
 
 
 def squeezed_hash(text: str) -> str:
@@ -440,6 +467,47 @@ def _without_names(statement: Statement, names: set[str]) -> Statement:
     shorter = type(node)(**{**{f: getattr(node, f) for f in node._fields}, "names": left})
     text = ast.unparse(ast.copy_location(shorter, node))
     return replace(statement, text=text, node=shorter, binds=statement.binds - names)
+
+
+# --- functions that have another name now -----------------------------------------------------------------------------
+
+
+def _under_new_names(statements: list[Statement], notes: dict[int, str], released: Released) -> list[Statement]:
+    """The statements with a function's name of today where an earlier version's is written, and today's is not."""
+    written = {name: s.cell for s in statements if not is_stub(s.node) for name in s.binds}
+    for name, before in sorted(released.former):
+        if before in written and name not in written:
+            statements = [_renamed(s, before, name) if before in s.binds | s.reads else s for s in statements]
+            notes.setdefault(written[before], f"defines `{before}`, which is called `{name}` now and counts as that")
+    return statements
+
+
+def _renamed(statement: Statement, before: str, name: str) -> Statement:
+    lines = statement.text.split("\n")
+    for line, column in sorted(_places_of(before, ast.parse(statement.text)), reverse=True):
+        data = lines[line - 1].encode()
+        start = data.index(before.encode(), column)  # of a definition the column is that of its `def`
+        lines[line - 1] = (data[:start] + name.encode() + data[start + len(before.encode()) :]).decode()
+    text = "\n".join(lines)
+    return replace(_statement(statement.cell, ast.parse(text).body[0], text), line=statement.line)
+
+
+def _places_of(name: str, node: ast.AST) -> Iterator[tuple[int, int]]:
+    """Line and column of each place where `node` means the global `name`; what a function binds itself is another."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Name) and child.id == name:
+            yield child.lineno, child.col_offset
+        if isinstance(child, DEFINITIONS) and child.name == name:
+            yield child.lineno, child.col_offset + len(KEYWORDS[type(child)])
+        if isinstance(child, (*FUNCTIONS, ast.Lambda)) and name in _own_names(child):
+            continue
+        yield from _places_of(name, child)
+
+
+def _own_names(node: Any) -> set[str]:
+    """What a function's arguments, and assignments anywhere in it, bind."""
+    arguments = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
+    return arguments | {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
 
 
 # --- why a function is not there --------------------------------------------------------------------------------------

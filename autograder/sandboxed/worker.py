@@ -26,6 +26,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -296,7 +297,7 @@ def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from autograder.sandboxed.errors import Unreadable
-    from autograder.sandboxed.notebook import Released, read_cells, read_contents, read_texts, select
+    from autograder.sandboxed.notebook import Released, read_cells, read_contents, read_texts, read_version, select
 
     try:
         if job["kind"] == "contents":
@@ -304,6 +305,7 @@ def _read(notebook: bytes, job: dict[str, Any]) -> dict[str, Any]:
             return {"contents": np.frombuffer(text.encode("utf-8", "replace"), np.uint8)}
         released = Released.from_dict(job["released"])
         code = select(read_cells(notebook), job["functions"], released, read_texts(notebook))
+        code = replace(code, version=read_version(notebook))
     except Unreadable as error:
         return {"unreadable": str(error)}
     except UnicodeDecodeError:

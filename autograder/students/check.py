@@ -32,6 +32,7 @@ from autograder.grading.report import as_text, check_table, number
 from autograder.grading.wrappings import Undo, undone_for
 from autograder.installed import package_series
 from autograder.sandboxed.notebook import Cell, Code, Released, select
+from autograder.students.newer import told
 
 AGAIN = "get the assignment's folder again (your notebook keeps its place: only checks/ and data/ are replaced)"
 
@@ -194,7 +195,7 @@ def check(name: str | None = None) -> None:
         code = select(cells, bundle.functions, bundle.released, newest=True)
         graded = _for_session(bundle.grade(code, _functions(bundle, name)))
         graded = replace(graded, newest=_newest_broken(cells, code, _functions(bundle, name)))
-    closing = bundle.closing(graded, _functions(bundle, name)) + _where_cells_are(graded)
+    closing = " ".join(filter(None, [bundle.closing(graded, _functions(bundle, name)) + _where_cells_are(graded), told()]))
     text = f"{as_text(graded)}\n{closing}"
     if graded.score < graded.maximum and "NBGRADER_EXECUTION" in os.environ:
         raise ChecksFailed(text)

@@ -18,14 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from autograder.classes.submissions import Submission
+from autograder.course.versions import Versions, versions_in
 from autograder.errors import CourseError, NoClaim, Unreadable
 from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
 from autograder.grading.report import as_text, number
 from autograder.installed import DISTRIBUTION, foreign, versions
-from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, Released, read_cells, read_texts, select, shown_in
+from autograder.sandboxed.notebook import (
+    NOTHING_RELEASED,
+    Code,
+    Released,
+    read_cells,
+    read_texts,
+    read_version,
+    select,
+    shown_in,
+)
 from autograder.sandboxed.pictures import is_picture
-from autograder.students.check import Bundle, read_about
+from autograder.students.check import AGAIN, Bundle, read_about
 from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES, parse_claim
 
 LARGE_BYTES = 10 * 2**20
@@ -168,8 +178,9 @@ def find_problems(data: bytes, about: dict[str, Any]) -> list[str]:
         for name, cell in code.run.items()
     ]
     problems += _foreign_imports(code, about.get("packages", []))
-    cells = _plain_cells(data)
-    return problems + _marked_problems(cells, about.get("cells", [])) + _unrun(cells) + _too_large(data, cells)
+    cells, versions = _plain_cells(data), versions_in(about)
+    problems[:0] = _of_another_version(read_version(data), versions)
+    return problems + _marked_problems(cells, about.get("cells", []), versions) + _unrun(cells) + _too_large(data, cells)
 
 
 def _foreign_imports(code: Code, packages: list[str]) -> list[str]:
@@ -211,7 +222,15 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _marked_problems(cells: list[dict[str, Any]], marked: list[dict[str, Any]]) -> list[str]:
+def _of_another_version(version: str, versions: Versions) -> list[str]:
+    if version in ("", versions.current) or not versions.current:
+        return []
+    if version not in versions.cells:
+        return [f"it is of version {version}, and checks/ of {versions.current} do not know it: {AGAIN}"]
+    return [f"it is of version {version}, and {versions.current} is out: `autograder update` takes your work over"]
+
+
+def _marked_problems(cells: list[dict[str, Any]], marked: list[dict[str, Any]], versions: Versions) -> list[str]:
     """What became of the check cells, the written answers and the plots."""
     times = Counter(str(cell["id"]) for cell in cells)
     by_id = {str(cell["id"]): cell for cell in cells}
@@ -225,7 +244,7 @@ def _marked_problems(cells: list[dict[str, Any]], marked: list[dict[str, Any]]) 
             problems.append(f"the cell {name} is there {times[name]} times: keep one")
         elif released["locked"] and not same:
             problems.append(f"the check cell {name} was edited: the grader uses its own, undo what you changed")
-        elif released["kind"] == "markdown" and same and not mine["picture"]:
+        elif released["kind"] == "markdown" and (same or versions.given(mine["text"])) and not mine["picture"]:
             problems.append(f"{name} is not answered yet")
         elif released["kind"] == "code" and not released["locked"] and not mine["picture"]:
             problems.append(f"{name} shows no picture: run it and save, people grade what they see")

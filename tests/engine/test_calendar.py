@@ -14,6 +14,7 @@ from autograder.course.course import Course
 from autograder.errors import CourseError
 from autograder.gradebook.gradebook import book_of
 from autograder.gradebook.status import Standing, standings
+from autograder.grading.contents import Contents
 
 NAME = "dated"
 WEEKS = '''
@@ -75,8 +76,8 @@ def test_what_is_wrong_in_the_calendar_is_told_with_its_line(tmp_path, text, wor
 
 def test_a_released_notebook_says_when_it_is_due_and_whom_to_ask(tmp_path):
     made = course(tmp_path, "")
-    before = [cell.stub for cell in released_cells(made.module(NAME))]
-    after = [cell.stub for cell in released_cells(course(tmp_path).module(NAME))]
+    before = [cell.stub for cell in released_cells(Contents(made.module(NAME)))]
+    after = [cell.stub for cell in released_cells(Contents(course(tmp_path).module(NAME)))]
     line = "Due **Saturday 31 October 2026, 23:59 (Europe/Vienna)**. Questions: staff@example.org."
     assert after == [before[0], line, *before[1:]]
 

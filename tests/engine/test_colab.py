@@ -21,6 +21,7 @@ from autograder.course.colab import fetch_module
 from autograder.course.course import Course
 from autograder.course.notebooks import make_notebook
 from autograder.errors import CourseError, NotebookError
+from autograder.grading.contents import Contents
 from autograder.sandboxed.notebook import read_cells, select
 
 ABOUT = json.dumps({"module": "toy"})
@@ -161,7 +162,7 @@ def course(root, settings: str) -> Course:
 
 
 def test_without_a_repository_the_notebook_says_so(tmp_path, monkeypatch):
-    cells = released_cells(course(tmp_path / "a", "# repository = 'x/y'").module("toy"))
+    cells = released_cells(Contents(course(tmp_path / "a", "# repository = 'x/y'").module("toy")))
     assert "no badge to click yet" in cells[1].text and 'ARCHIVE = ""' in cells[2].text
     exec(cells[2].text, {})  # on a laptop there is nothing to do
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
@@ -189,12 +190,12 @@ def test_without_a_repository_the_notebook_says_so(tmp_path, monkeypatch):
 )
 def test_a_wrong_setting_is_named(tmp_path, settings, words):
     with pytest.raises(CourseError, match=words):
-        released_cells(course(tmp_path, settings).module("toy"))
+        released_cells(Contents(course(tmp_path, settings).module("toy")))
 
 
 def test_a_courses_further_packages_are_installed_on_colab_and_listed(tmp_path, monkeypatch, capsys):
     settings = 'repository = "o/n"\npackages = ["scikit-learn>=1.4", "no-such-package"]'
-    cells = released_cells(course(tmp_path, settings).module("toy"))
+    cells = released_cells(Contents(course(tmp_path, settings).module("toy")))
     assert '"--quiet", ARCHIVE, "scikit-learn>=1.4", "no-such-package"]' in cells[2].text
     monkeypatch.chdir(tmp_path)
     assert cli.main(["doctor", "--packages"]) == 0
@@ -215,7 +216,7 @@ def saved_by_colab(notebook: dict) -> bytes:
 
 
 def test_the_notebook_as_colab_saves_it_is_graded_the_same(tmp_path):
-    cells = released_cells(course(tmp_path, 'repository = "owner/name"').module("toy"))
+    cells = released_cells(Contents(course(tmp_path, 'repository = "owner/name"').module("toy")))
     solved = make_notebook(cells, [cell.solution for cell in cells], {"arithmetic": 1, "averages": 1})
     own = nbformat.writes(solved).encode()
     colabs = saved_by_colab(json.loads(own))

@@ -26,6 +26,7 @@ from autograder.course.course import Course, Module
 from autograder.course.notebooks import make_notebook
 from autograder.errors import CourseError
 from autograder.gradebook.collecting import listed
+from autograder.grading.contents import Contents
 
 MAC = b"\0\5\x16\7" + b"\0" * 80
 JANE_COMPOSED = unicodedata.normalize("NFC", "Zoë Müller")
@@ -45,7 +46,7 @@ def archive(module) -> Path:
 
 
 def stub(module: Module) -> bytes:
-    cells = released_cells(module)
+    cells = released_cells(Contents(module))
     points = {"arithmetic": 4.0, "averages": 2.5}
     return nbformat.writes(make_notebook(cells, [cell.stub for cell in cells], points)).encode()
 

@@ -239,7 +239,7 @@ def red(outputs: list[NotebookNode]) -> list[str]:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_the_first_cells_print_nothing_red(light, module, tmp_path):
     """Up to the first exercise, with what a student installs and no more; nor does the bar that students import."""
-    cells = released_cells(module)
+    cells = released_cells(Contents(module))
     first = next(number for number, cell in enumerate(cells) if cell.role == "exercise")
     code = [cell.stub for cell in cells[:first] if cell.kind == "code"]
     outputs = ran(light, module.release, tmp_path, *code, "import tqdm.auto", "print('ended')")
@@ -270,7 +270,7 @@ def test_a_missing_package_or_another_of_its_name_is_one_line(tmp_path, wheel, k
     text, words = ANOTHER[kind]
     if text is not None:
         (site / "autograder.py").write_text(text)
-    code = released_cells(MODULES[0])[2].text
+    code = released_cells(Contents(MODULES[0]))[2].text
     [said] = red(ran(python, tmp_path, tmp_path, code, "print('went on')"))
     assert words in said and said.count("\n") == 0
 

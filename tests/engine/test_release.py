@@ -188,7 +188,7 @@ def served(copy, tmp_path):
 
 
 def test_the_released_notebook_works_on_colab(copy, served, tmp_path):
-    badge, first = releasing.released_cells(copy)[1:3]
+    badge, first = releasing.released_cells(contents.Contents(copy))[1:3]
     assert "colab.research.google.com/github/owner/name/blob/main/release/toy/toy.ipynb" in badge.text
     cells = [first.text, "from autograder import check", "def double(x):\n    return x * x", 'check("double")']
     for _ in range(2):  # the second time after a restart: a new kernel in the old files
@@ -201,7 +201,7 @@ def test_the_released_notebook_works_on_colab(copy, served, tmp_path):
 def test_elsewhere_the_first_cell_does_nothing(copy, served, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
-    exec(releasing.released_cells(copy)[2].text, {})
+    exec(releasing.released_cells(contents.Contents(copy))[2].text, {})
     assert set(tmp_path.iterdir()) == before and capsys.readouterr().out == ""
 
 
@@ -214,7 +214,7 @@ def test_elsewhere_the_first_cell_does_nothing(copy, served, tmp_path, monkeypat
     ],
 )
 def test_a_student_sees_no_traceback_when_fetching_fails(copy, served, tmp_path, old, new, words):
-    shown = on_colab(tmp_path, releasing.released_cells(copy)[2].text.replace(old, new), "print('went on')")
+    shown = on_colab(tmp_path, releasing.released_cells(contents.Contents(copy))[2].text.replace(old, new), "print('went on')")
     assert re.search(words, shown) and "Traceback" not in shown and "went on" not in shown, shown
     assert list((tmp_path / "content").iterdir()) == []
 

@@ -12,6 +12,7 @@ from autograder.classes.submissions import enterable, find_submissions
 from autograder.course.course import Course, Module
 from autograder.course.notebooks import make_notebook
 from autograder.errors import CourseError, Unreadable
+from autograder.grading.contents import Contents
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_a_folder_that_cannot_be_read(module, put, monkeypatch):
 
 
 def released(module: Module) -> bytes:
-    cells = released_cells(module)
+    cells = released_cells(Contents(module))
     return nbformat.writes(
         make_notebook(cells, [cell.stub for cell in cells], {"arithmetic": 4, "averages": 2.5})
     ).encode()
