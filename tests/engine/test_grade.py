@@ -342,7 +342,7 @@ def test_a_rerun_grades_only_what_changed(course, grade, tmp_path):
     paths[1].write_bytes(solved(mean="def mean(n): return 3.0"))
     assert "3 of 3 graded, 2 of them unchanged" in grade("toys", *paths, "--output", out)[1]
     changed = {name for name, value in snapshot(out).items() if value != before.get(name)}
-    assert changed == {"results/bob.json", "feedback/bob.html", "grades.csv"}
+    assert changed == {"results/bob.json", "observed/bob.json", "feedback/bob.html", "grades.csv"}
 
 
 def test_a_refused_file_does_not_replace_a_grade(course, grade, graded, monkeypatch):

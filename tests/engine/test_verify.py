@@ -139,8 +139,8 @@ def test_a_mistake_that_no_check_catches_is_found(verified):
         ({"mistakes": "def f(): pass\ndef f(): pass"}, "f defined more than once: give each its own name"),
         ({"mistakes": "def double(x): pass"}, "the notebook also binds the name double"),
         ({"mistakes": "import statistics as math"}, "the notebook also binds the name math"),
-        ({"mistakes": "@mistake(of='mean', caught_by='t')\ndef f(): pass"}, "the mistake f needs a docstring (its hint)"),
-        ({"mistakes": "@mistake(of='mean')\ndef f():\n    '''Hint.'''"}, "the mistake f needs caught_by (its check)"),
+        ({"mistakes": "@mistake(of='mean', caught_by='t')\ndef f(): pass"}, "the mistake f needs a docstring"),
+        ({"mistakes": "@mistake(of='mean')\ndef f():\n    '''Hint.'''"}, "the mistake f needs caught_by"),
         ({"mistakes": "@mistake(of=MEAN, caught_by='t')\ndef f(): pass"}, "takes plain strings only"),
         (
             {"mistakes": "@mistake(of='mean', caught_by='t')\ndef f(x):\n    \"Hint.\"\n    return 2 * mean(x)"},
