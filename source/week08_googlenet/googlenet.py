@@ -17,21 +17,39 @@
 #
 # [GoogLeNet](https://arxiv.org/abs/1409.4842) (Szegedy and others, 2014) had 12 times fewer parameters than the
 # winner of two years before, and won. It had three ideas: look with small and with large kernels *side by side*; pay
-# for the large ones by a 1 × 1 convolution *first*; and let two more *heads* speak on the way, so that the early
-# layers hear early. You will build all three, and measure whether each does what it is said to do. Two of the
-# measurements may surprise you.
+# for the large ones by a 1 × 1 convolution *first*; and let two more *heads* speak on the way. You will build all
+# three, and measure whether each does what it is said to do.
+
+# %% [markdown]
+# ## The map
 #
-# Run the cells from top to bottom. In an exercise, replace the `raise NotImplementedError` line by your code and run
-# the cell, then the `check(...)` cell below it. Grading uses further checks with other inputs, so write for any
-# network, any number of classes, any batch size and any device, and set no random seed in a function. Some questions
-# ask for a **prediction**: write it down before you run the cell below. A wrong prediction costs nothing; what counts
-# is how you explain the difference.
+# | | | what you do | minutes | difficulty | points |
+# |---|---|---|---:|:---:|---:|
+# | Exercise 1 | one_by_one | what a convolution costs | 15 | ● | 6 |
+# | Question 1 | seconds | are multiplications seconds? | 20 | ●● | 9 |
+# | Exercise 2 | block | write the Inception block | 30 | ●●● | 9 |
+# | Exercise 3 | heads | ten classes for each of three heads | 15 | ●● | 9 |
+# | Exercise 4 | loss | three losses, one number | 20 | ●● | 9 |
+# | Question 2 | first_loss | the loss of knowing nothing | 15 | ●● | 9 |
+# | Question 3 | reach | do the early layers need the heads? | 20 | ●●● | 9 |
+# | Plot | gradients | what each part hears | 5 | ● | 5 |
+# | Exercise 5 | training | train on three heads, test one | 35 | ●●● | 20.5 |
+# | Plot | curves | with and without the heads | 5 | ● | 5 |
+# | Question 4 | worth | what are the heads worth? | 20 | ●●● | 8 |
+# | | all | with the text in between: an afternoon | 200 | | 98.5 |
+#
+# Run the cells from top to bottom; any may be run again. In an exercise, replace the `raise NotImplementedError` line by
+# your code, run the cell, and then the `check(...)` below it: it says what is right. Grading uses further checks with
+# other inputs, so write for any network, number of classes, batch and device, and set no random seed in a function.
+#
+# Questions 1 to 3 ask for a **prediction**: write it down before you run the next cell. A wrong one costs nothing, if
+# you explain the difference. The code of figures is folded away; a click on it shows it.
 
 # %%
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,39 +57,31 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 from torchvision.models.googlenet import GoogLeNetOutputs
 
 from autograder import TinyCIFAR10, check, experiment_folder, run_experiment
 
-# %% [markdown]
-# The next cell draws figures with black ink on white paper, also where your editor's theme is dark.
-
-# %%
+# %% folded=true
+# @title How figures look: black ink on white paper, also in a dark editor, and sharp on a fine screen
+# %config InlineBackend.figure_format = "retina"
 plt.style.use("default")
-plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100, "font.size": 11})
+plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 80, "font.size": 11})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+RED, GREEN, GREY = "tab:red", "tab:green", "0.45"
 
-# %% [markdown]
-# ## One switch: rehearsal or the real experiment
-#
-# | | `FULL_EXPERIMENT = False` | `FULL_EXPERIMENT = True` |
-# |---|---|---|
-# | images | 120 for training, 50 for testing, in `data/` | all: 50,000 and 10,000 (downloads 170 MB) |
-# | size, batch | 32 × 32 pixels, 16 | 224 × 224 pixels, 16 (the lecture's batch) |
-# | epochs | 8, with and without auxiliary heads | 10, with and without |
-# | where, how long | any laptop, less than a minute | a GPU, some hours |
-#
-# Solve everything with `False`. Then, if you have a GPU, set `True`, restart the kernel and run all cells. If it is
-# cut off, run all cells again: it goes on after the last whole epoch (on Colab, mount Google Drive first).
 
-# %%
-FULL_EXPERIMENT = False
-
-if FULL_EXPERIMENT:
-    IMAGE_SIZE, BATCH_SIZE, EPOCHS, LEARNING_RATE = 224, 16, 10, 1e-4
-else:
-    IMAGE_SIZE, BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 16, 8, 1e-3
+def label_ends(axis: plt.Axes, lines: Iterable[plt.Line2D]) -> None:
+    """Writes the name of each line beside its right end, in its colour; names that would touch are moved apart."""
+    axis.figure.canvas.draw()  # only now are the axis's limits known
+    ends = [(axis.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])), line) for line in lines]
+    lowest = -np.inf
+    for end, line in sorted(ends, key=lambda pair: pair[0][1]):
+        height = lowest = max(axis.transAxes.inverted().transform(end)[1], lowest + 0.075)
+        axis.annotate(line.get_label(), (line.get_xdata()[-1], line.get_ydata()[-1]), (1.04, height),
+                      textcoords="axes fraction", va="center", fontsize=10, color=line.get_color(),
+                      arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6})
 
 # %% [markdown]
 # ## Why 1 × 1 first
@@ -79,7 +89,7 @@ else:
 # GoogLeNet is nine *Inception blocks* in a row. Each looks at the same map through kernels of several sizes. Large
 # kernels over many channels are dear: on a 14 × 14 map with 480 channels, a 5 × 5 kernel that writes 48 channels does
 # 14² · 5² · 480 · 48 multiplications, each followed by an addition (a *multiply–accumulate*, MAC). So the block first
-# squeezes the 480 channels to 16, by a 1 × 1 convolution, and lets the large kernel read only those.
+# squeezes the 480 channels to 16, by a 1 × 1 convolution, which is all that the large kernel reads.
 #
 # ## Exercise 1: one by one
 #
@@ -110,8 +120,7 @@ def saved_by_bottleneck(in_channels: int, reduced: int, out_channels: int, kerne
 check("one_by_one")
 
 # %% [markdown]
-# Here are all nine blocks, as the paper has them. **What to see:** without the 1 × 1 convolutions the 5 × 5 branches,
-# which write the fewest channels, would be among the dearest. With them the whole tower costs less than a third.
+# Here are all nine blocks, with the numbers of channels that the paper gives them.
 
 # %%
 # in, 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, pool projection; and the size of the map
@@ -126,10 +135,17 @@ BLOCKS = {
     "5a": ((832, 256, 160, 320, 32, 128, 128), 7),
     "5b": ((832, 384, 192, 384, 48, 128, 128), 7),
 }
+
+# %% [markdown]
+# **What to see:** your function's prices of all of them. Without the 1 × 1 convolutions (left) the 5 × 5 branches, which
+# write few channels, take nearly half of the cost. With them (right) the whole tower costs less than a third.
+
+# %% folded=true
+# @title The price of each block, without and with 1 × 1 first
 BRANCHES = {"1 × 1": "#4c72b0", "3 × 3": "#dd8452", "5 × 5": "#55a868", "pool": "#937860"}
 
 
-def block_macs(widths: tuple[int, ...], size: int) -> tuple[list[int], list[int]]:
+def block_macs(widths: tuple[int, ...], size: int) -> tuple[list[float], list[float]]:
     """Millions of MACs of a block's four branches, without and with the 1 x 1 reductions."""
     channels, ones, reduce3, threes, reduce5, fives, pooled = widths
     same = [size * size * channels * ones, size * size * channels * pooled]
@@ -148,7 +164,7 @@ for axis, way, title in ((left, 0, "kernels on all channels"), (right, 1, "1 × 
     totals.append(table.sum())
     axis.set(title=f"{title}: {table.sum():,.0f} million MACs", xlabel="block")
 left.set_ylabel("million MACs for one image")
-left.legend(title="branch", ncols=2)
+right.legend(*(reversed(found) for found in right.get_legend_handles_labels()), title="branch", frameon=False)
 plt.show()
 print(f"the nine blocks cost {totals[0] / totals[1]:.1f} times less")
 
@@ -164,14 +180,14 @@ print(f"the nine blocks cost {totals[0] / totals[1]:.1f} times less")
 #    it makes the measured ratio larger or smaller than the ratio of the MACs.
 #
 # ### BEGIN SOLUTION
-# *Model answer.* 112,896,000 / 5,268,480 = 21.4 times fewer MACs, so a first prediction is 21 times less time.
-# Measured on one laptop's CPU: between 10 and 50 times, other in every run. The MACs do not fix the time. Smaller
-# ratio: each call costs a fixed time (starting the operation, spreading it over threads), and the reduced way has two
-# calls with little work in each; the 1 × 1 convolution has to read all 480 channels from memory for only 16
-# multiplications a value, so it waits for memory, not for arithmetic; with 16 output channels the vector units are
-# not filled. Larger ratio: the direct 5 × 5 convolution has weights of 2.3 MB (480 · 48 · 25 floats) that do not stay
-# in the fast cache, or it falls into a slower implementation than the small one; then it reaches fewer MACs a second.
-# On a GPU the ratio is usually far smaller than 21: both are over before the GPU is full.
+# *Model answer.* 112,896,000 / 5,268,480 = 21.4 times fewer MACs, so a first prediction is 21 times less time. Measured
+# on several CPUs: between 8 and 50 times, other in every run (the solved notebook shows one). The MACs do not fix the
+# time. Smaller ratio: each call costs a fixed time (starting the operation, spreading it over threads), and the reduced
+# way has two calls with little work in each; the 1 × 1 convolution has to read all 480 channels from memory for only 16
+# multiplications a value, so it waits for memory, not for arithmetic; with 16 output channels the vector units are not
+# filled. Larger ratio: the direct 5 × 5 convolution has weights of 2.3 MB (480 · 48 · 25 floats) that do not stay in
+# the fast cache, or it falls into a slower implementation than the small one; then it reaches fewer MACs a second. On a
+# GPU the ratio is usually far smaller than 21: both are over before the GPU is full.
 #
 # *Rubric.* 2 points: 21.4 (or both MACs) and a prediction of the time with it. 2: the measured ratios of several
 # runs, with their spread. 4: two reasons for the difference (fixed cost of a call, memory, caches, vector width,
@@ -200,7 +216,8 @@ seconds = [seconds_of(layers, maps) for layers in (direct, through_16)]
 macs = saved_by_bottleneck(480, 16, 48, kernel=5, size=14)
 for name, one, count in zip(("direct", "through 16"), seconds, macs, strict=True):
     print(f"{name:<11}{1e3 * one:8.2f} ms for 16 images, {16 * count / one / 1e9:7.1f} billion MACs a second")
-print(f"MACs: {macs[0] / macs[1]:.1f} times fewer. Time: {seconds[0] / seconds[1]:.1f} times less")
+print(f"MACs: {macs[0] / macs[1]:.1f} times fewer. Time: {seconds[0] / seconds[1]:.1f} times less"
+      f" (threads: {torch.get_num_threads()})")
 
 # %% [markdown]
 # ## Branches side by side
@@ -220,8 +237,8 @@ print(f"MACs: {macs[0] / macs[1]:.1f} times fewer. Time: {seconds[0] / seconds[1
 # follow torchvision, so that its weights fit.
 
 # %%
-net = torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False)
-print(net.inception3a.branch2)
+imagenet_net = torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False)  # for 1,000 classes
+print(imagenet_net.inception3a.branch2)
 
 # %% [markdown]
 # ## Exercise 2: block
@@ -273,26 +290,34 @@ class InceptionBlock(nn.Module):
 check("block")
 
 # %% [markdown]
-# What do the branches of your block see? The next cell gives block 3a torchvision's weights, and asks which pixels of
-# the input can change the middle of each branch's output. **What to see:** one pixel for the 1 × 1 branch, 3 × 3 for
-# the others: with torchvision's slip no branch looks farther than another. In the paper the third would see 5 × 5.
+# The names of your parts are torchvision's, so its weights of block 3a fit into yours. Do both compute the same?
 
 # %%
-widths = BLOCKS["3a"][0]
-mine, theirs = InceptionBlock(*widths).eval(), net.inception3a.eval()
+widths, _ = BLOCKS["3a"]
+mine, theirs = InceptionBlock(*widths).eval(), imagenet_net.inception3a.eval()
 mine.load_state_dict(theirs.state_dict())
 maps = torch.rand(1, widths[0], 9, 9, requires_grad=True)
 written = mine(maps)
 print(f"largest difference from torchvision's block: {(written - theirs(maps)).abs().max().item():.1e}")
 
+# %% [markdown]
+# How far does each branch look? Grey are the pixels of a 9 × 9 map that can change what it writes in the middle. **What
+# to see:** one pixel for the 1 × 1 branch, 3 × 3 for all others: with torchvision's slip no branch looks farther than
+# another. In the paper the third sees 5 × 5.
+
+# %% folded=true
+# @title The pixels that each branch looks at
 starts = np.cumsum([0, widths[1], widths[3], widths[5]])
 ends = [*starts[1:], written.shape[1]]
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.3), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
 for axis, branch, start, end in zip(axes, BRANCHES, starts, ends, strict=True):
     (reach,) = torch.autograd.grad(written[0, start:end, 4, 4].sum(), maps, retain_graph=True)
-    axis.imshow(reach[0].abs().sum(0) > 0, cmap="Greys", vmin=0, vmax=1.4)
-    axis.set(title=f"{branch} branch, channels {start} to {end - 1}", xticks=[], yticks=[])
-    axis.title.set_fontsize(10)
+    axis.imshow((reach[0].abs().sum(0) > 0).numpy(), cmap="Greys", vmin=0, vmax=1.4)
+    axis.hlines(np.arange(10) - 0.5, -0.5, 8.5, color="0.8", linewidth=0.6)
+    axis.vlines(np.arange(10) - 0.5, -0.5, 8.5, color="0.8", linewidth=0.6)
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(f"{branch} branch,\nchannels {start} to {end - 1}", fontsize=11)
+    axis.spines[:].set_visible(False)
 plt.show()
 
 # %% [markdown]
@@ -306,9 +331,9 @@ plt.show()
 # - in evaluation mode the main head's scores alone, a tensor.
 
 # %%
-images = torch.rand(2, 3, 64, 64)
-print("training:  ", {name: tuple(scores.shape) for name, scores in net.train()(images)._asdict().items()})
-print("evaluation:", tuple(net.eval()(images).shape))
+noise = torch.rand(2, 3, 64, 64)
+print("training:  ", {name: tuple(scores.shape) for name, scores in imagenet_net.train()(noise)._asdict().items()})
+print("evaluation:", tuple(imagenet_net.eval()(noise).shape))
 
 # %% [markdown]
 # ## Exercise 3: heads
@@ -380,21 +405,13 @@ check("loss")
 
 # %% [markdown]
 # Now the images: [CIFAR-10](https://www.cs.toronto.edu/~kriz/cifar.html) (Krizhevsky, 2009), colour photographs of 32
-# × 32 pixels in ten classes. The transform and the loaders are given.
+# × 32 pixels in ten classes. 64 of the training images in `data/` are enough for the next two questions.
 
 # %%
-def cifar10(train: bool) -> Dataset:
-    """CIFAR-10's training or test images, all of them or the tiny subset, as the switch says."""
-    transform = transforms.Compose([transforms.Resize((IMAGE_SIZE, IMAGE_SIZE)), transforms.ToTensor()])
-    if FULL_EXPERIMENT:
-        return torchvision.datasets.CIFAR10("data", train=train, transform=transform, download=True)
-    return TinyCIFAR10("data", train=train, transform=transform)
-
-
-train_set, test_set = cifar10(train=True), cifar10(train=False)
-train_loader = DataLoader(train_set, BATCH_SIZE, shuffle=True, drop_last=len(train_set) % BATCH_SIZE == 1)
-test_loader = DataLoader(test_set, BATCH_SIZE)
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+criterion = nn.NLLLoss()
+few = Subset(TinyCIFAR10("data", train=True, transform=transforms.ToTensor()), range(64))
+images, labels = (tensor.to(device) for tensor in next(iter(DataLoader(few, batch_size=64))))
 
 
 def new_googlenet(seed: int = 37) -> nn.Module:
@@ -402,7 +419,6 @@ def new_googlenet(seed: int = 37) -> nn.Module:
     torch.manual_seed(seed)
     net = torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False)
     return replace_heads(net, num_classes=10).to(device)
-
 
 # %% [markdown] role="question" name="first_loss" points=9
 # ### Question 2: what does a network lose that knows nothing?
@@ -433,9 +449,6 @@ def new_googlenet(seed: int = 37) -> nn.Module:
 # ### END SOLUTION
 
 # %%
-few = torch.utils.data.Subset(train_set, range(64))
-images, labels = (tensor.to(device) for tensor in next(iter(DataLoader(few, 64))))
-criterion = nn.NLLLoss()
 print(f"ln 10 = {math.log(10):.3f}\n{'seed':<8}{'main':>8}{'auxiliary':>12}{'total':>8}")
 for seed in range(5):
     with torch.no_grad():
@@ -450,11 +463,10 @@ for seed in range(5):
 # its convolutions, from the main loss and from the weighed auxiliary loss.
 #
 # 1. *Before you run it:* sketch in words what you expect for the main loss from the first convolution to block 5b.
-#    Rising, falling, level? What share of what `conv1` hears comes from the auxiliary heads, in per cent? Where is
-#    the share zero?
+#    Rising, falling, level? What share of what `conv1` hears comes from the auxiliary heads, in per cent? Is
+#    there a part where it is zero?
 # 2. Run the cell. What does it show? Give the printed numbers that you use.
-# 3. Explain the difference from your expectation. What has changed since 2014? (Look at what follows every
-#    convolution.)
+# 3. Explain each difference from your expectation. (There is a hint below the plot, folded. Measure first.)
 #
 # ### BEGIN SOLUTION
 # *Model answer.* Expected by the lecture's reason: the main loss's gradient falls towards the input, so that `conv1`
@@ -474,7 +486,7 @@ for seed in range(5):
 # "the network is not deep enough" with the plot: 1).
 # ### END SOLUTION
 
-# %% role="plot" name="gradients" points=5
+# %%
 PARTS = ["conv1", "conv2", "conv3", *(f"inception{block}" for block in BLOCKS)]
 
 
@@ -488,23 +500,45 @@ def gradient_norms(net: nn.Module, loss: torch.Tensor) -> list[float]:
     return norms
 
 
-net = new_googlenet()
-total, main, auxiliary = joint_loss(net.train()(images), labels, criterion)
-reaches = {"main": gradient_norms(net, main), "0.3 · auxiliary": gradient_norms(net, 0.3 * auxiliary)}
-figure, axis = plt.subplots(figsize=(10, 4.2), layout="constrained")
-for (name, norms), style, color in zip(reaches.items(), ("o-", "s--"), ("tab:blue", "tab:orange"), strict=True):
-    axis.plot(PARTS, norms, style, color=color, label=name)
-axis.set(ylabel="norm of the gradient", ylim=(0, None), title="What each part of an untrained GoogLeNet hears")
-axis.tick_params("x", rotation=45)
-axis.legend(title="from the loss")
+# %% folded=true
+# @title Draws what each part hears
+def draw_reaches(reaches: dict[str, list[float]]) -> plt.Figure:
+    """A line for each loss over PARTS, and where the auxiliary heads branch off."""
+    figure, axis = plt.subplots(figsize=(11, 4.4), layout="constrained")
+    for (name, norms), style, color in zip(reaches.items(), ("o-", "s--"), ("tab:blue", "tab:orange"), strict=True):
+        axis.plot(range(len(PARTS)), norms, style, color=color, label=name)
+    axis.set(ylabel="norm of the gradient", ylim=(0, None), title="What each part of an untrained GoogLeNet hears of each loss")
+    axis.set_xticks(range(len(PARTS)), [part.removeprefix("inception") for part in PARTS])
+    axis.set_xlabel("part of the network, from the input to the main head (3a to 5b: the Inception blocks)")
+    for part, head in (("inception4a", "aux1"), ("inception4d", "aux2")):
+        place = PARTS.index(part)
+        axis.axvline(place, color=GREY, linewidth=1, linestyle=":")
+        axis.text(place + 0.1, 0.97, f"{head} branches\noff here", transform=axis.get_xaxis_transform(), va="top",
+                  fontsize=10, color=GREY)  # fmt: skip
+    label_ends(axis, axis.lines[:2])
+    return figure
+
+
+# %% role="plot" name="gradients" points=5
+net = new_googlenet().train()
+total, main, auxiliary = joint_loss(net(images), labels, criterion)
+reaches = {"main loss": gradient_norms(net, main), "0.3 · auxiliary loss": gradient_norms(net, 0.3 * auxiliary)}
+figure = draw_reaches(reaches)
 plt.show()
 for part, *norms in zip(PARTS, *reaches.values(), strict=True):
-    print(f"{part:<12} main {norms[0]:7.2f}   0.3 · auxiliary {norms[1]:7.2f}")
+    print(f"{part:<12} main {norms[0]:7.2f}   0.3 · auxiliary {norms[1]:7.2f}   ratio {norms[1] / norms[0]:4.0%}")
 ### BEGIN SOLUTION
-# *Rubric.* 2 points: both curves over the twelve parts, told apart. 1: axes labelled, a legend. 2: the figures are those
+# *Rubric.* 2 points: both curves over the twelve parts, told apart. 1: axes labelled, lines named. 2: the figures are those
 # of a right `joint_loss`: the auxiliary curve is well below the main one and exactly zero in 4e, 5a and 5b. The cell as
 # released with right functions above gets all five.
 ### END SOLUTION
+
+# %% [markdown]
+# <details><summary><b>A hint for the third part of Question 3</b> (click, once you have measured)</summary>
+#
+# What follows every convolution of this network? Which of it did the paper's network not have, in 2014?
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 5: training
@@ -595,10 +629,44 @@ check("evaluate")
 check("training")
 
 # %% [markdown]
-# ### The run
+# ## The run: a rehearsal, or the real experiment
 #
-# Two networks that start from the same weights: one hears the auxiliary heads with weight 0.3, the other with weight
-# 0. The loop around your two functions is given.
+# | | `FULL_EXPERIMENT = False` | `FULL_EXPERIMENT = True` |
+# |---|---|---|
+# | images | 120 for training, 50 for testing, in `data/` | all: 50,000 and 10,000 (downloads 170 MB) |
+# | size, batch | 32 × 32 pixels, 16 | 224 × 224 pixels, 16 (the lecture's batch) |
+# | epochs | 8, with and without auxiliary heads | 10, with and without |
+# | where, how long | any laptop, less than a minute | a GPU, some hours |
+# | if it is cut off | starts again | goes on after the last whole epoch |
+#
+# Solve everything with `False`. Then, if you have a GPU, set `True`, restart the kernel and run all cells. Colab lends
+# one (Runtime, Change runtime type). There, first mount Google Drive (the folder icon on the left): the experiment is
+# saved on it after every epoch.
+
+# %%
+FULL_EXPERIMENT = False
+
+if FULL_EXPERIMENT:
+    IMAGE_SIZE, BATCH_SIZE, EPOCHS, LEARNING_RATE = 224, 16, 10, 1e-4
+else:
+    IMAGE_SIZE, BATCH_SIZE, EPOCHS, LEARNING_RATE = 32, 16, 8, 1e-3
+    torch.set_num_threads(1)  # images this small keep one core busy; more threads would wait for each other
+
+
+def cifar10(train: bool) -> Dataset:
+    """CIFAR-10's training or test images, all of them or the tiny subset, as the switch says."""
+    transform = transforms.Compose([transforms.Resize((IMAGE_SIZE, IMAGE_SIZE)), transforms.ToTensor()])
+    if FULL_EXPERIMENT:
+        return torchvision.datasets.CIFAR10("data", train=train, transform=transform, download=True)
+    return TinyCIFAR10("data", train=train, transform=transform)
+
+
+train_set, test_set = cifar10(train=True), cifar10(train=False)
+train_loader, test_loader = DataLoader(train_set, BATCH_SIZE, shuffle=True), DataLoader(test_set, BATCH_SIZE)
+print(f"{len(train_set):,} training images, {len(test_set):,} test images, on {device}")
+
+# %% [markdown]
+# The loop around your two functions is given.
 
 # %%
 def fit_with(aux_weight: float) -> Callable:
@@ -619,7 +687,11 @@ def fit_with(aux_weight: float) -> Callable:
 
     return fit
 
+# %% [markdown]
+# Two networks start from the same weights and see the same images in the same order: one hears the auxiliary heads with
+# weight 0.3, the other with weight 0.
 
+# %%
 histories = {}
 for aux_weight in (0.3, 0.0):
     print(f"--- auxiliary weight {aux_weight}")
@@ -635,21 +707,33 @@ for aux_weight in (0.3, 0.0):
 # little. The auxiliary loss is that of two heads, so it starts twice as high. With weight 0 it hardly moves, but it
 # does move, although nobody asks for it: think why, for the last question.
 
+# %% folded=true
+# @title Draws both runs
+def draw_curves(histories: dict[float, dict[str, list[float]]]) -> plt.Figure:
+    """Three axes with a line for each run and one for guessing."""
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.9), layout="constrained")
+    for axis, name, title, unit, guess in [
+        (axes[0], "train_loss", "main head, training loss", "nats per image", math.log(10)),
+        (axes[1], "train_aux_loss", "auxiliary heads, training loss", "nats per image", 2 * math.log(10)),
+        (axes[2], "test_accuracy", "main head, test accuracy", "fraction of images", 0.1),
+    ]:
+        for (aux_weight, history), style, color in zip(histories.items(), ("o-", "s--"), ("tab:blue", "tab:orange"),
+                                                       strict=True):  # fmt: skip
+            epochs = range(1, len(history[name]) + 1)
+            axis.plot(epochs, history[name], style, color=color, label=f"weight {aux_weight:g}")
+        axis.plot(epochs, np.full(len(epochs), guess), color=GREY, linewidth=1, label="guessing")
+        axis.set(title=title, xlabel="epoch", ylabel=unit, ylim=(0, None))
+        axis.locator_params("x", integer=True)
+        label_ends(axis, axis.lines)
+    return figure
+
+
 # %% role="plot" name="curves" points=5
-figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
-quantities = [("train_loss", "training loss of the main head"), ("train_aux_loss", "training loss of the auxiliary heads"),
-              ("test_accuracy", "test accuracy")]  # fmt: skip
-guesses = (math.log(10), 2 * math.log(10), 0.1)
-for axis, (name, title), guess in zip(axes, quantities, guesses, strict=True):
-    for (aux_weight, history), style, color in zip(histories.items(), ("o-", "s--"), ("tab:blue", "tab:orange"), strict=True):
-        axis.plot(range(1, EPOCHS + 1), history[name], style, color=color, label=f"auxiliary weight {aux_weight}")
-    axis.axhline(guess, color="grey", linewidth=1, label="guessing")
-    axis.set(title=title, xlabel="epoch", ylabel="nats per image" if "loss" in name else "fraction of images", ylim=(0, None))
-    axis.legend(fontsize=9)
+figure = draw_curves(histories)
 plt.show()
 ### BEGIN SOLUTION
-# *Rubric.* 2 points: both runs on all three axes, one point an epoch. 1: axes labelled, legends. 2: the figures are those
-# of right functions: the main loss starts near 2.3 and falls, the auxiliary loss starts near 4.6 and falls with weight
+# *Rubric.* 2 points: both runs on all three axes, one point an epoch. 1: axes labelled, lines named. 2: the figures are
+# those of right functions: the main loss starts near 2.3 and falls, the auxiliary loss starts near 4.6 and falls with weight
 # 0.3. The cell as released with right functions above gets all five.
 ### END SOLUTION
 

@@ -17,17 +17,38 @@
 #
 # You will write the block that made networks of a hundred layers trainable
 # ([ResNet](https://arxiv.org/abs/1512.03385), He, Zhang, Ren, Sun, 2015), hold it against DenseNet's way of joining
-# layers, put a claim of the lecture to the test, and measure what reaches the first layer of a deep network. Three times
-# you are asked for a *prediction* before you run a cell. A wrong one costs nothing; one written afterwards teaches
-# nothing.
+# layers, put a claim of the lecture to the test, and measure which gradients arrive.
+
+# %% [markdown]
+# ## The map
 #
-# Run the cells from top to bottom. In an exercise, replace the `raise NotImplementedError` line by your code and run
-# the cell, then the `check(...)` cell below it: it tells you at once what is right and what to look at. Grading uses
-# further checks with other inputs, so write for any network, any width, any stride, any batch and any device, and set no
-# random seed in a function.
+# | | | what you do | minutes | difficulty | points |
+# |---|---|---|---:|:---:|---:|
+# | Exercise 1 | block | write the residual block | 30 | ●●● | 12 |
+# | Question 1 | nothing | a block that has learnt nothing | 15 | ●● | 7 |
+# | Exercise 2 | join | add or concatenate | 15 | ● | 6 |
+# | Question 2 | by_hand | the bill for both | 15 | ●● | 6 |
+# | Exercise 3 | classifier | ten classes in place of a thousand | 10 | ● | 11 |
+# | Exercise 4 | parameters | count them by kind | 20 | ●● | 7 |
+# | Question 3 | kinds | where are they? | 15 | ●● | 8 |
+# | Exercise 5 | comparison | a table of networks | 15 | ●● | 6 |
+# | Plot | claim | half the parameters? | 5 | ● | 3 |
+# | Question 4 | verdict | judge the lecture's sentence | 15 | ●● | 8 |
+# | Exercise 6 | gradients | measure, and leave no trace | 25 | ●●● | 8 |
+# | Question 5 | arrive | which gradients arrive? | 20 | ●●● | 9 |
+# | Plot | gradients | three deep stacks | 5 | ● | 3 |
+# | Question 6 | degradation | why deep plain networks fail | 15 | ●● | 6 |
+# | | all | with the text in between: an afternoon | 220 | | 100 |
+#
+# Run the cells from top to bottom; any may be run again. In an exercise, replace the `raise NotImplementedError` line by
+# your code, run the cell, and then the `check(...)` below it: it says what is right. Grading uses further checks with
+# other inputs, so write for any network, width, stride, batch and device, and set no random seed in a function.
+#
+# Questions 1, 3 and 5 ask for a **prediction**: write it down before you run the next cell. A wrong one costs nothing,
+# one written afterwards teaches nothing. The code of figures is folded away; a click on it shows it.
 
 # %%
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,63 +60,36 @@ from torchvision import models
 
 from autograder import TinyCIFAR10, check
 
-# %% [markdown]
-# The next cell draws figures with black ink on white paper, also where your editor's theme is dark.
-
-# %%
+# %% folded=true
+# @title How figures look: black ink on white paper, also in a dark editor, and sharp on a fine screen
+# %config InlineBackend.figure_format = "retina"
 plt.style.use("default")
-plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100, "font.size": 11})
-
-# %% [markdown]
-# ## One switch: rehearsal or the real experiment
-#
-# It only concerns the training at the end. Solve everything with `False`. Then, if you have a GPU (Colab lends one:
-# Runtime, Change runtime type), set `True`, restart the kernel and run all cells.
-#
-# | | `FULL_EXPERIMENT = False` | `FULL_EXPERIMENT = True` |
-# |---|---|---|
-# | training images | 120, in `data/` | 50,000 (downloads 170 MB) |
-# | channels of the three stages | 8, 16, 32 | 16, 32, 64, as in the paper |
-# | batch, epochs, learning rate | 20, 12, 0.05 | 128, 10, 0.1 |
-# | four networks take | about a minute on a laptop | a GPU, and some patience |
-
-# %%
-FULL_EXPERIMENT = False
-
-if FULL_EXPERIMENT:
-    WIDTH, BATCH_SIZE, EPOCHS, LEARNING_RATE = 16, 128, 10, 0.1
-    cifar10 = torchvision.datasets.CIFAR10("data", train=True, download=True)
-else:
-    WIDTH, BATCH_SIZE, EPOCHS, LEARNING_RATE = 8, 20, 12, 0.05
-    cifar10 = TinyCIFAR10("data", train=True)
-
-pixels = torch.from_numpy(np.array(cifar10.data)).permute(0, 3, 1, 2)  # bytes, (images, 3, 32, 32)
-labels = torch.tensor(cifar10.targets)
-device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 80, "font.size": 11})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+RED, GREEN, GREY = "tab:red", "tab:green", "0.45"
 
 
-def as_input(pixels: torch.Tensor) -> torch.Tensor:
-    """Bytes as floats from -0.5 to 0.5, on the device."""
-    return pixels.to(device).float() / 255 - 0.5
-
+def label_ends(axis: plt.Axes, lines: Iterable[plt.Line2D]) -> None:
+    """Writes the name of each line beside its right end, in its colour; names that would touch are moved apart."""
+    axis.figure.canvas.draw()  # only now are the axis's limits known
+    ends = [(axis.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])), line) for line in lines]
+    lowest = -np.inf
+    for end, line in sorted(ends, key=lambda pair: pair[0][1]):
+        height = lowest = max(axis.transAxes.inverted().transform(end)[1], lowest + 0.075)
+        axis.annotate(line.get_label(), (line.get_xdata()[-1], line.get_ydata()[-1]), (1.04, height),
+                      textcoords="axes fraction", va="center", fontsize=10, color=line.get_color(),
+                      arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6})
 
 # %% [markdown]
 # ## The puzzle
 #
-# In 2015, whoever stacked more layers got a *worse* network, and not because it learnt the images by heart: already the
-# *training* error of 56 layers was higher than that of 20. That should not be. A deeper network could copy the shallow
-# one and let the layers that are left pass on what they get. So the better solution was there, and training did not find
-# it: a stack of convolutions finds it hard to do *nothing*.
+# In 2015, whoever stacked more layers got a *worse* network: already the *training* error of 56 layers was higher than
+# that of 20. That should not be. A deeper network could copy the shallow one and let its other layers pass on what they
+# get. So a better solution was there, and training did not find it: a stack of convolutions finds it hard to do
+# *nothing*.
 #
-# The idea that solved it is small. Let $H(x)$ be what a few layers should compute. Do not ask them for $H(x)$, ask them
-# for the *difference* to their input, $F(x) = H(x) - x$, and add the input back:
-#
-# $$H(x) = F(x) + x$$
-#
-# Doing nothing is now easy: $F = 0$. And whatever the layers do, the input comes through on a road of its own.
-#
-# Below is a *plain* block, the paper's, without that road. Batch normalisation shifts and scales each channel by the
-# mean and the variance of the batch.
+# This is a block of such a *plain* stack. Batch normalisation shifts and scales each channel by the mean and the variance
+# of the batch.
 
 # %%
 def plain_block(in_channels: int, out_channels: int, stride: int = 1, norm: bool = True) -> nn.Sequential:
@@ -113,7 +107,13 @@ def plain_block(in_channels: int, out_channels: int, stride: int = 1, norm: bool
 #
 # ### `ResidualBlock`
 #
-# **Why.** A ResNet-34 is sixteen of these blocks and little else. Whoever has written it knows the network.
+# **Why.** The idea that solved the puzzle is small. Do not ask a few layers for what they should compute, $H(x)$. Ask
+# them for the *difference* to their input, $F(x)$, and add the input back:
+#
+# $$H(x) = F(x) + x$$
+#
+# Doing nothing is now easy: $F = 0$. And whatever the layers do, the input comes through on a road of its own. A
+# ResNet-34 is sixteen of these blocks and little else.
 #
 # **Write** the class, a [`Module`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html): its parts in
 # `__init__`, what they do in `forward`. As in the plain block, a 3 × 3 convolution with the stride, batch normalisation,
@@ -160,25 +160,39 @@ class ResidualBlock(nn.Module):
         ### END SOLUTION
 
 
-# %% role="check" exercise="ResidualBlock"
-check("ResidualBlock")
-
 # %% role="grade" exercise="block"
 check("block")
 
 # %% [markdown]
-# **What to see:** the same picture after 1, 4 and 16 untrained blocks of each kind, three channels all the way. The
-# number is how much of the picture is left (the correlation of its pixels with those of the original, best channel). The
-# plain blocks forget at once what they saw. The residual ones only ever add to it, so they forget slowly.
+# What do such blocks do to a picture, before any training? The pictures are
+# [CIFAR-10](https://www.cs.toronto.edu/~kriz/cifar.html)'s (Krizhevsky, 2009), 120 of them are in `data/`.
 
 # %%
+tiny = TinyCIFAR10("data", train=True)
+pixels = torch.from_numpy(np.array(tiny.data)).permute(0, 3, 1, 2)  # bytes, (images, 3, 32, 32)
+labels = torch.tensor(tiny.targets)
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def as_input(pixels: torch.Tensor) -> torch.Tensor:
+    """Bytes as floats from -0.5 to 0.5, on the device."""
+    return pixels.to(device).float() / 255 - 0.5
+
+# %% [markdown]
+# **What to see:** the same picture after 1, 4 and 16 untrained blocks of each kind, three channels all the way, drawn as
+# red, green and blue. The number is how much of the picture is left: the correlation of the best channel's pixels with
+# those of the picture. The plain blocks forget at once what they saw. The residual ones only ever add to it, so they
+# forget slowly.
+
+# %% folded=true
+# @title A picture after untrained blocks
 def correlation(one: torch.Tensor, other: torch.Tensor) -> float:
     """Of the pixels of two maps (height, width): 1 for the same picture, 0 for unrelated ones."""
     return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1].nan_to_num())
 
 
 torch.manual_seed(39)
-batch = as_input(pixels[:32]).clamp(min=-0.5) + 0.5
+batch = as_input(pixels[:32]) + 0.5
 figure, rows = plt.subplots(2, 4, figsize=(11, 5.8), layout="constrained")
 for row, (kind, block) in zip(rows, {"plain": plain_block, "residual": ResidualBlock}.items(), strict=True):
     maps, passed = batch, 0
@@ -189,10 +203,9 @@ for row, (kind, block) in zip(rows, {"plain": plain_block, "residual": ResidualB
         picture = maps[4].cpu()
         left = max(abs(correlation(picture[channel], batch[4].mean(dim=0).cpu())) for channel in range(3))
         low, high = picture.amin(dim=(1, 2), keepdim=True), picture.amax(dim=(1, 2), keepdim=True)
-        axis.imshow(((picture - low) / (high - low).clamp(min=1e-6)).permute(1, 2, 0))
-        axis.set_title(f"{kind}, after {blocks}: {left:.2f}" if blocks else "the picture", fontsize=11)
+        axis.imshow(((picture - low) / (high - low).clamp(min=1e-6)).permute(1, 2, 0).numpy())
+        axis.set_title(f"{blocks} {kind} block{'s' * (blocks > 1)}: {left:.2f}" if blocks else "the picture", fontsize=11)
         axis.axis("off")
-figure.suptitle("What untrained blocks leave of a picture")
 plt.show()
 
 # %% [markdown] role="question" name="nothing" points=7
@@ -281,9 +294,6 @@ def joined_channels(in_channels: int, layer_channels: list[int], how: str) -> li
     ### END SOLUTION
 
 
-# %% role="check" exercise="joined_channels"
-check("joined_channels")
-
 # %% role="grade" exercise="join"
 check("join")
 
@@ -292,17 +302,13 @@ check("join")
 # layer reads. Concatenating, layers that make 64 each soon drown the next one. That is why DenseNet's layers make only
 # 32: its *growth rate*.
 
-# %%
-STACKS = {
-    "add, 64 a layer": (64, "add", "o-"),
-    "concatenate, 64 a layer": (64, "concatenate", "s--"),
-    "concatenate, 32 a layer": (32, "concatenate", "^:"),
-}
-figure, axis = plt.subplots(figsize=(8, 4.4), layout="constrained")
-for name, (made, how, style) in STACKS.items():
-    axis.plot(range(13), [64, *joined_channels(64, [made] * 12, how)], style, label=name)
+# %% folded=true
+# @title Channels, added and concatenated
+figure, axis = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
+for made, how, style in [(64, "add", "o-"), (64, "concatenate", "s--"), (32, "concatenate", "^:")]:
+    axis.plot(range(13), [64, *joined_channels(64, [made] * 12, how)], style, label=f"{how},\n{made} a layer")
 axis.set(xlabel="after layer", ylabel="channels", ylim=(0, None), title="Channels that the next layer reads")
-axis.legend(frameon=False)
+label_ends(axis, axis.lines)
 plt.show()
 
 # %% [markdown] role="question" name="by_hand" points=6
@@ -387,9 +393,6 @@ def parameters_by_kind(net: nn.Module) -> dict[str, int]:
     ### END SOLUTION
 
 
-# %% role="check" exercise="parameters_by_kind"
-check("parameters_by_kind")
-
 # %% role="grade" exercise="parameters"
 check("parameters")
 
@@ -400,7 +403,7 @@ check("parameters")
 # which kind does VGG-16 keep most of its parameters, and how many percent of them? What share do ResNet-50's 53 batch
 # normalisations have? Which of the five loses the largest share when its last layer gets 10 classes in place of 1,000?
 # **Then run it,** write down what you read off, and **explain** where you were wrong and why, from the shapes of the
-# layers (VGG-16's first linear layer reads 512 maps of 7 × 7; ResNet averages each map to one number).
+# layers. (There is a hint below the figure, folded. Measure first.)
 #
 # ### BEGIN SOLUTION
 # *Model answer.* *Prediction:* any statement with numbers. *Measured:* VGG-16 keeps 89 % in its three linear layers
@@ -436,21 +439,30 @@ NETWORKS = {
 KINDS = {"Conv2d": "tab:blue", "Linear": "tab:orange", "BatchNorm2d": "tab:green"}
 counted = {name: parameters_by_kind(build()) for name, build in NETWORKS.items()}
 
-figure, (whole, shares) = plt.subplots(1, 2, figsize=(12, 4.4), sharey=True, layout="constrained")
-for axis, unit in ((whole, 1e6), (shares, None)):
-    left = np.zeros(len(counted))
-    for kind, colour in KINDS.items():
-        parts = [counts.get(kind, 0) / (unit or sum(counts.values()) / 100) for counts in counted.values()]
-        axis.barh(list(counted), parts, left=left, color=colour, edgecolor="black", label=kind)
-        left += parts
-whole.set(xlabel="parameters (millions)", title="Parameters by kind")
-shares.set(xlabel="share of the network (%)", title="The same, as shares")
-whole.invert_yaxis()
-whole.legend(frameon=False)
-plt.show()
-
 for name, counts in counted.items():
     print(f"{name:<14}{sum(counts.values()):>13,}", *(f"{kind} {counts.get(kind, 0):>11,}" for kind in KINDS), sep="   ")
+
+# %% folded=true
+# @title The same as a figure
+figure, (whole, shares) = plt.subplots(1, 2, figsize=(12, 4.2), sharey=True, layout="constrained")
+for axis, unit in ((whole, 1e6), (shares, None)):
+    left = np.zeros(len(counted))
+    for kind, color in KINDS.items():
+        parts = [counts.get(kind, 0) / (unit or sum(counts.values()) / 100) for counts in counted.values()]
+        axis.barh(list(counted), parts, left=left, color=color, edgecolor="black", linewidth=0.5, label=kind)
+        left += parts
+whole.set(xlabel="parameters (millions)")
+shares.set(xlabel="share of the network (%)")
+whole.invert_yaxis()
+figure.legend(*whole.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+plt.show()
+
+# %% [markdown]
+# <details><summary><b>A hint for Question 3</b> (click, once you have measured)</summary>
+#
+# VGG-16's first linear layer reads 512 maps of 7 × 7 numbers. What does ResNet do with each map before its linear layer?
+#
+# </details>
 
 # %% [markdown]
 # ## Exercise 5: comparison
@@ -484,27 +496,39 @@ def compare_networks(builders: dict[str, Callable[[], nn.Module]]) -> list[tuple
     ### END SOLUTION
 
 
-# %% role="check" exercise="compare_networks"
-check("compare_networks")
-
 # %% role="grade" exercise="comparison"
 check("comparison")
 
 # %% [markdown]
-# **What to see:** the claim is true of a network whose orange bar, half of its parameters, ends at the dashed line.
+# **What to see:** grey is what a network has, orange is half of it. The claim is true of a network whose *orange* dot
+# lies on the blue line, which is DenseNet-121. The axis is logarithmic: from mark to mark it is twice as many.
+
+# %% folded=true
+# @title Draws the table
+def draw_claim(table: list[tuple[str, int, int]]) -> plt.Figure:
+    """A row for each network: its parameters, half of them, and how many DenseNet-121 has of them."""
+    names, millions = [name for name, *_ in table], np.array([parameters for _, parameters, _ in table]) / 1e6
+    densenet = millions[names.index("DenseNet-121")]
+    figure, axis = plt.subplots(figsize=(10, 3.6), layout="constrained")
+    axis.axvline(densenet, color="tab:blue", linestyle="--")
+    axis.text(densenet, 1.02, "DenseNet-121", transform=axis.get_xaxis_transform(), ha="center", color="tab:blue")
+    for row, one in enumerate(millions):
+        axis.plot([one / 2, one], [row, row], color="0.8", zorder=1)
+        axis.scatter([one], [row], s=70, color="0.45", label="its parameters" if row == 0 else None)
+        axis.scatter([one / 2], [row], s=70, color="tab:orange", label="half of them" if row == 0 else None)
+        axis.text(1.02, row, f"{one:.2f} million, DenseNet-121 has {densenet / one:.2f} of it", va="center",
+                  transform=axis.get_yaxis_transform(), fontsize=10)  # fmt: skip
+    axis.set(xlabel="parameters (millions)", xscale="log", yticks=range(len(names)), yticklabels=names)
+    axis.set_xticks([4, 8, 16, 32, 64, 128], ["4", "8", "16", "32", "64", "128"])
+    axis.set_xticks([], minor=True)
+    axis.invert_yaxis()
+    axis.legend(loc="upper right", frameon=False)
+    return figure
+
 
 # %% role="plot" name="claim" points=3
 table = compare_networks(NETWORKS)
-densenet = next(parameters for name, parameters, _ in table if name == "DenseNet-121")
-figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
-names, millions = [name for name, *_ in table], [parameters / 1e6 for _, parameters, _ in table]
-bars = axis.barh(names, millions, color="lightgrey", edgecolor="black", label="parameters")
-axis.barh(names, [one / 2 for one in millions], height=0.3, color="tab:orange", edgecolor="black", label="half of them")
-axis.axvline(densenet / 1e6, color="tab:blue", linestyle="--", label="DenseNet-121")
-axis.bar_label(bars, [f"{one:.2f} M, DenseNet-121 has {densenet / 1e6 / one:.2f} of it" for one in millions], padding=4)
-axis.set(xlabel="parameters (millions, logarithmic)", xscale="log", xlim=(2, 4000))
-axis.invert_yaxis()
-axis.legend(loc="upper right", frameon=False)
+figure = draw_claim(table)
 plt.show()
 for name, parameters, size in table:
     print(f"{name:<14}{parameters:>13,} parameters{size / 2**20:>9.1f} MiB")
@@ -575,9 +599,6 @@ def gradient_norms(net: nn.Module, images: torch.Tensor, labels: torch.Tensor, c
     ### END SOLUTION
 
 
-# %% role="check" exercise="gradient_norms"
-check("gradient_norms")
-
 # %% role="grade" exercise="gradients"
 check("gradients")
 
@@ -588,9 +609,8 @@ check("gradients")
 # normalisation, plain blocks with it, and your residual blocks. It draws the norm of the gradient of each 3 × 3
 # convolution, from the first to the last. **Before you run it, predict:** for each stack, is the gradient of the *first*
 # convolution larger or smaller than that of the last, and by about which factor? **Then run it,** write down the three
-# factors, and **explain** them; say above all what you did not expect. (Going back through a layer, a gradient is
-# multiplied by something like its weights. What does a product of 54 such factors do? What does the + in $F(x) + x$ do to
-# the product? And what is the lecture's or the paper's name for each of the three?)
+# factors, and **explain** them; say above all what you did not expect. (There is a hint below the plot, folded. Measure
+# first.)
 #
 # ### BEGIN SOLUTION
 # *Model answer.* *Prediction:* often "plain vanishes, with or without batch normalisation, residual stays". *Measured*
@@ -611,9 +631,9 @@ check("gradients")
 # gradients small but makes them grow (or names another honest surprise, with a reason).
 # ### END SOLUTION
 
-# %% role="plot" name="gradients" points=3
-BLOCKS, CHANNELS = 27, 16
-STYLES = {"plain, no normalisation": "kv:", "plain": "rs--", "residual": "bo-"}
+# %%
+STACKS = {"plain, not normalised": lambda a, b: plain_block(a, b, norm=False), "plain": plain_block,
+          "residual": ResidualBlock}  # fmt: skip
 
 
 def stack_of(block: Callable[..., nn.Module], blocks: int, channels: int) -> nn.Sequential:
@@ -623,30 +643,39 @@ def stack_of(block: Callable[..., nn.Module], blocks: int, channels: int) -> nn.
     return nn.Sequential(*first, *(block(channels, channels) for _ in range(blocks)), *last)
 
 
-def norms_by_depth(net: nn.Module, norms: dict[str, float]) -> list[float]:
-    """Of the 3 × 3 convolutions, from the first to the last, without the very first of the network."""
-    kernels = [name for name, parameter in net.named_parameters() if parameter.shape[-2:] == (3, 3)]
-    return [norms[name] for name in kernels[1:]]
-
-
-kinds = {"plain, no normalisation": lambda a, b: plain_block(a, b, norm=False), "plain": plain_block,
-         "residual": ResidualBlock}  # fmt: skip
-figure, (every, closer) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-for name, block in kinds.items():
+def norms_by_depth(block: Callable[..., nn.Module]) -> list[float]:
+    """Of the 54 3 × 3 convolutions in a new stack of 27 blocks, from the first to the last."""
     torch.manual_seed(39)
-    net = stack_of(block, BLOCKS, CHANNELS).to(device)
-    by_depth = norms_by_depth(net, gradient_norms(net, as_input(pixels[:32]), labels[:32].to(device), nn.NLLLoss()))
-    factor = by_depth[0] / by_depth[-1] if by_depth[-1] else float("nan")
-    print(f"{name:<25} first {by_depth[0]:.2e}, last {by_depth[-1]:.2e}, first / last {factor:.3g}")
-    for axis in (every, closer) if by_depth[0] > 1e-6 else (every,):
-        axis.plot(range(1, len(by_depth) + 1), np.maximum(by_depth, 1e-24), STYLES[name], markersize=4, label=name)
-every.set(title="All (what is below 1e-24 is drawn there)", ylabel="norm of the gradient")
-closer.set(title="Those that arrive, closer")
-for axis in (every, closer):
-    axis.set(yscale="log", xlabel="3 × 3 convolution, counted from the input")
-    axis.legend(frameon=False)
-figure.suptitle(f"Gradients before training, {BLOCKS} blocks")
+    net = stack_of(block, blocks=27, channels=16).to(device)
+    norms = gradient_norms(net, as_input(pixels[:32]), labels[:32].to(device), nn.NLLLoss())
+    kernels = [name for name, parameter in net.named_parameters() if parameter.shape[-2:] == (3, 3)]
+    return [norms[name] for name in kernels[1:]]  # the very first one is in no block
+
+
+# %% folded=true
+# @title Draws the gradients
+def draw_by_depth(stacks: dict[str, list[float]]) -> plt.Figure:
+    """A line for each stack on the left; on the right those again whose gradients arrive."""
+    figure, (every, closer) = plt.subplots(1, 2, figsize=(13, 4.4), layout="constrained")
+    for (name, norms), style, color in zip(stacks.items(), ("v:", "s--", "o-"), ("black", RED, "tab:blue"), strict=True):
+        for axis in (every, closer) if norms[0] > 1e-6 else (every,):
+            drawn = np.maximum(norms, 1e-24)
+            axis.semilogy(range(1, len(norms) + 1), drawn, style, color=color, markersize=4, label=name.replace(", ", ",\n"))
+    every.set(title="All (what is below 1e-24 is drawn there)", ylabel="norm of the gradient, before training")
+    closer.set(title="Those that arrive, closer")
+    for axis in (every, closer):
+        axis.set_xlabel("3 × 3 convolution, counted from the input")
+        label_ends(axis, axis.lines)
+    return figure
+
+
+# %% role="plot" name="gradients" points=3
+norms = {name: norms_by_depth(block) for name, block in STACKS.items()}
+figure = draw_by_depth(norms)
 plt.show()
+for name, (first, *_, last) in norms.items():
+    factor = first / last if last else float("nan")
+    print(f"{name:<25} first {first:.2e}, last {last:.2e}, first / last {factor:.3g}")
 ### BEGIN SOLUTION
 # *Rubric.* 1 point: three curves over depth, on a logarithmic axis, told apart. 1: the plain stack with normalisation
 # rises towards the input, the residual one is level. 1: the stack without normalisation lies far below. A cell left as
@@ -654,11 +683,48 @@ plt.show()
 ### END SOLUTION
 
 # %% [markdown]
+# <details><summary><b>A hint for Question 5</b> (click, once you have measured)</summary>
+#
+# Going back through a layer, a gradient is multiplied by something like the layer's weights. What does a product of 54
+# such factors do? What does the + in $F(x) + x$ do to the product? And what do the lecture and the paper call each of
+# the three?
+#
+# </details>
+
+# %% [markdown]
 # ## The puzzle, in your own run
 #
 # Now the paper's experiment: networks of 20 and of 56 layers, plain and residual, three stages of blocks, each with twice
 # the channels and half the height of the one before. Only the *training* loss is asked for, since that is where the
-# puzzle is. (The switch at the top decides how large it is.)
+# puzzle is.
+#
+# | | `FULL_EXPERIMENT = False` | `FULL_EXPERIMENT = True` |
+# |---|---|---|
+# | training images | 120, in `data/` | 50,000 (downloads 170 MB) |
+# | channels of the three stages | 8, 16, 32 | 16, 32, 64, as in the paper |
+# | batch, epochs, learning rate | 20, 12, 0.05 | 128, 10, 0.1 |
+# | four networks take | about a minute on a laptop | a GPU, and some patience |
+#
+# Solve everything with `False`. Then, if you have a GPU (Colab lends one: Runtime, Change runtime type), set `True`,
+# restart the kernel and run all cells.
+
+# %%
+FULL_EXPERIMENT = False
+
+if FULL_EXPERIMENT:
+    WIDTH, BATCH_SIZE, EPOCHS, LEARNING_RATE = 16, 128, 10, 0.1
+    cifar10 = torchvision.datasets.CIFAR10("data", train=True, download=True)
+else:
+    WIDTH, BATCH_SIZE, EPOCHS, LEARNING_RATE = 8, 20, 12, 0.05
+    cifar10 = TinyCIFAR10("data", train=True)
+    torch.set_num_threads(1)  # networks this small keep one core busy; more threads would wait for each other
+
+train_pixels = torch.from_numpy(np.array(cifar10.data)).permute(0, 3, 1, 2)
+train_labels = torch.tensor(cifar10.targets)
+print(f"{len(train_labels):,} training images, on {device}")
+
+# %% [markdown]
+# The network and its training are given.
 
 # %%
 def cifar_network(block: Callable[..., nn.Module], depth: int, width: int) -> nn.Sequential:
@@ -678,27 +744,39 @@ def training_losses(net: nn.Module, epochs: int) -> list[float]:
     losses = []
     for _ in range(epochs):
         total = torch.zeros((), device=device)
-        for batch in torch.randperm(len(labels)).split(BATCH_SIZE):
+        for batch in torch.randperm(len(train_labels)).split(BATCH_SIZE):
             optimizer.zero_grad()
-            loss = F.cross_entropy(net(as_input(pixels[batch])), labels[batch].to(device))
+            loss = F.cross_entropy(net(as_input(train_pixels[batch])), train_labels[batch].to(device))
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(batch)
-        losses.append(float(total) / len(labels))
+        losses.append(float(total) / len(train_labels))
     return losses
 
 
-figure, axes = plt.subplots(1, 2, figsize=(12, 4.4), sharey=True, layout="constrained")
-for axis, (name, block) in zip(axes, {"plain": plain_block, "residual": ResidualBlock}.items(), strict=True):
-    for depth, style in ((20, "s--"), (56, "o-")):
+# %% [markdown]
+# The next cell is the whole run: four networks, each from the same seed.
+
+# %%
+losses = {}
+for name, block in {"plain": plain_block, "residual": ResidualBlock}.items():
+    for depth in (20, 56):
         torch.manual_seed(39)
-        losses = training_losses(cifar_network(block, depth, WIDTH).to(device), EPOCHS)
-        print(f"{name}, {depth} layers: last training loss {losses[-1]:.3f}")
-        axis.plot(range(1, EPOCHS + 1), losses, style, label=f"{depth} layers")
-    axis.axhline(np.log(10), color="grey", linewidth=1, label="guessing: ln 10")
-    axis.set(title=name, xlabel="epoch")
-    axis.legend(frameon=False, loc="lower left")
-axes[0].set(ylabel="training loss (nats per image)", ylim=(0, None))
+        losses[name, depth] = training_losses(cifar_network(block, depth, WIDTH).to(device), EPOCHS)
+        print(f"{name}, {depth} layers: last training loss {losses[name, depth][-1]:.3f}")
+
+# %% folded=true
+# @title The training loss of the four networks
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), sharey=True, layout="constrained")
+for axis, name in zip(axes, ("plain", "residual"), strict=True):
+    for depth, style, color in ((20, "s--", "tab:orange"), (56, "o-", "tab:blue")):
+        epochs = range(1, len(losses[name, depth]) + 1)
+        axis.plot(epochs, losses[name, depth], style, color=color, label=f"{depth} layers")
+    axis.plot(epochs, np.full(len(epochs), np.log(10)), color=GREY, linewidth=1, label="guessing: ln 10")
+    axis.set(title=name, xlabel="epoch", ylim=(0, None))
+    axis.locator_params("x", integer=True)
+    label_ends(axis, axis.lines)
+axes[0].set_ylabel("training loss (nats per image)")
 plt.show()
 
 # %% [markdown] role="question" name="degradation" points=6

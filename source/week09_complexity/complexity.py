@@ -23,16 +23,41 @@
 #
 # You write the instruments: bytes of a model, operations of an image, bytes of its activations, of the whole training,
 # the largest batch, seconds. Nothing is trained, no image is loaded, and no GPU is needed.
+
+# %% [markdown]
+# ## The map
 #
-# Run the cells from top to bottom. In an exercise, replace the `raise NotImplementedError` line by your code and run
-# the cell, then the `check(...)` cell below it. Grading uses further checks with other networks and sizes. Twice you
-# are asked for a *prediction* before you run a cell. Write it down before you look: an honest wrong one has full points.
+# | | | what you do | minutes | difficulty | points |
+# |---|---|---|---:|:---:|---:|
+# | Exercise 1 | space | bytes of a network | 15 | ● | 6 |
+# | Question 1 | file | why is its file not as large? | 10 | ● | 6 |
+# | Exercise 2 | operations | count multiplications on paper | 30 | ●●● | 11 |
+# | Exercise 3 | time | from operations to seconds | 10 | ● | 3 |
+# | Question 2a | speed-guess | predict: which is slowest? | 5 | ● | 2 |
+# | Question 2b | speed | explain what you measured | 15 | ●● | 8 |
+# | Exercise 4 | activations | bytes of what an image leaves behind | 30 | ●●● | 11 |
+# | Question 3a | kept-guess | predict: is that the truth? | 10 | ●● | 2 |
+# | Question 3b | kept | explain where it is not | 20 | ●●● | 8 |
+# | Exercise 5 | training | bytes of the whole training | 15 | ●● | 7 |
+# | Exercise 6 | batch | the largest that fits | 15 | ●● | 7 |
+# | Exercise 7 | comparison | six networks in a table | 15 | ● | 5 |
+# | Plot | circles | three costs in one plot | 5 | ● | 6 |
+# | Question 4 | half | half a ResNet? | 15 | ●● | 8 |
+# | Question 5 | verdict | which memory had the GPU? | 20 | ●●● | 10 |
+# | | all | with the text in between: an afternoon | 230 | | 100 |
+#
+# Run the cells from top to bottom; any may be run again. In an exercise, replace the `raise NotImplementedError` line by
+# your code, run the cell, and then the `check(...)` below it: it says what is right and what to look at. Grading uses
+# further checks with other networks and sizes.
+#
+# Questions 2a and 3a ask for a **prediction**: write it down before you run the next cell. An honest wrong one has full
+# points. The code of figures is folded away; a click on it shows it.
 
 # %%
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 
 import matplotlib.pyplot as plt
@@ -43,19 +68,32 @@ from torch import nn
 
 from autograder import check
 
-# %% [markdown]
-# The next cell draws figures with black ink on white paper, also where your editor's theme is dark.
-
-# %%
+# %% folded=true
+# @title How figures look: black ink on white paper, also in a dark editor, and sharp on a fine screen
+# %config InlineBackend.figure_format = "retina"
 plt.style.use("default")
-plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100, "font.size": 11})
-KIB, MIB, GIB = 2**10, 2**20, 2**30
-IMAGE = (3, 224, 224)
+plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 80, "font.size": 11})
+plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+RED, GREEN, GREY = "tab:red", "tab:green", "0.45"
+
+
+def label_ends(axis: plt.Axes, lines: Iterable[plt.Line2D]) -> None:
+    """Writes the name of each line beside its right end, in its colour; names that would touch are moved apart."""
+    axis.figure.canvas.draw()  # only now are the axis's limits known
+    ends = [(axis.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])), line) for line in lines]
+    lowest = -np.inf
+    for end, line in sorted(ends, key=lambda pair: pair[0][1]):
+        height = lowest = max(axis.transAxes.inverted().transform(end)[1], lowest + 0.075)
+        axis.annotate(line.get_label(), (line.get_xdata()[-1], line.get_ydata()[-1]), (1.04, height),
+                      textcoords="axes fraction", va="center", fontsize=10, color=line.get_color(),
+                      arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6})
 
 # %% [markdown]
 # The suspects. Each is built from random weights when it is called for.
 
 # %%
+MIB, GIB = 2**20, 2**30
+IMAGE = (3, 224, 224)
 SUSPECTS: dict[str, Callable[[], nn.Module]] = {
     "GoogLeNet": lambda: torchvision.models.googlenet(weights=None, aux_logits=True, init_weights=False),
     "DenseNet-121": lambda: torchvision.models.densenet121(weights=None),
@@ -289,13 +327,17 @@ with torch.inference_mode():
         least = seconds_per_image(macs[name], rate)
         print(f"{name:<14}{1000 * least:>15.1f} ms{1000 * measured[name]:>9.1f} ms{least / measured[name]:>13.0%}")
 
-figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained")
-places = np.arange(len(TIMED))
-axes.barh(places + 0.2, [1000 * seconds_per_image(macs[name], rate) for name in TIMED], 0.4, color="white",
-          edgecolor="black", hatch="///", label="at the full rate")  # fmt: skip
-axes.barh(places - 0.2, [1000 * measured[name] for name in TIMED], 0.4, color="tab:blue", label="measured")
-axes.set(yticks=places, yticklabels=TIMED, xlabel="milliseconds an image", title="Counted and measured")
-axes.legend()
+# %% folded=true
+# @title Counted and measured
+figure, axis = plt.subplots(figsize=(9, 3.4), layout="constrained")
+places, least = np.arange(len(TIMED)), np.array([seconds_per_image(macs[name], rate) for name in TIMED])
+taken = np.array([measured[name] for name in TIMED])
+axis.barh(places - 0.2, 1000 * least, 0.4, color="white", edgecolor="black", hatch="///", label="at the full rate")
+bars = axis.barh(places + 0.2, 1000 * taken, 0.4, color="tab:blue", label="measured")
+axis.bar_label(bars, [f"{share:.0%} of the rate" for share in least / taken], padding=4, fontsize=10)
+axis.set(yticks=places, yticklabels=TIMED, xlabel="milliseconds an image", xlim=(0, 1200 * max(*least, *taken)))
+axis.invert_yaxis()
+axis.legend(loc="upper right", frameon=False)
 plt.show()
 
 # %% [markdown] role="question" name="speed" points=8
@@ -306,17 +348,17 @@ plt.show()
 # VGG-16? For which use would you trust the count, and for which not?
 #
 # ### BEGIN SOLUTION
-# *Model answer.* (One core of a busy server: 324, 528, 655 and 2,185 ms, utilisation 60, 57, 67 and 76 %. Yours differ.)
-# There the order is the predicted one and DenseNet-121 takes 1.63 times as long as ResNet-18, just as counted, though it
-# uses the smallest share of the rate and VGG-16 the largest. On several cores, and more so on a GPU, the shares should
-# part further: the products get cheaper, the rest hardly. That rest is batch norm, ReLU, pooling and concatenation.
-# DenseNet-121 has 120 convolutions, most of them small, with 121 batch norms, 121 ReLUs and 58 concatenations
-# between them. These hardly compute anything, but each reads and writes whole activations, and memory is slower
-# than arithmetic; a concatenation copies all channels so far. Calling more than 400 layers costs time too. VGG-16's
-# few large convolutions use each number that was fetched hundreds of times, so they come near the rate of the
-# matrices (where a library multiplies less than is counted, by Winograd's method, even above it); but its linear
-# layers read 494 MB of weights for one image. The count is good for networks of one kind on one machine, and as a
-# rough lower bound; not across architectures and hardware, nor where memory is what is waited for.
+# *Model answer.* (Yours differ, as those above do. One core of a busy server: 324, 528, 655 and 2,185 ms, utilisation
+# 60, 57, 67 and 76 %.) There the order is the predicted one and DenseNet-121 takes 1.63 times as long as ResNet-18,
+# just as counted, though it uses the smallest share of the rate and VGG-16 the largest. On two cores it took 1.9 times
+# as long, and on a GPU the shares should part further: the products get cheaper, the rest hardly. That rest is batch
+# norm, ReLU, pooling and concatenation. DenseNet-121 has 120 convolutions, most of them small, with 121 batch norms,
+# 121 ReLUs and 58 concatenations between them. These hardly compute anything, but each reads and writes whole
+# activations, and memory is slower than arithmetic; a concatenation copies all channels so far. Calling more than 400
+# layers costs time too. VGG-16's few large convolutions use each number that was fetched hundreds of times, so they
+# come near the rate of the matrices (where a library multiplies less than is counted, by Winograd's method, even above
+# it); but its linear layers read 494 MB of weights for one image. The count is good for networks of one kind on one
+# machine, and as a rough lower bound; not across architectures and hardware, nor where memory is what is waited for.
 #
 # *Rubric.* 2 points: prediction and measurement compared with numbers, honestly. 2: what is not counted (batch norm,
 # ReLU, pooling, concatenation, calls). 2: memory traffic or small layers, and why that is DenseNet. 2: where the count
@@ -469,22 +511,24 @@ check("training")
 
 # %% [markdown]
 # Now the question of the title has an answer. **What to see:** the parameters, of which the lecture's statement speaks,
-# are the thin slice on the left. At 32 images nearly everything is activations.
+# are the blue slices on the left. At 32 images nearly everything is activations.
 
-# %%
+# %% folded=true
+# @title Training DenseNet-121 with Adam
 shares = {"weights": model_bytes(densenet), "gradients": sum(4 * p.numel() for p in densenet.parameters())}
 shares["Adam's means"] = 2 * shares["gradients"]
-figure, axes = plt.subplots(figsize=(10, 3), layout="constrained")
+figure, axis = plt.subplots(figsize=(10, 3), layout="constrained")
 image_bytes = activation_bytes(densenet, IMAGE, 1)
 for place, batch in enumerate([1, 8, 32]):
     parts, left = shares | {"activations": batch * image_bytes}, 0.0
     for (name, size), color in zip(parts.items(), ["#08519c", "#6baed6", "#c6dbef", "#fdb863"], strict=True):
-        axes.barh(place, size / GIB, left=left, color=color, edgecolor="black", label=name if place == 0 else None)
+        axis.barh(place, size / GIB, left=left, color=color, edgecolor="black", linewidth=0.5,
+                  label=name if place == 0 else None)  # fmt: skip
         left += size / GIB
-    axes.text(left + 0.02, place, f"{left:.2f} GiB", va="center")
-axes.set(yticks=range(3), yticklabels=["1 image", "8 images", "32 images"], xlabel="GiB", xlim=(0, 3.3))
-axes.set_title("Training DenseNet-121 with Adam")
-axes.legend(loc="lower right")
+    axis.text(left + 0.03, place, f"{left:.2f} GiB", va="center")
+axis.set(yticks=range(3), yticklabels=["1 image", "8 images", "32 images"], xlabel="GiB", xlim=(0, 3.3))
+axis.invert_yaxis()
+axis.legend(loc="upper right", frameon=False)
 plt.show()
 
 # %% [markdown]
@@ -557,19 +601,32 @@ for row in table:
 
 # %% [markdown]
 # The plot has all three: to the right the parameters, upwards the operations, and the *area* of a circle is what an
-# image leaves in memory. **What to see:** three different orders of the same networks. Whoever is small in one way may
-# be large in another.
+# image leaves in memory. The ResNets are blue, all others orange. **What to see:** three different orders of the same
+# networks. Whoever is small in one way may be large in another.
+
+# %% folded=true
+# @title Draws the circles
+def draw_circles(table: list[dict[str, str | int]]) -> plt.Figure:
+    """A circle for each row of `complexity_table`, its name and its MiB an image beside it."""
+    figure, axis = plt.subplots(figsize=(9.5, 5.6), layout="constrained")
+    for row in table:
+        place, mib = (row["parameters"] / 1e6, row["macs"] / 1e9), row["activation_bytes"] / MIB
+        color, side = ("tab:blue", "right") if row["name"].startswith("ResNet") else ("tab:orange", "left")
+        axis.scatter(*place, s=20 * mib, color=color, alpha=0.55, edgecolor="black")
+        beside = (4 + np.sqrt(20 * mib / np.pi)) * (1 if side == "left" else -1)  # beyond the circle's radius, in points
+        axis.annotate(f"{row['name']}\n{mib:.0f} MiB", place, (beside, 0), textcoords="offset points", ha=side, va="center",
+                      fontsize=10)  # fmt: skip
+    axis.set(xscale="log", yscale="log", xlim=(4, 400), ylim=(0.8, 30))
+    axis.set(xlabel="parameters (millions)", ylabel="multiply–accumulates an image (billions)")
+    axis.set_xticks([5, 10, 20, 50, 100, 200], ["5", "10", "20", "50", "100", "200"])
+    axis.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axis.grid(alpha=0.3)
+    axis.set_title("An image of 224 × 224: the circle's area is its activations")
+    return figure
+
 
 # %% role="plot" name="circles" points=6
-figure, axes = plt.subplots(figsize=(9, 5.6), layout="constrained")
-for row, color in zip(table, plt.colormaps["tab10"].colors, strict=False):
-    place = row["parameters"] / 1e6, row["macs"] / 1e9
-    axes.scatter(*place, s=20 * row["activation_bytes"] / MIB, color=color, alpha=0.55, edgecolor="black")
-    axes.annotate(f"{row['name']}\n{row['activation_bytes'] / MIB:.0f} MiB", place, ha="center", va="center", fontsize=9)
-axes.set(xscale="log", yscale="log", xlim=(4, 300), ylim=(0.8, 30))
-axes.set(xlabel="parameters (millions)", ylabel="multiply–accumulates an image (billions)")
-axes.set_title("An image of 224 × 224: the circle's area is its activations")
-axes.grid(which="both", alpha=0.2)
+figure = draw_circles(table)
 plt.show()
 ### BEGIN SOLUTION
 # *Rubric.* 2 points: six circles in the right places (DenseNet-121 furthest left, VGG-16 furthest right and up). 2: the
@@ -601,26 +658,34 @@ plt.show()
 # %% [markdown]
 # ## The alibi
 #
-# GoogLeNet's batch of 16 and DenseNet-121's batch of 32 are the last clues. Suppose that memory had been the reason, and
-# that the lecturer tried the usual powers of two: then 16 GoogLeNet images fitted and 32 did not, and 32 DenseNet images
-# fitted and 64 did not. Each says between which bounds the GPU's memory was. **What to see:** where the two bands lie.
+# GoogLeNet's batch of 16 and DenseNet-121's batch of 32 are the last clues. Suppose that memory had been the reason,
+# and that the lecturer tried the usual powers of two: then 16 GoogLeNet images fitted and 32 did not, and 32 DenseNet
+# images fitted and 64 did not. Each says between which bounds the GPU's memory was. **What to see:** the two shaded
+# bands, and the dots, the lecture's batches.
 
 # %%
-LECTURE = {"GoogLeNet": (16, "tab:orange"), "DenseNet-121": (32, "tab:blue")}
-figure, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
-for name, (batch, color) in LECTURE.items():
+LECTURE = {"GoogLeNet": 16, "DenseNet-121": 32}
+bands = {}
+for name, batch in LECTURE.items():
     net = SUSPECTS[name]()
-    fits, too_much = (training_bytes(net, IMAGE, size) / GIB for size in (batch, 2 * batch))
+    bands[name] = [training_bytes(net, IMAGE, images) for images in (batch, 2 * batch)]
+    fits, too_much = (size / GIB for size in bands[name])
+    print(f"{name:<14}{batch} images take {fits:.2f} GiB, {2 * batch} take {too_much:.2f} GiB")
+most = largest_batch(SUSPECTS["GoogLeNet"](), IMAGE, bands["DenseNet-121"][0])
+print(f"where 32 images of DenseNet-121 fit, so do {most} of GoogLeNet")
+
+# %% folded=true
+# @title The memory that the lecture's GPU must have had
+figure, axis = plt.subplots(figsize=(9.5, 4.6), layout="constrained")
+for (name, batch), color in zip(LECTURE.items(), ("tab:orange", "tab:blue"), strict=True):
+    fits, too_much = (size / GIB for size in bands[name])
     image = (too_much - fits) / batch
-    axes.plot([1, 96], [fits + (size - batch) * image for size in (1, 96)], color=color, label=name)
-    axes.plot(batch, fits, "o", color=color)
-    axes.axhspan(fits, too_much, color=color, alpha=0.2)
-    axes.text(95, fits + 0.05, f"{batch} fit, {2 * batch} do not", color="black", ha="right", va="bottom", fontsize=10)
-    print(f"{name:<14} {batch} images take {fits:.2f} GiB, {2 * batch} take {too_much:.2f} GiB;"
-          f" in 2.85 GiB fit {largest_batch(net, IMAGE, int(2.85 * GIB))}")
-axes.set(xlabel="batch (images)", ylabel="training with Adam (GiB)", xlim=(0, 97), ylim=(0, 9))
-axes.set_title("Which memory did the lecture's GPU have?")
-axes.legend(loc="upper left")
+    axis.plot([1, 96], [fits + (images - batch) * image for images in (1, 96)], color=color, label=name)
+    axis.plot(batch, fits, "o", color=color)
+    axis.axhspan(fits, too_much, color=color, alpha=0.2)
+    axis.text(96, (fits + too_much) / 2, f"{batch} fit, {2 * batch} do not", ha="right", va="center", fontsize=10)
+axis.set(xlabel="batch (images)", ylabel="training with Adam (GiB)", xlim=(0, 97), ylim=(0, 9))
+label_ends(axis, [line for line in axis.lines if len(line.get_xdata()) > 1])
 plt.show()
 
 # %% [markdown] role="question" name="verdict" points=10
@@ -696,8 +761,8 @@ for name, net in {"as usual": densenet, "memory_efficient": thrifty}.items():
 
 # %%
 for row in table:
-    seconds = 3 * 1_281_167 * seconds_per_image(row["macs"], 1e13, 0.3)
-    print(f"{row['name']:<14}{math.floor(seconds / 3600):>4} h {seconds / 60 % 60:>2.0f} min")
+    hours, minutes = divmod(round(3 * 1_281_167 * seconds_per_image(row["macs"], 1e13, 0.3) / 60), 60)
+    print(f"{row['name']:<14}{hours:>4} h {minutes:>2} min")
 
 # %% [markdown]
 # **Further reading:** [memory-efficient DenseNets](https://arxiv.org/abs/1707.06990) (Pleiss et al., 2017), whose
