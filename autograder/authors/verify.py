@@ -38,7 +38,11 @@ class Finding:
 
 
 def verify(module: Module, seed: int, console: Console, **engine: Any) -> bool:
-    """Verifies a module, prints the table and the problems, and says whether there were none."""
+    """Verifies a module, prints a table and the problems for each notebook, and says whether there were none."""
+    return all([_verify(part, seed, console, **engine) for part in module.parts])
+
+
+def _verify(module: Module, seed: int, console: Console, **engine: Any) -> bool:
     finding = Finding()
     with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
         grader.expected  # noqa: B018  the reference first
@@ -46,7 +50,7 @@ def verify(module: Module, seed: int, console: Console, **engine: Any) -> bool:
         _verify_stub(grader, finding)
         dependents = _dependents(grader)
         alternatives = grader.contents.alternatives
-        console.print(f"{module.name}: {len(grader.contents.mistakes)} known mistakes, {len(alternatives)} alternatives …")
+        console.print(f"{module.title}: {len(grader.contents.mistakes)} known mistakes, {len(alternatives)} alternatives …")
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
         for entry, results in zip(alternatives, graded, strict=True):
             _verify_alternative(entry, results, finding)
@@ -195,7 +199,7 @@ def _print(module: Module, checks: list[Check], finding: Finding, console: Conso
         console.print(f"  remark: {remark}", highlight=False, soft_wrap=True)
     for problem in finding.problems:
         console.print(f"  problem: {problem}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{module.name}: " + (f"{len(finding.problems)} problems" if finding.problems else "verified"))
+    console.print(f"{module.title}: " + (f"{len(finding.problems)} problems" if finding.problems else "verified"))
 
 
 def _distance(distances: dict[str, float], check: Check) -> str:
