@@ -1,5 +1,6 @@
 """Grading a class: `autograder grade MODULE [PATH…]`."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -21,7 +22,7 @@ from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
-from autograder.grading.grader import Grader
+from autograder.grading.grader import Graded, Grader
 from autograder.grading.judge import NOT_GRADED, clean
 from autograder.grading.report import (
     GRADED,
@@ -38,6 +39,7 @@ from autograder.grading.report import (
     with_section,
 )
 from autograder.grading.timings import Timings
+from autograder.sandboxed.notebook import Code
 
 NO_ANSWER = ("crashed", "timed out", "out of memory", NOT_GRADED)
 SLOWEST = 5  # submissions and probes that --timings names
@@ -72,7 +74,7 @@ def grade_class(
     workers: int = WORKERS,
     limit: float = PROBE_SECONDS,
     timed: bool = False,
-    record: Callable[[Grader, Submission, Result], None] | None = None,
+    record: Callable[[list[Grader], Submission, Result], None] | None = None,
 ) -> ClassResult:
     """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
 
@@ -80,30 +82,40 @@ def grade_class(
     called for each submission, one after another, while the next ones are being graded.
     """
     seed = class_seed(out, seed)
-    with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader:
-        if timed:
-            with grader.timings.stage("starting workers"):
-                grader.wait()
-        results = grade_all(grader, submissions, console, record)
-    with grader.timings.stage("writing"):
-        write_results(results, grader.contents.exercises, out)
+    with contextlib.ExitStack() as stack:
+        how: dict[str, Any] = {"sandbox": sandbox, "workers": workers, "limit": limit}
+        graders = [stack.enter_context(Grader(part, seed, **how)) for part in module.parts]
+        timings = graders[0].timings
+        for grader in graders:
+            grader.timings = timings
+            if timed:
+                with timings.stage("starting workers"):
+                    grader.wait()
+        results = grade_all(graders, submissions, console, record)
+    with timings.stage("writing"):
+        write_results(results, exercises_of(graders), out)
     unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
-    return ClassResult(results, unchanged, grader.timings)
+    return ClassResult(results, unchanged, timings)
 
 
 def grade_all(
-    grader: Grader,
+    graders: list[Grader],
     submissions: list[Submission],
     console: Console,
-    record: Callable[[Grader, Submission, Result], None] | None = None,
+    record: Callable[[list[Grader], Submission, Result], None] | None = None,
 ) -> list[Result]:
     """A result for every submission, in their order. For `record` see `grade_class`."""
     results = []
-    for submission, result in zip(submissions, watched(grade_each(grader, submissions), submissions, console), strict=True):
+    for submission, result in zip(submissions, watched(grade_each(graders, submissions), submissions, console), strict=True):
         results.append(result)
         if record:
-            record(grader, submission, result)
+            record(graders, submission, result)
     return results
+
+
+def exercises_of(graders: list[Grader]) -> dict[str, list[str]]:
+    """The functions of each exercise, of all notebooks."""
+    return {name: functions for grader in graders for name, functions in grader.contents.exercises.items()}
 
 
 def watched(results: Iterator[Result], submissions: list[Submission], console: Console) -> Iterator[Result]:
@@ -115,11 +127,42 @@ def watched(results: Iterator[Result], submissions: list[Submission], console: C
             progress.advance(bar)
 
 
-def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result]:
-    """The result of each of `submissions`, in their order, graded side by side."""
-    grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-    with ThreadPoolExecutor(max(1, grader.workers)) as pool:
-        yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
+def points_of(graders: list[Grader]) -> dict[str, float]:
+    """What each exercise is worth, of all notebooks."""
+    return {name: points for grader in graders for name, points in grader.contents.points.items()}
+
+
+def grade_each(graders: list[Grader], submissions: list[Submission]) -> Iterator[Result]:
+    """The result of each of `submissions`, in their order, graded side by side; a grader for each of the notebooks."""
+    for grader in graders:
+        grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
+    with ThreadPoolExecutor(max(1, graders[0].workers)) as pool:
+        yield from pool.map(lambda submission: _grade(graders, submission), submissions)
+
+
+def _grade(graders: list[Grader], submission: Submission) -> Result:
+    """One submission, notebook by notebook. What is not known of one of them makes the sum unknown."""
+    if len(graders) == 1:
+        return _grade_one(graders[0], submission)
+    parts = submission.parts or (submission,) * len(graders)
+    results = [_grade_one(grader, part) for grader, part in zip(graders, parts, strict=True)]
+    whole = {name: sum(getattr(result, name) for result in results) for name in ("maximum", "by_hand")}
+    for result in results:
+        if result.graded is None:
+            return replace(result, **whole)
+    each = {grader.module.notebook: result for grader, result in zip(graders, results, strict=True)}
+    hashes = "".join(f"{result.notebook}  {name}\n" for name, result in each.items() if result.notebook)
+    found = {name: result.graded for name, result in each.items() if result.graded}
+    graded = Graded(
+        tuple(verdict for one in found.values() for verdict in one.verdicts),
+        tuple((f"{name}, {cell}", note) for name, one in found.items() for cell, note in one.notes),
+        cached=all(one.cached for one in found.values()),
+        remarks={function: said for one in found.values() for function, said in one.remarks.items()},
+        seconds=sum(one.seconds for one in found.values()),
+        unnamed=tuple(function for one in found.values() for function in one.unnamed),
+    )
+    note, notebook = clean(submission.note), hashlib.sha256(hashes.encode()).hexdigest()
+    return replace(results[0], graded=graded, note=note, notebook=notebook, **whole)
 
 
 def _grade_one(grader: Grader, submission: Submission) -> Result:
@@ -132,11 +175,11 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
         "by_hand": grader.contents.points_by_hand,
         "contact": Course(grader.module.root).settings.contact,
     }
-    if submission.problem:
+    if submission.problem and not submission.absent:
         return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)
     try:
-        data = submission.read()
-        code = grader.read(data)
+        data = b"" if submission.absent else submission.read()
+        code = _absent(grader) if submission.absent else grader.read(data)
     except (Unreadable, OSError) as error:
         return Result(status=REFUSED, reason=clean(f"{submission.path} {error}"), **about)
     except GraderFault as error:
@@ -148,7 +191,14 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
     except Exception as error:  # whatever it is (a full disk, a form nobody thought of), the others are graded
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
-    return Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about)
+    notebook = "" if submission.absent else hashlib.sha256(data).hexdigest()
+    return Result(status=GRADED, graded=graded, notebook=notebook, **about)
+
+
+def _absent(grader: Grader) -> Code:
+    """The code of a notebook that was not handed in beside another one."""
+    why = f"{grader.module.notebook} was not handed in"
+    return Code((), {}, {}, absent=dict.fromkeys(grader.contents.functions, why))
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

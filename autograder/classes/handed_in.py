@@ -31,9 +31,20 @@ def stem(name: str) -> str:
 
 
 def resembles(module: Module, name: str) -> bool:
-    """Whether a file's name is the module's notebook's, or a computer's variation of it: `densenet (1)`, `Copy of …`."""
-    wanted = module.notebook.removesuffix(".ipynb").casefold()
-    return wanted in stem(name).casefold() or module.name.casefold() in name.casefold()
+    """Whether a file's name is a notebook's of the module, or a computer's variation of it: `densenet (1)`, `Copy of …`."""
+    wanted = [stem(notebook).casefold() for notebook in module.notebooks]
+    return any(one in stem(name).casefold() for one in wanted) or module.name.casefold() in name.casefold()
+
+
+def part_of(module: Module, name: str, data: bytes) -> Module:
+    """Which of the module's notebooks a file is: the one of its name, else the one of which most released cells are in it,
+    else the one whose name is in its name."""
+    parts, texts = module.whole.parts, set(_texts(data))
+
+    def likeness(part: Module) -> tuple[bool, int, bool]:
+        return part.notebook == name, len(texts & _released(part)), stem(part.notebook).casefold() in stem(name).casefold()
+
+    return max(parts, key=likeness) if len(parts) > 1 else parts[0]
 
 
 def not_a_notebook(data: bytes) -> str:
@@ -98,9 +109,10 @@ def _released(module: Module) -> frozenset[str]:
     from autograder.authors.release import released_cells
 
     texts: list[str] = []
-    with contextlib.suppress(CourseError, OSError):  # grading itself says what is wrong with the source
-        texts += [_joined(cell.stub) for cell in released_cells(module)]
-    file = module.release / module.notebook
-    if file.is_file():
-        texts += _texts(file.read_bytes())
+    for part in module.parts:
+        with contextlib.suppress(CourseError, OSError):  # grading itself says what is wrong with the source
+            texts += [_joined(cell.stub) for cell in released_cells(part)]
+        file = part.release / part.notebook
+        if file.is_file():
+            texts += _texts(file.read_bytes())
     return frozenset(filter(None, texts))

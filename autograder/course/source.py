@@ -179,9 +179,9 @@ def grade_id(cell: SourceCell) -> str:
     return f"{kind}-{cell.about.get('name') or cell.about['exercise']}"
 
 
-def by_hand(path: Path) -> list[SourceCell]:
-    """The questions and plots of a source, see `read_source`."""
-    return [cell for cell in read_source(path) if cell.by_hand]
+def by_hand(paths: Iterable[Path]) -> list[SourceCell]:
+    """The questions and plots of a module's sources, see `read_source`."""
+    return [cell for path in paths for cell in read_source(path) if cell.by_hand]
 
 
 def called(cells: Iterable[SourceCell], name: str) -> SourceCell | None:
