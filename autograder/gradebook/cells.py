@@ -111,14 +111,13 @@ def require_no_marks(notebook: Notebook) -> None:
 
 def add_to_submissions(db: Any, assignment: Assignment) -> None:
     """Gives every submission a place for the notebooks that have come since; what is in them waits until it is graded."""
-    for submission in assignment.submissions:
-        known = [each.notebook for each in submission.notebooks]
-        for notebook in assignment.notebooks:
-            if notebook not in known:
-                new = SubmittedNotebook(notebook=notebook, assignment=submission)
-                db.add(new)
-                db.add_all(Grade(cell=cell, notebook=new) for cell in notebook.grade_cells)
-                db.add_all(Comment(cell=cell, notebook=new) for cell in notebook.solution_cells)
+    for notebook in assignment.notebooks:
+        known = {each for (each,) in db.query(SubmittedNotebook.assignment_id).filter_by(notebook_id=notebook.id)}
+        for submission in [each for each in assignment.submissions if each.id not in known]:
+            new = SubmittedNotebook(notebook=notebook, assignment=submission)
+            db.add(new)
+            db.add_all(Grade(cell=cell, notebook=new) for cell in notebook.grade_cells)
+            db.add_all(Comment(cell=cell, notebook=new) for cell in notebook.solution_cells)
     db.commit()
 
 

@@ -29,6 +29,7 @@ from autograder.grading.gate import course_problems
 from autograder.sandboxed.notebook import Cell
 from autograder.students import check
 from autograder.students.handin import check_notebook, find_notebooks, pack
+from autograder.training.full import recipe_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of nbgrader's own
 NAME, ROOT = "counting", Path(__file__).parents[2]
@@ -144,6 +145,12 @@ def test_what_is_for_one_notebook_alone_says_so(module, monkeypatch, capsys, wor
     assert command(module, monkeypatch, *words) == 2
     said = capsys.readouterr().err
     assert "source/counting/ holds 2 notebooks (first.py, second.py), and this is not possible for a module of several" in said
+
+
+def test_nothing_is_trained_for_a_module_of_two(module):
+    (module.tests / "training.py").write_text("raise AssertionError\n")
+    with pytest.raises(CourseError, match="holds 2 notebooks"):
+        recipe_of(module)
 
 
 def test_the_published_page_names_both(module):
