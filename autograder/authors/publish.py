@@ -36,7 +36,7 @@ NEVER = ("__pycache__", ".ipynb_checkpoints")
 
 @dataclass(frozen=True)
 class Week:
-    """A released module, as the index page shows it."""
+    """A notebook of a released module, as the index page shows it."""
 
     name: str
     title: str
@@ -171,7 +171,8 @@ def _files(
         solved = dates.solved(now)
         if solved:
             yield from _under(module.solutions, f"solutions/{module.name}").items()
-        weeks.append(Week(module.name, _title(module), module.notebook, told(dates.due) if dates.due else "", solved))
+        due = told(dates.due) if dates.due else ""
+        weeks += [Week(module.name, _title(part), part.notebook, due, solved) for part in module.parts]
     for name in STUDENTS:
         if (course.root / name).is_file():
             yield name, (course.root / name).read_bytes()

@@ -27,13 +27,23 @@ from autograder.course.source import SourceCell
 from autograder.errors import CourseError
 from autograder.files import write_whole
 from autograder.grading.contents import Contents
-from autograder.grading.diagnose import KNOWN, known_mistake, save_known, varying_places, without_places
+from autograder.grading.diagnose import (
+    KNOWN,
+    KnownMistake,
+    Place,
+    known_mistake,
+    save_known,
+    varying_places,
+    without_places,
+)
 from autograder.grading.gate import require_sound
 from autograder.grading.observer import Observer
-from autograder.grading.recordings import Recording, save_recording
+from autograder.grading.recordings import Observation, Recording, save_recording
 from autograder.installed import DISTRIBUTION, package_series
 from autograder.sandboxed.notebook import Code, needed, squeezed_hash
 
+# what `module.json` says of each notebook by itself
+OWN = ("exercises", "points", "released", "cells", "version", "former", "versions", "texts")
 RECORDING_FILES = ("checks/reference.safetensors", f"checks/{KNOWN}")  # of a release: made by running code
 
 
@@ -50,12 +60,13 @@ def release(module: Module) -> None:
         files = released_files(contents)
         _write_all(student, files)
         _record(contents, student)
-        _write_all(teacher, {f"{module.source.stem}.py": reference_module(contents).encode()})
+        _write_all(teacher, reference_modules(contents))
         leaks = find_leaks(contents, [*files, *RECORDING_FILES], student)
         if leaks:
             raise CourseError("not released, it would leak:\n  " + "\n  ".join(leaks))
-        print(f"{module.name}: running the solved notebook …", flush=True)
-        write_whole(teacher / module.notebook, _executed(contents, student))
+        for part in contents.parts:
+            print(f"{part.module.title}: running the solved notebook …", flush=True)
+            write_whole(teacher / part.module.notebook, _executed(part, student))
         for new, old in ((student, module.release), (teacher, module.solutions)):
             _replace(new, old)
     print(f"{module.name}: made release/{module.name}/ and solutions/{module.name}/")
@@ -111,12 +122,24 @@ def _due(due: datetime, contact: str) -> str:
 def released_files(contents: Contents) -> dict[str, bytes]:
     """The files of `release/<module>/` by their path in it, without the recordings."""
     module = contents.module
-    files = {module.notebook: notebook_text(contents, solved=False).encode()}
+    files = {part.module.notebook: notebook_text(part, solved=False).encode() for part in contents.parts}
     files |= {f"data/{name}": path.read_bytes() for name, path in contents.needs.data.items()}
     for path in module.public_files:
         files[f"checks/{module.place(path)}"] = path.read_bytes()
+    files["checks/module.json"] = (json.dumps(_about(contents, files), indent=1) + "\n").encode()
+    return files
+
+
+def _about(contents: Contents, files: dict[str, bytes]) -> dict[str, Any]:
+    """What `module.json` says; of several notebooks, what is each one's own under its name."""
+    module = contents.module
+    if len(contents.parts) > 1:
+        each = {part.module.notebook: _about(part, files) for part in contents.parts}
+        common = {name: value for name, value in next(iter(each.values())).items() if name not in (*OWN, "notebook")}
+        own = {notebook: {name: about[name] for name in OWN} for notebook, about in each.items()}
+        return common | {"made_from": contents.made_from, "notebooks": own}
     notebook = json.loads(files[module.notebook])
-    about = {
+    return {
         "module": module.name,
         "notebook": module.notebook,
         "needs": package_series(),
@@ -130,8 +153,6 @@ def released_files(contents: Contents) -> dict[str, bytes]:
         "made_from": contents.made_from,
         "files": [name for name in files if name.startswith("checks/")],
     }
-    files["checks/module.json"] = (json.dumps(about, indent=1) + "\n").encode()
-    return files
 
 
 def _marked_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
@@ -169,16 +190,19 @@ def notebook_text(contents: Contents, solved: bool) -> str:
 def _record(contents: Contents, student: Path) -> None:
     """Writes what the public checks need in place of answers: the recordings of the reference and of the mistakes."""
     reference, mistakes = (student / name for name in RECORDING_FILES)
-    with public_observer(contents) as observer:
-        expected = {True: observer.observe(contents.reference, reference=True)}
-        require_sound(contents, expected)
-        known = []
-        for entry in contents.mistakes:
-            observe = functools.partial(_publicly, observer, contents.code(entry), entry.of)
-            known.append(known_mistake(entry.name, entry.of, entry.hint, observe, expected))
-        right = [_publicly(observer, contents.code(entry), entry.of) for entry in contents.alternatives]
-    save_recording(reference, _for_students(expected[True]))
-    save_known(mistakes, known, varying_places(right, expected))
+    answers, known, varying = dict[str, Observation](), list[KnownMistake](), frozenset[Place]()
+    for part in contents.parts:
+        with public_observer(part) as observer:
+            expected = {True: observer.observe(part.reference, reference=True)}
+            require_sound(part, expected)
+            for entry in part.mistakes:
+                observe = functools.partial(_publicly, observer, part.code(entry), entry.of)
+                known.append(known_mistake(entry.name, entry.of, entry.hint, observe, expected))
+            right = [_publicly(observer, part.code(entry), entry.of) for entry in part.alternatives]
+        answers |= expected[True].observations
+        varying |= varying_places(right, expected)
+    save_recording(reference, _for_students(Recording(answers)))
+    save_known(mistakes, known, varying)
 
 
 def _publicly(observer: Observer, code: Code, function: str, again: bool = False) -> dict[bool, Recording]:
@@ -201,6 +225,11 @@ def _for_students(recording: Recording) -> Recording:
 
 
 # --- what TAs get -----------------------------------------------------------------------------------------------------
+
+
+def reference_modules(contents: Contents) -> dict[str, bytes]:
+    """The files of `solutions/<module>/` that are Python, one for each notebook."""
+    return {f"{part.module.source.stem}.py": reference_module(part).encode() for part in contents.parts}
 
 
 def reference_module(contents: Contents) -> str:

@@ -10,7 +10,7 @@ from autograder.authors.leaks import find_leaks
 from autograder.authors.release import (
     RECORDING_FILES,
     public_observer,
-    reference_module,
+    reference_modules,
     released_cells,
     released_files,
 )
@@ -19,7 +19,7 @@ from autograder.errors import Malformed
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import agree, all_leaves, load_known
 from autograder.grading.gate import course_problems, reference_problems
-from autograder.grading.recordings import load_recording
+from autograder.grading.recordings import Observation, Recording, load_recording
 from autograder.sandboxed.recording import Timing
 
 RECORDED_TOLERANCE = 1e-4  # how far another machine's figures may be from the recorded ones, as |a − b| / (1 + |b|)
@@ -36,8 +36,10 @@ def check_release(module: Module) -> list[str]:
     for name, content in files.items():
         problems += _compare(module.release / name, content, again)
     problems += _check_recordings(contents, again)
-    problems += _compare(module.solutions / f"{module.source.stem}.py", reference_module(contents).encode(), again)
-    problems += _check_executed(contents, again)
+    for name, content in reference_modules(contents).items():
+        problems += _compare(module.solutions / name, content, again)
+    for part in contents.parts:
+        problems += _check_executed(part, again)
     made = [*files, *RECORDING_FILES]
     return problems + (find_leaks(contents, made, module.release) if module.release.is_dir() else [])
 
@@ -58,8 +60,13 @@ def _check_recordings(contents: Contents, again: str) -> list[str]:
     missing = [f"{_short(path)}: missing, {again}" for path in (reference, known) if not path.is_file()]
     if missing:
         return missing
-    with public_observer(contents) as observer:
-        fresh = observer.observe(contents.reference, reference=True)
+    seen, wrong = dict[str, Observation](), list[str]()
+    for part in contents.parts:
+        with public_observer(part) as observer:
+            fresh = observer.observe(part.reference, reference=True)
+        seen |= fresh.observations
+        wrong += reference_problems(part, {True: fresh})
+    fresh = Recording(seen)
     try:
         kept = load_recording(reference)
         hints = {mistake.name: mistake.hint for mistake in load_known(known)[0]}
@@ -68,7 +75,7 @@ def _check_recordings(contents: Contents, again: str) -> list[str]:
     probes = [(True, name) for name in fresh.observations.keys() | kept.observations.keys()]
     left, right = all_leaves({True: fresh}, probes), all_leaves({True: kept}, probes)
     alike = left.keys() == right.keys() and all(_alike(left[place], right[place]) for place in left)
-    problems = reference_problems(contents, {True: fresh}) + ([] if alike else [f"{_short(reference)}: {again}"])
+    problems = wrong + ([] if alike else [f"{_short(reference)}: {again}"])
     if hints != {entry.name: entry.hint for entry in contents.mistakes}:
         problems.append(f"{_short(known)}: {again}")
     return problems

@@ -43,17 +43,23 @@ class Finding:
 
 
 def verify(module: Module, seed: int, console: Console, only: Collection[str] = (), **engine: Any) -> bool:
-    """Verifies a module, prints the table and the problems, and says whether there were none.
+    """Verifies a module, prints a table and the problems for each notebook, and says whether there were none.
 
     only: names of functions, and of mistakes and alternatives, to look at alone while one writes; without any, all.
 
     Raises:
         CourseError: the module has none of such a name.
     """
+    contents = Contents(module)
+    _require_known(contents, only)
+    chosen = [(part.module, [name for name in only if name in _names(part)]) for part in contents.parts]
+    return all([_verify(part, seed, console, names, **engine) for part, names in chosen if names or not only])
+
+
+def _verify(module: Module, seed: int, console: Console, only: Collection[str], **engine: Any) -> bool:
     finding = Finding()
     with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
         contents = grader.contents
-        _require_known(module, contents, only)
         mistakes, alternatives = (
             [entry for entry in entries if _is_chosen(entry, only)] for entries in (contents.mistakes, contents.alternatives)
         )
@@ -63,7 +69,7 @@ def verify(module: Module, seed: int, console: Console, only: Collection[str] = 
         _verify_reference(grader, checks, finding)
         _verify_stub(grader, finding)
         dependents = _dependents(grader)
-        console.print(f"{module.name}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
+        console.print(f"{module.title}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
         for entry, results in _shown(console, "alternatives", alternatives, graded):
             _verify_alternative(entry, results, finding)
@@ -81,11 +87,16 @@ def verify(module: Module, seed: int, console: Console, only: Collection[str] = 
     return not finding.problems
 
 
-def _require_known(module: Module, contents: Contents, names: Iterable[str]) -> None:
-    there = [*contents.functions, *(entry.name for entry in (*contents.mistakes, *contents.alternatives))]
+def _require_known(contents: Contents, names: Iterable[str]) -> None:
+    there = [name for part in contents.parts for name in _names(part)] if names else []
     for name in names:
         if name not in there:
-            raise CourseError(f"{module.name} has no function, mistake or alternative {name!r}: {nearest(name, there)}")
+            what = f"{contents.module.name} has no function, mistake or alternative {name!r}"
+            raise CourseError(f"{what}: {nearest(name, there)}")
+
+
+def _names(contents: Contents) -> list[str]:
+    return [*contents.functions, *(entry.name for entry in (*contents.mistakes, *contents.alternatives))]
 
 
 def _is_chosen(entry: Entry, only: Collection[str]) -> bool:
@@ -231,7 +242,7 @@ def _print(module: Module, checks: list[Check], finding: Finding, console: Conso
     for problem in finding.problems:
         console.print(f"  problem: {problem}", highlight=False, soft_wrap=True, markup=False)
     verified = f"verified, of {', '.join(only)} alone" if only else "verified"
-    console.print(f"{module.name}: " + (f"{len(finding.problems)} problems" if finding.problems else verified))
+    console.print(f"{module.title}: " + (f"{len(finding.problems)} problems" if finding.problems else verified))
 
 
 def _distance(distances: dict[str, float], check: Check) -> str:

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.classes.archives import Found, read_archive
-from autograder.classes.handed_in import belongs, not_a_notebook, notebook_name, resembles, stem, untouched
+from autograder.classes.handed_in import belongs, not_a_notebook, notebook_name, part_of, resembles, stem, untouched
 from autograder.classes.platforms import Listed, Named, Roster, numbered, speakable, squashed, titled
 from autograder.course.course import Module
 from autograder.errors import CourseError
@@ -65,6 +65,7 @@ class _File:
     problem: str = ""  # it is no notebook
     worked: bool = True
     ours: bool = True
+    notebook: str = ""  # which of the module's it is, where that has several; empty where it is none
 
     @property
     def place(self) -> str:
@@ -158,7 +159,9 @@ def _sort_out(
             or resembles(module, named.file or each.parts[-1])
             or resembles(module, each.parts[-1])
         )
-        person.files.append(_File(each, named, not_a_notebook(data), not untouched(module, data), ours))
+        part = part_of(module, named.file or each.parts[-1], data)
+        which = part.notebook if ours and part.part else ""
+        person.files.append(_File(each, named, not_a_notebook(data), not untouched(module, data), ours, which))
 
 
 def _joined(people: list[_Person]) -> _Person:
@@ -201,7 +204,7 @@ def _whose(module: Module, roster: Roster, parts: tuple[str, ...], wrappers: set
         if parts[1 : depth + 1] not in wrappers and not _is_of_the_week(module, name):
             return Named("", name, file=parts[-1])
     own, source = stem(parts[-1]), _bare(parts[0])
-    for wanted in (module.notebook.removesuffix(".ipynb"), module.name):
+    for wanted in (*map(stem, module.notebooks), module.name):
         before, mark, _ = own.casefold().partition(wanted.casefold())
         if mark and before.strip(" _-") and not _copied(before):
             return Named("", own[: len(before)].strip(" _-"), file=parts[-1])
@@ -336,8 +339,8 @@ class _Ledger:
         if before != student and old.is_dir() and not new.exists():
             new.parent.mkdir(exist_ok=True)
             old.rename(new)
-            if before in self.taken:
-                self.taken[student] = self.taken.pop(before)
+            for taken in [one for one in self.taken if one.partition("/")[0] == before]:
+                self.taken[student + taken.removeprefix(before)] = self.taken.pop(taken)
         self.people[key] = student
 
     def call(self, student: str, named: Named) -> None:
@@ -355,14 +358,31 @@ class _Ledger:
 
 
 def _place(module: Module, person: _Person, row: Row, ledger: _Ledger) -> None:
-    """Takes a person's newest notebook, keeps the others, and says so in `row`."""
+    """Takes a person's newest notebook, or of several the newest of each, keeps the others, and says so in `row`."""
     _say_others(person, row)
     if not person.files:
         if not row.problems:
             row.problems.append("no notebook to take")
         return
-    best = max(person.files, key=lambda file: (file.rank, file.place))
-    others = {file.found.sha: file for file in person.files if file.found.sha != best.found.sha}
+    if module.parts == [module] or not any(file.notebook for file in person.files):
+        _place_one(module.parts[0], person.files, row, ledger)
+        return
+    found = {part: [file for file in person.files if file.notebook == part.notebook] for part in module.parts}
+    for part in sorted(filter(found.get, found), key=lambda part: max(file.age for file in found[part])):
+        _place_one(part, found[part], row, ledger)  # the newest comes last: the time of handing in is its
+    for file in person.files:
+        if not file.notebook:
+            ledger.keep(row.student, file.named.file or file.found.parts[-1], _bytes(file))
+            row.notes.append(f"{file.place} was not taken: it is another notebook; it is kept")
+    folder = module.root / "submitted" / row.student / module.name
+    row.notes += [f"{name} is missing" for name in module.notebooks if not (folder / name).exists()]
+
+
+def _place_one(module: Module, files: list[_File], row: Row, ledger: _Ledger) -> None:
+    """Takes the newest of these files for a notebook; see `_place`."""
+    best = max(files, key=lambda file: (file.rank, file.place))
+    others = {file.found.sha: file for file in files if file.found.sha != best.found.sha}
+    key = f"{row.student}/{module.notebook}" if module.part else row.student
     folder = module.root / "submitted" / row.student / module.name
     for place in (folder, folder.parent):
         if place.is_symlink() or (place.exists() and not place.is_dir()):
@@ -375,24 +395,30 @@ def _place(module: Module, person: _Person, row: Row, ledger: _Ledger) -> None:
     for file in others.values():
         ledger.keep(row.student, file.named.file or file.found.parts[-1], _bytes(file))
         row.notes.append(_why_not(file, best))
-    before = ledger.taken.get(row.student)
+    before = ledger.taken.get(key)
     there = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
     stays = _stays(best, before, there, folder) if there else ""
     if before is None and best.found.sha == there:
-        ledger.taken[row.student] = _record(best)
+        ledger.taken[key] = _record(best)
     if stays:
-        row.taken, row.when = "unchanged", _when(folder)
+        row.taken, row.when = _and(row.taken, "unchanged"), _when(folder)
         if best.found.sha not in (there, (before or {}).get("sha")):
             ledger.keep(row.student, best.named.file or best.found.parts[-1], _bytes(best))
             row.notes.append(f"{best.place} was not taken: {stays}")
     else:
-        _put(path, best, there, row, ledger)
-        ledger.taken[row.student] = _record(best)
-        row.taken, row.when = best.place, _when(folder)
+        known, when = _time(folder), best.found.when
+        later = known if module.part and known and when and known > when else when  # another notebook's may be the last
+        _put(path, replace(best, found=replace(best.found, when=later)), there, row, ledger)
+        ledger.taken[key] = _record(best)
+        row.taken, row.when = _and(row.taken, best.place), _when(folder)
     if best.problem:
         row.problems.append(f"{best.place} {best.problem}")
-    elif not best.worked and best.found.sha in (there, ledger.taken.get(row.student, {}).get("sha")):
+    elif not best.worked and best.found.sha in (there, ledger.taken.get(key, {}).get("sha")):
         row.problems.append(f"{best.place} is as it was released, nothing is written in it: ask for the worked-on file")
+
+
+def _and(taken: str, more: str) -> str:
+    return f"{taken}, {more}" if taken not in ("", more) else more
 
 
 def _record(file: _File) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
 from autograder.grading.again import Made, mistakes_in, told_again
-from autograder.grading.grader import Grader
+from autograder.grading.grader import Graded, Grader
 from autograder.grading.judge import NOT_GRADED, clean
 from autograder.grading.report import (
     GRADED,
@@ -77,7 +77,7 @@ def grade_class(
     workers: int = WORKERS,
     limit: float = PROBE_SECONDS,
     timed: bool = False,
-    record: Callable[[Grader, Submission, Result], None] | None = None,
+    record: Callable[[list[Grader], Submission, Result], None] | None = None,
 ) -> ClassResult:
     """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
 
@@ -85,30 +85,40 @@ def grade_class(
     called for each submission, one after another, while the next ones are being graded.
     """
     seed = class_seed(out, seed)
-    with Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit) as grader:
-        if timed:
-            with grader.timings.stage("starting workers"):
-                grader.wait()
-        results = grade_all(grader, submissions, console, record)
-    with grader.timings.stage("writing"):
-        write_results(results, grader.contents.exercises, out)
+    with contextlib.ExitStack() as stack:
+        how: dict[str, Any] = {"sandbox": sandbox, "workers": workers, "limit": limit}
+        graders = [stack.enter_context(Grader(part, seed, **how)) for part in module.parts]
+        timings = graders[0].timings
+        for grader in graders:
+            grader.timings = timings
+            if timed:
+                with timings.stage("starting workers"):
+                    grader.wait()
+        results = grade_all(graders, submissions, console, record)
+    with timings.stage("writing"):
+        write_results(results, exercises_of(graders), out)
     unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
-    return ClassResult(results, unchanged, grader.timings)
+    return ClassResult(results, unchanged, timings)
 
 
 def grade_all(
-    grader: Grader,
+    graders: list[Grader],
     submissions: list[Submission],
     console: Console,
-    record: Callable[[Grader, Submission, Result], None] | None = None,
+    record: Callable[[list[Grader], Submission, Result], None] | None = None,
 ) -> list[Result]:
     """A result for every submission, in their order. For `record` see `grade_class`."""
     results = []
-    for submission, result in zip(submissions, watched(grade_each(grader, submissions), submissions, console), strict=True):
+    for submission, result in zip(submissions, watched(grade_each(graders, submissions), submissions, console), strict=True):
         results.append(result)
         if record:
-            record(grader, submission, result)
+            record(graders, submission, result)
     return results
+
+
+def exercises_of(graders: list[Grader]) -> dict[str, list[str]]:
+    """The functions of each exercise, of all notebooks."""
+    return {name: functions for grader in graders for name, functions in grader.contents.exercises.items()}
 
 
 def watched(results: Iterator[Result], submissions: list[Submission], console: Console) -> Iterator[Result]:
@@ -120,11 +130,54 @@ def watched(results: Iterator[Result], submissions: list[Submission], console: C
             progress.advance(bar)
 
 
-def grade_each(grader: Grader, submissions: list[Submission]) -> Iterator[Result]:
-    """The result of each of `submissions`, in their order, graded side by side."""
-    grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-    with ThreadPoolExecutor(max(1, grader.workers)) as pool:
-        yield from pool.map(lambda submission: _grade_one(grader, submission), submissions)
+def points_of(graders: list[Grader]) -> dict[str, float]:
+    """What each exercise is worth, of all notebooks."""
+    return {name: points for grader in graders for name, points in grader.contents.points.items()}
+
+
+def grade_each(graders: list[Grader], submissions: list[Submission]) -> Iterator[Result]:
+    """The result of each of `submissions`, in their order, graded side by side; a grader for each of the notebooks."""
+    for grader in graders:
+        grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
+    with ThreadPoolExecutor(max(1, graders[0].workers)) as pool:
+        yield from pool.map(lambda submission: _grade(graders, submission), submissions)
+
+
+def _grade(graders: list[Grader], submission: Submission) -> Result:
+    """One submission, notebook by notebook. What is not known of one of them makes the sum unknown."""
+    if len(graders) == 1:
+        return _grade_one(graders[0], submission)
+    parts = submission.parts or (submission,) * len(graders)
+    results = [_grade_one(grader, part) for grader, part in zip(graders, parts, strict=True)]
+    whole = {name: sum(getattr(result, name) for result in results) for name in ("maximum", "by_hand")}
+    for result in results:
+        if result.graded is None:
+            return replace(result, **whole)
+    each = {grader.module.notebook: result for grader, result in zip(graders, results, strict=True)}
+    hashes = "".join(f"{result.notebook}  {name}\n" for name, result in each.items() if result.notebook)
+    found = {name: result.graded for name, result in each.items() if result.graded}
+    graded = Graded(
+        tuple(verdict for one in found.values() for verdict in one.verdicts),
+        tuple((f"{name}, {cell}", note) for name, one in found.items() for cell, note in one.notes),
+        cached=all(one.cached for one in found.values()),
+        remarks={function: said for one in found.values() for function, said in one.remarks.items()},
+        seconds=sum(one.seconds for one in found.values()),
+        seen=_seen_together([one.seen for one in found.values()]),
+        unnamed=tuple(function for one in found.values() for function in one.unnamed),
+    )
+    notes = dict.fromkeys([clean(submission.note), *(result.note for result in results)])
+    note, notebook = " ".join(filter(None, notes)), hashlib.sha256(hashes.encode()).hexdigest()
+    result = replace(results[0], graded=graded, note=note, notebook=notebook, **whole)
+    return with_again(result, graders[0].module, exercises_of(graders))
+
+
+def _seen_together(each: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `observed/` keeps, of all notebooks: tables together, times added up."""
+    together: dict[str, Any] = {}
+    for seen in each:
+        for name, value in seen.items():
+            together[name] = together.get(name, {}) | value if isinstance(value, dict) else together.get(name, 0.0) + value
+    return together
 
 
 def _grade_one(grader: Grader, submission: Submission) -> Result:
@@ -137,11 +190,11 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
         "by_hand": grader.contents.points_by_hand,
         "contact": Course(grader.module.root).settings.contact,
     }
-    if submission.problem:
+    if submission.problem and not submission.absent:
         return Result(status=REFUSED, reason=clean(f"{submission.path}: {submission.problem}"), **about)
     try:
-        data = submission.read()
-        code = grader.read(data)
+        data = b"" if submission.absent else submission.read()
+        code = _absent(grader) if submission.absent else grader.read(data)
     except (Unreadable, OSError) as error:
         return Result(status=REFUSED, reason=clean(f"{submission.path} {error}"), **about)
     except GraderFault as error:
@@ -154,16 +207,24 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
         return Result(status=NOT_GRADED, reason=clean(f"{submission.path} was not graded: {error}"), **about)
     about["note"] = " ".join(filter(None, [about["note"], _of_which_version(code, grader)]))
     graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
-    return with_again(Result(status=GRADED, graded=graded, notebook=hashlib.sha256(data).hexdigest(), **about), grader)
+    notebook = "" if submission.absent else hashlib.sha256(data).hexdigest()
+    result = Result(status=GRADED, graded=graded, notebook=notebook, **about)
+    return with_again(result, grader.module, grader.contents.exercises)
 
 
-def with_again(result: Result, grader: Grader) -> Result:
+def _absent(grader: Grader) -> Code:
+    """The code of a notebook that was not handed in beside another one."""
+    why = f"{grader.module.notebook} was not handed in"
+    return Code((), {}, {}, absent=dict.fromkeys(grader.contents.functions, why))
+
+
+def with_again(result: Result, module: Module, exercises: dict[str, list[str]]) -> Result:
     """A result that says which of its mistakes the course's grades of earlier modules hold too."""
-    here = mistakes_in(result.as_dict(grader.contents.exercises))
+    here = mistakes_in(result.as_dict(exercises))
     if not here:
         return result
-    course, before = Course(grader.module.root), list[Made]()
-    for name in itertools.takewhile(lambda name: name != grader.module.name, calendar(course)):
+    course, before = Course(module.root), list[Made]()
+    for name in itertools.takewhile(lambda name: name != module.name, calendar(course)):
         path = course.module(name).grades / "results" / f"{result.student}.json"
         with contextlib.suppress(CourseError):  # a damaged file of another week stops nothing here
             before += mistakes_in(read_result(path)) if path.is_file() else []

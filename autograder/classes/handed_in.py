@@ -32,9 +32,20 @@ def stem(name: str) -> str:
 
 
 def resembles(module: Module, name: str) -> bool:
-    """Whether a file's name is the module's notebook's, or a computer's variation of it: `densenet (1)`, `Copy of …`."""
-    wanted = module.notebook.removesuffix(".ipynb").casefold()
-    return wanted in stem(name).casefold() or module.name.casefold() in name.casefold()
+    """Whether a file's name is a notebook's of the module, or a computer's variation of it: `densenet (1)`, `Copy of …`."""
+    wanted = [stem(notebook).casefold() for notebook in module.notebooks]
+    return any(one in stem(name).casefold() for one in wanted) or module.name.casefold() in name.casefold()
+
+
+def part_of(module: Module, name: str, data: bytes) -> Module:
+    """Which of the module's notebooks a file is: the one of its name, else the one of which most released cells are in it,
+    else the one whose name is in its name."""
+    parts, texts = module.whole.parts, set(_texts(data))
+
+    def likeness(part: Module) -> tuple[bool, int, bool]:
+        return part.notebook == name, len(texts & _released(part)), stem(part.notebook).casefold() in stem(name).casefold()
+
+    return max(parts, key=likeness) if len(parts) > 1 else parts[0]
 
 
 def not_a_notebook(data: bytes) -> str:
@@ -95,7 +106,9 @@ def _released(module: Module) -> frozenset[str]:
     from autograder.authors.release import released_cells
     from autograder.grading.contents import Contents
 
-    contents, texts = Contents(module), set[str]()
-    with contextlib.suppress(CourseError, OSError):  # grading itself says what is wrong with the source
-        texts = {squeezed_hash(cell.stub) for cell in released_cells(contents) if cell.stub.strip()}
-    return frozenset(texts) | contents.versions.texts
+    texts = set[str]()
+    for part in Contents(module).parts:
+        with contextlib.suppress(CourseError, OSError):  # grading itself says what is wrong with the source
+            texts |= {squeezed_hash(cell.stub) for cell in released_cells(part) if cell.stub.strip()}
+        texts |= part.versions.texts
+    return frozenset(texts)

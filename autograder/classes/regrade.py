@@ -16,6 +16,7 @@ from rich.text import Text
 
 from autograder.classes.grade import (
     changed_files,
+    exercises_of,
     grade_each,
     read_result,
     result_files,
@@ -29,6 +30,7 @@ from autograder.classes.submissions import Submission
 from autograder.course.course import Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX
 from autograder.errors import CourseError, NotKept
+from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake
 from autograder.grading.grader import Grader
 from autograder.grading.judge import NOT_GRADED, PASSED, Verdict, clean
@@ -94,13 +96,16 @@ def regrade(
     seed, old = kept_seed(out), result_files(out)
     if seed is None or not old:
         raise CourseError(f"{out} holds no grades of this class: grade it first: autograder grade {module.name}")
-    grader = Grader(module, seed, sandbox=sandbox, workers=workers, limit=limit)
-    regraded = Regraded([], [], {}, [], 0, grader.contents.exercises)
+    hints = {entry.name: entry.hint for entry in Contents(module).mistakes}
+    graders = [Grader(part, seed, sandbox=sandbox, workers=workers, limit=limit) for part in module.parts]
+    regraded = Regraded([], [], {}, [], 0, exercises_of(graders))
     try:
-        with grader if workers else contextlib.nullcontext():
-            for result in watched(grade_each(grader, submissions), submissions, console):
+        with contextlib.ExitStack() as stack:
+            for grader in graders if workers else ():
+                stack.enter_context(grader)
+            for result in watched(grade_each(graders, submissions), submissions, console):
                 path = old.pop(result.student, None)
-                _take_in(result, read_result(path) if path else {}, regraded, grader, out)
+                _take_in(result, read_result(path) if path else {}, regraded, hints, module, out)
     except NotKept as error:
         raise CourseError(
             f"nothing can be judged: of the reference, {error}. Probes, reference, engine or libraries have changed: "
@@ -110,17 +115,19 @@ def regrade(
     return regraded
 
 
-def _take_in(result: Result, old: dict[str, Any], regraded: Regraded, grader: Grader, out: Path) -> None:
+def _take_in(
+    result: Result, old: dict[str, Any], regraded: Regraded, hints: dict[str, str], module: Module, out: Path
+) -> None:
     """Adds what is to be said of one student. A result that does not change is let go: a class need not fit in memory."""
     why = _why_kept(result, old, out)
     if why:
         regraded.kept[result.student] = why
         return
     regraded.judged += 1
-    result = _with_old_hints(result, old, grader)
+    result = with_again(_with_old_hints(result, old, hints), module, regraded.exercises)
     if result.graded and result.graded.unnamed:
         regraded.unnamed.append(result.student)
-    if changed_files(result, grader.contents.exercises, out):
+    if changed_files(result, regraded.exercises, out):
         regraded.changed.append(result)
         regraded.moves.extend(_moves(result, old))
 
@@ -148,18 +155,17 @@ def _by_hand(old: dict[str, Any]) -> bool:
     return wrong or (old.get("score") or 0) != sum(check["points"] for check in checks)
 
 
-def _with_old_hints(result: Result, old: dict[str, Any], grader: Grader) -> Result:
+def _with_old_hints(result: Result, old: dict[str, Any], hints: dict[str, str]) -> Result:
     """Where no other mistake could be looked up, the one that was named before stays, in today's words."""
     if result.graded is None or not result.graded.unnamed:
         return result
-    hints = {entry.name: entry.hint for entry in grader.contents.mistakes}
     found = {
         check["check"]: KnownMistake(check["mistake"], check["function"], hints[check["mistake"]], {})
         for check in old.get("checks", [])
         if check["function"] in result.graded.unnamed and check["mistake"] in hints
     }
     hinted = replace(result.graded, verdicts=tuple(with_hints(result.graded.verdicts, found)))
-    return with_again(replace(result, graded=hinted), grader)
+    return replace(result, graded=hinted)
 
 
 def _moves(result: Result, old: dict[str, Any]) -> Iterator[Move]:

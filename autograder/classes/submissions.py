@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autograder.classes.handed_in import belongs, ghost, not_a_notebook, notebook_name, resembles, untouched
+from autograder.classes.handed_in import belongs, ghost, not_a_notebook, notebook_name, part_of, resembles, untouched
 from autograder.course.course import Course, Module
 from autograder.errors import CourseError, Unreadable
 from autograder.sandboxed.notebook import MAX_NOTEBOOK_BYTES
@@ -27,7 +27,8 @@ class Submission:
     """One student's notebook; `problem` says why it cannot be graded, and `note` what a TA should know.
 
     `place` is the folder that was handed in, where that is not the notebook's own. `nameless` are those whose name can
-    stand in no gradebook; `student` is then a name to speak of them by.
+    stand in no gradebook; `student` is then a name to speak of them by. Of a module with several notebooks all stand in
+    `parts`, in their order, and `path` is the first; one that is `absent` costs no other its points.
     """
 
     student: str
@@ -36,6 +37,8 @@ class Submission:
     note: str = ""
     place: Path | None = None
     nameless: bool = False
+    absent: bool = False
+    parts: tuple["Submission", ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -66,22 +69,58 @@ def find_submissions(module: Module, paths: list[Path]) -> list[Submission]:
     Raises:
         CourseError: a path that does not exist, or a folder without any submission.
     """
-    found: list[Submission] = []
+    found: list[list[Submission]] = [[] for _ in module.parts]
     for path in paths or [module.root / "submitted"]:
         if not path.exists():
             raise CourseError(
                 f"{path} does not exist: "
                 + ("check the spelling" if paths else "collect the submissions first, or name them")
             )
-        here = _in_folder(module, path) if path.is_dir() and path.name != module.notebook else [_file(module, path)]
-        if not here:
+        is_folder = path.is_dir() and path.name not in module.notebooks
+        here = [_in_folder(part, path) if is_folder else _files(part, [path]) for part in module.parts]
+        if not any(here):
             raise CourseError(
-                f"{path} holds no submission: expected <student>/{module.name}/{module.notebook}, or .ipynb files"
+                f"{path} holds no submission: expected <student>/{module.name}/{module.notebooks[0]}, or .ipynb files"
             )
-        found += here
+        for theirs, new in zip(found, here, strict=True):
+            theirs += new
+    each = [_once(theirs) for theirs in found]
+    together = each[0] if len(each) == 1 else _together(module, each)
+    return sorted(together, key=lambda submission: submission.student)
+
+
+def _once(found: list[Submission]) -> list[Submission]:
     once = {submission.path.absolute(): submission for submission in found}  # a file and its folder may both be named
-    named = [_well_named(submission) for submission in once.values()]
-    return sorted(_refuse_doubles(named), key=lambda submission: submission.student)
+    return _refuse_doubles([_well_named(submission) for submission in once.values()])
+
+
+def _together(module: Module, each: list[list[Submission]]) -> list[Submission]:
+    """Of every student the notebooks that were found one by one, as one submission."""
+    students: dict[str, dict[int, Submission]] = {}
+    for place, found in enumerate(each):
+        for submission in found:
+            students.setdefault(submission.student, {})[place] = submission
+    return [_one(module, theirs) for theirs in students.values()]
+
+
+def _one(module: Module, found: dict[int, Submission]) -> Submission:
+    """One student's notebooks together. What cannot be graded for another reason than that it is not there refuses all:
+    points that somebody may have earned are no zero."""
+    known = next(iter(found.values()))
+    parts = [
+        found.get(place) or Submission(known.student, known.folder / name, place=known.place, absent=True)
+        for place, name in enumerate(module.notebooks)
+    ]
+    there = [part for part in parts if not part.absent]
+    for part in there:
+        if part.problem:
+            return part
+    missing = [part.path.name for part in parts if part.absent]
+    if not there:
+        return replace(known, problem=f"{known.problem} and {' and '.join(missing[1:])}", absent=False)
+    notes = [*(part.note for part in there), *(f"{name} is missing: no points for what is in it" for name in missing)]
+    note = "; ".join(filter(None, notes))
+    return Submission(known.student, there[0].path, note=note, place=there[0].place, parts=tuple(parts))
 
 
 def enterable(module: Module, submissions: list[Submission]) -> set[str]:
@@ -117,15 +156,19 @@ def _in_folder(module: Module, folder: Path) -> list[Submission]:
     tree = [_in_tree(module, path) for path in students if _is_folder(path / module.name)]
     if tree or folder.absolute() == module.root / "submitted":
         tree += [s for path in students if not _is_folder(path / module.name) for s in _elsewhere(module, path)]
-        loose = [path for path in entries if path not in students and notebook_name(path.name)]
+        loose = [path for path in entries if path not in students and notebook_name(path.name) and _is_of(module, path)]
         return tree + [
             _loose(module, path) if tree or resembles(module, path.name) else _file(module, path) for path in loose
         ]
-    return [
-        _file(module, path)
-        for path in sorted(folder.rglob("*"))
-        if notebook_name(path.name) and not any(map(ghost, path.relative_to(folder).parts))
-    ]
+    seen = [path for path in sorted(folder.rglob("*")) if not any(map(ghost, path.relative_to(folder).parts))]
+    return _files(module, [path for path in seen if notebook_name(path.name)])
+
+
+def _is_of(module: Module, path: Path) -> bool:
+    """Whether a notebook is this one, and no other that the module has."""
+    if not module.part or path.name in module.whole.notebooks:
+        return not module.part or path.name == module.notebook
+    return part_of(module, path.name, _content(path) if path.is_file() and not path.is_symlink() else b"") == module
 
 
 def _is_folder(path: Path) -> bool:
@@ -141,7 +184,7 @@ def _in_tree(module: Module, student: Path) -> Submission:
     if student.is_symlink() or folder.is_symlink():
         return replace(wanted, problem="lies behind a link, and links are not followed: submit the folder")
     try:
-        seen = _seen(folder)
+        seen = [path for path in _seen(folder) if not notebook_name(path.name) or _is_of(module, path)]
         if wanted.path.exists() or wanted.path.is_symlink():
             checked = _checked(wanted)
             others = [path for path in seen if path != wanted.path and notebook_name(path.name)]
@@ -199,7 +242,11 @@ def _another(module: Module, wanted: Submission, seen: list[Path]) -> Submission
             wanted,
             problem=f"the folder holds {len(pool)} other notebooks ({names}): leave one, named {module.notebook}",
         )
-    return replace(wanted, problem=_in_its_place(module, wanted.folder, seen))
+    if odd := _in_its_place(module, wanted.folder, seen):
+        return replace(wanted, problem=odd)
+    others = ", ".join(str(path.relative_to(wanted.folder)) for path in seen[:3]) + (", …" if len(seen) > 3 else "")
+    why = f"the folder has no notebook{' but ' if others else ''}{others}: add {module.notebook}"
+    return replace(wanted, problem=why, absent=True)
 
 
 def _worked_on(module: Module, paths: list[Path]) -> list[Path]:
@@ -220,7 +267,7 @@ def _content(path: Path) -> bytes:
 
 
 def _in_its_place(module: Module, folder: Path, seen: list[Path]) -> str:
-    """Why there is no notebook: what lies there, and what to do."""
+    """What lies in the place of the notebook and may be it, and what to do; nothing where nothing does."""
     add = f"add {module.notebook}"
     for path in seen:
         name = path.relative_to(folder)
@@ -232,8 +279,7 @@ def _in_its_place(module: Module, folder: Path, seen: list[Path]) -> str:
             return f"the folder has no notebook but {name}: unpack it there, or collect it with `autograder collect`"
         if path.suffix.casefold() == ".py":
             return f"the folder has no notebook but {name}, a program: ask for the notebook (.ipynb) and {add}"
-    others = ", ".join(str(path.relative_to(folder)) for path in seen[:3]) + (", …" if len(seen) > 3 else "")
-    return f"the folder has no notebook{' but ' if others else ''}{others}: {add}"
+    return ""
 
 
 def _elsewhere(module: Module, student: Path) -> list[Submission]:
@@ -243,7 +289,9 @@ def _elsewhere(module: Module, student: Path) -> list[Submission]:
     try:
         entries = [path for path in sorted(student.iterdir()) if not ghost(path.name)]
         flat = [
-            path for path in entries if path.is_file() and notebook_name(path.name) and resembles(module, path.name)
+            path
+            for path in entries
+            if path.is_file() and notebook_name(path.name) and resembles(module, path.name) and _is_of(module, path)
         ]
         if wanted.path in flat:
             return [_checked(replace(wanted, note=f"graded {student.name}/{module.notebook}, expected it in {place}"))]
@@ -287,8 +335,16 @@ def _loose(module: Module, path: Path) -> Submission:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+def _files(module: Module, paths: list[Path]) -> list[Submission]:
+    return [_file(module, path) for path in paths if _is_of(module, path)]
+
+
 def _file(module: Module, path: Path) -> Submission:
     """A notebook that was named: the student is the folder it lies in, or its own name when that tells more."""
+    if module.part and path.name != module.notebook:
+        names = ", ".join(module.whole.notebooks)
+        why = f"its name tells no student, for {module.name} has several notebooks: put it into <student>/ as one of {names}"
+        return Submission(path.name, path, problem=why, nameless=True)
     folders = [part for part in path.resolve().parent.parts if part != module.name]
     student = folders[-1] if path.name == module.notebook and folders else path.stem
     return _checked(Submission(student, path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autograder.cli.options import add_command
 from autograder.defaults import PROBE_SECONDS
+from autograder.errors import CourseError
 
 if TYPE_CHECKING:
     from autograder.cli.options import Commands
@@ -52,11 +53,16 @@ def _check(options: argparse.Namespace) -> int:
     from autograder.installed import require_packages
 
     require_packages()
-    from autograder.students.handin import check_notebook, find_notebook
+    from autograder.students.handin import check_notebook, find_notebooks
 
-    path = find_notebook(options.notebook)
-    text, passed = check_notebook(path, options.limit)
-    print(text)
+    paths, missing = find_notebooks(options.notebook)
+    passed = not missing
+    for path in paths:
+        text, right = check_notebook(path, options.limit)
+        print(text)
+        passed = passed and right
+    for line in missing:
+        print(f"  ! {line}")
     return 0 if passed else 1
 
 
@@ -64,11 +70,23 @@ def _pack(options: argparse.Namespace) -> int:
     from autograder.installed import require_packages
 
     require_packages()
-    from autograder.students.handin import find_notebook, pack
+    from autograder.students.handin import find_notebooks
 
-    path = find_notebook(options.notebook)
+    paths, missing = find_notebooks(options.notebook)
+    if len(paths) > 1 and options.output and not options.output.is_dir():
+        raise CourseError(f"{options.output} is one file, and there are {len(paths)} notebooks: name a folder with -o")
+    for path in paths:
+        _pack_one(path, options.output)
+    for line in missing:
+        print(f"  ! {line}")
+    return 0
+
+
+def _pack_one(path: Path, out: Path | None) -> None:
+    from autograder.students.handin import pack
+
     saved = datetime.fromtimestamp(path.stat().st_mtime)
-    packed, receipt, problems = pack(path, options.output)
+    packed, receipt, problems = pack(path, out)
     print(f"{packed}: hand in this file. It is {path} as saved at {saved:%Y-%m-%d %H:%M:%S}.")
     said = receipt.read_text(encoding="utf-8").strip()
     if claim := json.loads(said).get("claim"):
@@ -79,7 +97,6 @@ def _pack(options: argparse.Namespace) -> int:
     if not problems:
         print("Nothing was found that must cost points; `autograder check` runs the public checks on it.")
     print(f"{receipt}: the receipt, keep it.\n{said}")
-    return 0
 
 
 def _update(options: argparse.Namespace) -> int:

@@ -29,30 +29,59 @@ def nearest(name: str, names: list[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none yet'}."
 
 
-def _counted(files: list[Path]) -> str:
-    return f"{len(files)}: " + ", ".join(path.name for path in files) if files else "none"
-
-
 @dataclass(frozen=True)
 class Module:
-    """One weekly module: `source/<name>/<notebook>.py` and everything made from it."""
+    """One weekly module: `source/<name>/<notebook>.py` and everything made from it.
+
+    A module may have several notebooks. Each of these is a module too, a `part`: of the same name and in the same folders,
+    with one notebook and the functions that are written there.
+    """
 
     root: Path
     name: str
+    part: str = ""  # its notebook's name without the ending, where the module has others too
 
     @property
     def folder(self) -> Path:
         return self.root / "source" / self.name
 
     @cached_property
+    def sources(self) -> list[Path]:
+        """The sources of its notebooks, the Python files of its folder; of a part, its own alone."""
+        return [self.folder / f"{self.part}.py"] if self.part else sorted(self.folder.glob("*.py"))
+
+    @property
     def source(self) -> Path:
-        """The notebook's source, the folder's only Python file."""
-        files = sorted(self.folder.glob("*.py"))
-        if len(files) != 1:
+        """The notebook's source, where it is one notebook."""
+        if not self.sources:
+            raise CourseError(f"source/{self.name}/ must hold a .py file, the notebook's source; it has none")
+        if len(self.sources) > 1:
+            names = ", ".join(path.name for path in self.sources)
             raise CourseError(
-                f"source/{self.name}/ must hold exactly one .py file, the notebook's source; it has {_counted(files)}"
+                f"source/{self.name}/ holds {len(self.sources)} notebooks ({names}), and this is not possible for a module of "
+                "several: make each a module of its own where you need it"
             )
-        return files[0]
+        return self.sources[0]
+
+    @cached_property
+    def parts(self) -> list["Module"]:
+        """Its notebooks, each as a module; itself where it is one."""
+        return [Module(self.root, self.name, path.stem) for path in self.sources] if len(self.sources) > 1 else [self]
+
+    @property
+    def whole(self) -> "Module":
+        """The module that a part is of, with all its notebooks; itself where it is no part."""
+        return Module(self.root, self.name)
+
+    @property
+    def notebooks(self) -> list[str]:
+        """The file names of the notebooks that students get and hand in."""
+        return [f"{path.stem}.ipynb" for path in self.sources]
+
+    @property
+    def title(self) -> str:
+        """What people call it: its name, and where it is a part its notebook's too."""
+        return f"{self.name}, {self.notebook}" if self.part else self.name
 
     @property
     def notebook(self) -> str:

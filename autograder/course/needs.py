@@ -57,7 +57,7 @@ def needs_of(module: Module) -> Needs:
         CourseError: a probe file is no Python; in its data a link, too many or too large files, or one of the tiny
             CIFAR-10's names.
     """
-    texts = _texts([module.source, *brought(module.tests, ["probes_public", "probes_hidden"])])
+    texts = _texts([*module.whole.sources, *brought(module.tests, ["probes_public", "probes_hidden"])])
     packages, names_tiny = packages_in(texts), any(map(TINY.search, texts))
     own, tiny = _own_data(module), _files(PACKAGED_DATA) if names_tiny else {}
     if both := sorted({Path(name).parts[0] for name in own} & {Path(name).parts[0] for name in tiny}):
@@ -73,7 +73,7 @@ def needs_in(folder: Path) -> Needs:
 
 def own_folder(module: Module) -> Path:
     """Where a module's own data lie."""
-    return module.source.parent / DATA
+    return module.folder / DATA
 
 
 def _texts(paths: Iterable[Path]) -> list[str]:

@@ -206,9 +206,9 @@ def former(cells: Iterable[SourceCell]) -> dict[str, str]:
     return {grade_id(cell): _named(cell, cell.about["was"]) for cell in cells if "was" in cell.about}
 
 
-def by_hand(path: Path) -> list[SourceCell]:
-    """The questions and plots of a source, see `read_source`."""
-    return [cell for cell in read_source(path) if cell.by_hand]
+def by_hand(paths: Iterable[Path]) -> list[SourceCell]:
+    """The questions and plots of a module's sources, see `read_source`."""
+    return [cell for path in paths for cell in read_source(path) if cell.by_hand]
 
 
 def called(cells: Iterable[SourceCell], name: str) -> SourceCell | None:

@@ -65,7 +65,8 @@ def versions_of(module: Module) -> Versions:
     if not path.is_file():
         return NO_VERSIONS
     try:
-        return versions_in(json.loads(path.read_text(encoding="utf-8")))
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return versions_in(about["notebooks"].get(module.notebook, {}) if module.part and "notebooks" in about else about)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise CourseError(
             f"{path} is damaged, and says which versions students had: take it back from Git, or remove it to forget them"

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbformat import NotebookNode
-from nbgrader.api import Comment, Grade, GradeCell, Notebook, SolutionCell, SourceCell
+from nbgrader.api import (
+    Assignment,
+    Comment,
+    Grade,
+    GradeCell,
+    Notebook,
+    SolutionCell,
+    SourceCell,
+    SubmittedNotebook,
+)
 
 from autograder.errors import CourseError
 from autograder.grading.judge import clean
@@ -89,6 +98,32 @@ def planned(
                 '(was="…"), or take these back in formgrader first'
             )
     return edit
+
+
+def require_no_marks(notebook: Notebook) -> None:
+    """Refuses to lose what people gave in a notebook that is no longer there.
+
+    Raises:
+        CourseError: there is something; says whose, where, and what to do.
+    """
+    for cell in notebook._base_cells:
+        if students := _with_marks(cell):
+            raise CourseError(
+                f"{notebook.name}.py is no longer in the source of {notebook.assignment.name}, and people gave points or "
+                f"comments in {cell.name} to {_names(students)}: put the notebook back, or take these back in formgrader first"
+            )
+
+
+def add_to_submissions(db: Any, assignment: Assignment) -> None:
+    """Gives every submission a place for the notebooks that have come since; what is in them waits until it is graded."""
+    for notebook in assignment.notebooks:
+        known = {each for (each,) in db.query(SubmittedNotebook.assignment_id).filter_by(notebook_id=notebook.id)}
+        for submission in [each for each in assignment.submissions if each.id not in known]:
+            new = SubmittedNotebook(notebook=notebook, assignment=submission)
+            db.add(new)
+            db.add_all(Grade(cell=cell, notebook=new) for cell in notebook.grade_cells)
+            db.add_all(Comment(cell=cell, notebook=new) for cell in notebook.solution_cells)
+    db.commit()
 
 
 def apply(db: Any, before: Notebook, made: NotebookNode, edit: Edit) -> list[str]:

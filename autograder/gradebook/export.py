@@ -370,7 +370,8 @@ def _stale_penalties(module: Module, assignment: Assignment) -> list[str]:
         if submission.timestamp is None:
             continue  # it is said that nobody knows
         kept = submission.late_submission_penalty or 0.0
-        due = policy.penalty(submission.score, submission.max_score, submission.total_seconds_late)
+        late = submission.total_seconds_late  # nbgrader takes it off notebook by notebook
+        due = sum(policy.penalty(each.score, each.max_score, late) for each in submission.notebooks)
         if abs(kept - due) > 1e-6:
             stale.append(
                 f"{clean(submission.student_id)}: {number(kept)} points are taken off for lateness, by {POLICY} it is "

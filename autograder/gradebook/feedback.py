@@ -79,7 +79,7 @@ def pack(module: Module, target: str, partial: bool = False) -> Packed:
     done.problems += book.named_strangers(standing.student for standing in standings)
     done.written = len(files)
     if target == "canvas" and files:
-        done.remarks.append(CANVAS_SAYS.format(module.notebook))
+        done.remarks.append(CANVAS_SAYS.format(module.notebooks[0]))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):

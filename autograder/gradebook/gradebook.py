@@ -31,7 +31,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, SAWarning
 
 from autograder.classes.collect import LATENESS, MARKS
-from autograder.classes.grade import feedback_file
+from autograder.classes.grade import feedback_file, points_of
 from autograder.classes.submissions import Submission
 from autograder.course.calendar import dates_of
 from autograder.course.course import Module, nearest
@@ -40,7 +40,7 @@ from autograder.course.source import SourceCell, former, grade_id, read_source
 from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
-from autograder.gradebook.cells import Edit, apply, functions_of, planned
+from autograder.gradebook.cells import Edit, add_to_submissions, apply, functions_of, planned, require_no_marks
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
 from autograder.gradebook.requests import told
 from autograder.grading.grader import Grader
@@ -58,14 +58,21 @@ COPIED = ("timestamp.txt", "submission_secret.txt")  # what nbgrader itself puts
 class ClassBook:
     """The gradebook of one module of a course, and the notebooks in `autograded/` that formgrader shows with it.
 
+    Of several notebooks each has a book of its own, in `parts`; where there is one, that is this one.
+
     Raises:
         CourseError: the gradebook cannot be used; nothing is changed then.
     """
 
     def __init__(self, module: Module, coursedir: CourseDirectory):
         self.module, self.coursedir = module, coursedir
-        self.name = Path(module.notebook).stem
+        self.parts = [self] if module.parts == [module] else [ClassBook(part, coursedir) for part in module.parts]
         check_gradebook(coursedir.db_url)
+
+    @property
+    def name(self) -> str:
+        """What nbgrader calls the notebook."""
+        return Path(self.module.notebook).stem
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Gradebook]:
@@ -77,29 +84,53 @@ class ClassBook:
         about = {"student": student, "assignment": self.module.name, "notebook": self.name}
         return {"nbgrader": {**about, "db_url": self.coursedir.db_url}, "unique_key": self.name}
 
-    def require_marks_kept(self, cells: list[SourceCell]) -> None:
+    def require_marks_kept(self) -> None:
         """Looks whether `register` can be done, and changes nothing.
 
         Raises:
             CourseError: the source lacks cells in which people gave points or comments.
         """
         with self.open() as gradebook:
-            self._edit(self._registered(gradebook), self._made(cells, {}), former(cells))
+            for book in self.parts:
+                book._edit(book._registered(gradebook), book._made({}), book._former)
+            for notebook in self._left(gradebook):
+                require_no_marks(notebook)
 
-    def register(self, cells: list[SourceCell], points: dict[str, float]) -> list[str]:
+    def register(self, points: dict[str, float]) -> list[str]:
         """Writes the module's graded cells and their points into the gradebook, as the source has them now, and when it is due.
 
         What people gave stays with its cell, whatever came, went or got another name beside it; see cells.py. Gives a line
         for what has changed since the class was graded, and for each student of whom a TA is asked again.
 
+        Args:
+            points: what each exercise is worth.
+
         Raises:
             CourseError: the source lacks cells in which people gave points or comments; nothing is changed then.
         """
-        made, said, due = self._made(cells, points), list[str](), dates_of(self.module).due
+        self.require_marks_kept()
+        said = [line for book in self.parts for line in book._register(points)]
+        with self.open() as gradebook:
+            for notebook in self._left(gradebook):
+                said.append(CHANGED.format(module=self.module.name, edit=f"{notebook.name}.ipynb is gone"))
+                gradebook.remove_notebook(notebook.name, self.module.name)
+            add_to_submissions(gradebook.db, gradebook.find_assignment(self.module.name))
+        return said
+
+    def _left(self, gradebook: Gradebook) -> list[Notebook]:
+        """The notebooks in the gradebook that the module has no longer, under this name or another."""
+        with contextlib.suppress(MissingEntry):
+            known = [book._registered(gradebook) for book in self.parts]
+            return [notebook for notebook in gradebook.find_assignment(self.module.name).notebooks if notebook not in known]
+        return []
+
+    def _register(self, points: dict[str, float]) -> list[str]:
+        """See `register`, for one notebook."""
+        made, said, due = self._made(points), list[str](), dates_of(self.module).due
         with self.open() as gradebook:
             gradebook.update_or_create_assignment(self.module.name, **({"duedate": in_utc(due)} if due else {}))
             before = self._registered(gradebook)
-            edit = self._edit(before, made, former(cells))
+            edit = self._edit(before, made, self._former)
             if before:
                 before.name = self.name
                 said = apply(gradebook.db, before, made, edit)
@@ -111,16 +142,25 @@ class ClassBook:
             made, _ = step.preprocess(made, self.resources())
         return said
 
-    def _made(self, cells: list[SourceCell], points: dict[str, float]) -> NotebookNode:
+    @property
+    def _former(self) -> dict[str, str]:
+        return former(read_source(self.module.source))
+
+    def _made(self, points: dict[str, float]) -> NotebookNode:
+        """The notebook as the source has it now."""
+        cells = read_source(self.module.source)
         worth = {cell.about["exercise"]: 0.0 for cell in cells if cell.role == "grade"} | points
         return make_notebook(cells, [cell.stub for cell in cells], worth)
 
     def _registered(self, gradebook: Gradebook) -> Notebook | None:
-        """The module's notebook in the gradebook, which may have had another name; None where it is not there yet."""
+        """The notebook in the gradebook, which may have had another name; None where it is not there yet.
+
+        Under another name it is known where the module has no other notebook, and has had none.
+        """
         with contextlib.suppress(MissingEntry):
             notebooks = gradebook.find_assignment(self.module.name).notebooks
             named = [notebook for notebook in notebooks if notebook.name == self.name]
-            return (named or notebooks or [None])[0]
+            return (named or (notebooks if len(notebooks) == 1 and not self.module.part else []) or [None])[0]
         return None
 
     def _edit(self, before: Notebook | None, made: NotebookNode, former: dict[str, str]) -> Edit:
@@ -153,8 +193,9 @@ class ClassBook:
         """Whether `nbgrader autograde` can take it: `found` in its folder, well named, with a readable time or none."""
         folder = submission.folder
         timed = timestamp(folder) is not None or not os.path.lexists(folder / COPIED[0])
-        well_named = submission.path.name == self.module.notebook and "\n" not in submission.student
-        return str(submission.path) in found.get(str(folder), []) and well_named and timed
+        paths = [part.path for part in submission.parts if not part.absent] or [submission.path]
+        well_named = [path.name for path in paths] == self.module.notebooks and "\n" not in submission.student
+        return {str(path) for path in paths} <= set(found.get(str(folder), [])) and well_named and timed
 
     def named_strangers(self, students: Iterable[str]) -> list[str]:
         """A line for each of `students` whom the roster does not know; none when there is no roster.
@@ -167,6 +208,10 @@ class ClassBook:
         detailed = {student for student, details in about.items() if any(details)}
         unknown = set(students) - (detailed or set(about)) if about else set()
         return [f"{clean(student)} {STRANGER}" for student in sorted(unknown)]
+
+    def holding(self, name: str) -> "ClassBook":
+        """The book of the notebook that has the cell `name`, nbgrader's."""
+        return next(book for book in self.parts if name in [grade_id(cell) for cell in book._cells if cell.role])
 
     def given(self, student: str, name: str) -> tuple[str, str]:
         """The points of a cell as they are shown, and what was said about it."""
@@ -203,19 +248,21 @@ class ClassBook:
         if answers:
             write_whole(kept, json.dumps({**before, **answers}, indent=1))
 
-    def record(self, grader: Grader, submission: Submission, result: Result, config: Any) -> None:
-        """Does for one submission what `nbgrader autograde` does: gradebook, autograded notebook, late penalty."""
+    def record(self, graders: list[Grader], submission: Submission, result: Result, config: Any) -> None:
+        """Does for one submission what `nbgrader autograde` does: gradebook, autograded notebooks, late penalty."""
         student = submission.student
         with self.open() as gradebook:
             gradebook.update_or_create_student(student)
             gradebook.update_or_create_submission(self.module.name, student, timestamp=timestamp(submission.folder))
-        notebook, path = autograded(grader, submission, result), self.folder(student) / self.module.notebook
-        if result.status == GRADED or not path.is_file():
-            write_whole(path, nbformat.writes(notebook) + "\n")
         self.keep_only_small_files(submission)
-        self.save(student, notebook)
         self.settle_time(submission)
-        AssignLatePenalties(config=config).preprocess(notebook, self.resources(student))
+        for place, (book, grader) in enumerate(zip(self.parts, graders, strict=True)):
+            part = submission.parts[place] if submission.parts else submission
+            notebook, path = autograded(grader, part, result), self.folder(student) / book.module.notebook
+            if result.status == GRADED or not path.is_file():
+                write_whole(path, nbformat.writes(notebook) + "\n")
+            book.save(student, notebook)
+            AssignLatePenalties(config=config).preprocess(notebook, book.resources(student))
 
     def settle_time(self, submission: Submission) -> None:
         """Enters what a late penalty follows from: the student's extension, and no time where there is none any more.
@@ -253,12 +300,13 @@ class ClassBook:
             return None
         page = path.read_text(encoding="utf-8")
         with self.open() as gradebook, contextlib.suppress(MissingEntry):
-            submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
-            penalty = submitted.late_submission_penalty or 0.0
-            score = max(0.0, submitted.score - penalty)
-            asked = told(self.module, student)
-            page = with_grades(page, self._by_hand(submitted), score, submitted.max_score, penalty, asked)
             theirs = gradebook.find_submission(self.module.name, student)
+            penalty = theirs.late_submission_penalty or 0.0
+            score = max(0.0, theirs.score - penalty)
+            asked, by_hand = told(self.module, student), list[ByHand]()
+            for book in self.parts:
+                by_hand += book._by_hand(gradebook.find_submission_notebook(book.name, self.module.name, student))
+            page = with_grades(page, by_hand, score, theirs.max_score, penalty, asked)
             if theirs.assignment.duedate:
                 page = with_due(page, theirs.duedate)
         write_whole(path, page)
@@ -319,7 +367,7 @@ class ClassBook:
         for path in folder.glob("*"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != self.module.notebook:
+            elif path.name not in self.module.notebooks:
                 path.unlink()
         for name in COPIED:
             content = _small_file(submission.folder / name)
@@ -339,7 +387,7 @@ def book_of(module: Module) -> ClassBook | None:
 
 def recorder(
     module: Module, submissions: list[Submission], students: set[str], console: Console
-) -> Callable[[Grader, Submission, Result], None]:
+) -> Callable[[list[Grader], Submission, Result], None]:
     """What enters the submissions of `students` into the course's gradebook, one by one; see `ClassBook.record`.
 
     Raises:
@@ -347,21 +395,21 @@ def recorder(
     """
     app = settings(module.root)
     book = ClassBook(module, app.coursedir)
-    book.require_marks_kept(read_source(module.source))
+    book.require_marks_kept()
     for line in book.named_strangers(students):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in book.unknown_times(each for each in submissions if each.student in students):
         console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
     @functools.cache
-    def register(grader: Grader) -> None:
-        for line in book.register(grader.contents.cells, grader.contents.points):
+    def register(*graders: Grader) -> None:
+        for line in book.register(points_of([*graders])):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def record(grader: Grader, submission: Submission, result: Result) -> None:
-        register(grader)
+    def record(graders: list[Grader], submission: Submission, result: Result) -> None:
+        register(*graders)
         if submission.student in students:
-            book.record(grader, submission, result, app.config)
+            book.record(graders, submission, result, app.config)
 
     return record
 
@@ -379,9 +427,11 @@ def autograded(grader: Grader, submission: Submission, result: Result) -> Notebo
     if result.graded is None:
         return not_graded(grader.contents.cells, points, told_reason(result))
     try:
-        data = submission.read()
-        handed_in, version = grader.handed_in(data), grader.read(data).version
+        data = b"" if submission.absent else submission.read()
+        handed_in, version = ([], "") if submission.absent else (grader.handed_in(data), grader.read(data).version)
         notebook = rebuild(grader.contents.cells, points, handed_in, grader.contents.versions, version)
+        if submission.absent:
+            notebook.cells.insert(0, nbformat.v4.new_markdown_cell("**This notebook was not handed in.**", id="absent"))
     except (Unreadable, OSError) as error:  # it was graded: what cannot be shown costs nothing
         notebook = not_graded(grader.contents.cells, points, f"Its cells cannot be shown: {error}")
     add_reports(notebook, result.graded, grader.contents.exercises)
@@ -461,7 +511,7 @@ def extend(module: Module, student: str, days: float, why: str) -> list[str]:
 def require_marks_kept(module: Module) -> None:
     """See `ClassBook.require_marks_kept`; where there is no gradebook yet, nothing can be lost."""
     if book := book_of(module):
-        book.require_marks_kept(read_source(module.source))
+        book.require_marks_kept()
 
 
 def _small_file(path: Path) -> bytes:
@@ -545,7 +595,8 @@ def existing_book(module: Module) -> ClassBook:
     book = ClassBook(module, coursedir)
     with book.open() as gradebook:
         try:
-            gradebook.find_notebook(book.name, module.name)
+            for each in book.parts:
+                gradebook.find_notebook(each.name, module.name)
         except MissingEntry:
             raise CourseError(f"the gradebook has no grades of {module.name} yet: grade it first") from None
     return book

@@ -27,7 +27,7 @@ from nbgrader.exchange.default import ExchangeReleaseFeedback
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.authors.release import release
-from autograder.classes.grade import grade_each, read_result, result_files, write_results
+from autograder.classes.grade import exercises_of, grade_each, points_of, read_result, result_files, write_results
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission, find_submissions
 from autograder.course import source
@@ -59,7 +59,8 @@ def prepare(root: Path) -> None:
         os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     for module in Course(root).modules():
         with contextlib.suppress(CourseError):  # a module that is still being written is no reason to stop all commands
-            _put_signpost(module)
+            for part in module.parts:
+                _put_signpost(part)
 
 
 def _find_odd_names_too() -> None:
@@ -130,13 +131,12 @@ class ReleaseExporter(NotebookExporter):
             module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
             if not parent.no_database:
                 book = ClassBook(module, parent.coursedir)
-                book.require_marks_kept(source.read_source(module.source))
+                book.require_marks_kept()
             if parent.force or not module.release.is_dir():
                 parent.log.info("Making release/%s/ and solutions/%s/", module.name, module.name)
                 release(module)
             if not parent.no_database:
-                contents = Contents(module)
-                for line in book.register(contents.cells, contents.points):
+                for line in book.register(Contents(module).points):
                     parent.log.warning("%s", line)
             parent.force = False
 
@@ -155,8 +155,8 @@ class SubmissionExporter(NotebookExporter):
             require_walls()
             module = Course(Path(parent.coursedir.root)).module(parent.coursedir.assignment_id)
             self.book = ClassBook(module, parent.coursedir)
-            self.grader = _grader(module)
-            for line in self.book.register(self.grader.contents.cells, self.grader.contents.points):
+            self.graders = _graders_of(module)
+            for line in self.book.register(points_of(self.graders)):
                 parent.log.warning("%s", line)
             self.results = self._grade(_chosen(module, parent.coursedir))
 
@@ -168,7 +168,7 @@ class SubmissionExporter(NotebookExporter):
             log.warning("%s", line)
         for line in self.book.unknown_times(submissions):
             log.warning("%s", clean(line))
-        results, passed_over = list(grade_each(self.grader, submissions)), []
+        results, passed_over = list(grade_each(self.graders, submissions)), []
         for submission, result in zip(submissions, results, strict=True):
             if result.note:
                 log.warning("%s: %s", clean(submission.student), clean(result.note))
@@ -181,12 +181,12 @@ class SubmissionExporter(NotebookExporter):
                     "%s: in the gradebook, though nbgrader's own steps cannot take its name, file name or time",
                     clean(str(submission.path)),
                 )
-                self.book.record(self.grader, submission, result, self.config)
+                self.book.record(self.graders, submission, result, self.config)
                 self.parent.assignments.pop(str(submission.folder), None)
                 passed_over.append(submission.student)
         ours = {str(submission.folder) for submission in submissions}  # and no ghost: `__MACOSX` is no student
         self.parent.assignments = {place: books for place, books in self.parent.assignments.items() if place in ours}
-        write_results(results, self.grader.contents.exercises, out)
+        write_results(results, exercises_of(self.graders), out)
         for student in passed_over:
             self.book.write_page(student)
         return {
@@ -207,7 +207,9 @@ class Rebuild(NbGraderPreprocessor):
         exporter = self.parent
         submission, result = exporter.results[resources["nbgrader"]["student"]]
         exporter.book.keep_only_small_files(submission)
-        return autograded(exporter.grader, submission, result), resources
+        place = exporter.book.module.notebooks.index(f"{resources['nbgrader']['notebook']}.ipynb")
+        part = submission.parts[place] if submission.parts else submission
+        return autograded(exporter.graders[place], part, result), resources
 
 
 class SaveScores(NbGraderPreprocessor):
@@ -215,7 +217,8 @@ class SaveScores(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         student = resources["nbgrader"]["student"]
-        self.parent.book.save(student, nb)
+        name = resources["nbgrader"]["notebook"]
+        next(book for book in self.parent.book.parts if book.name == name).save(student, nb)
         self.parent.book.settle_time(self.parent.results[student][0])
         return nb, resources
 
@@ -228,26 +231,28 @@ class WritePage(NbGraderPreprocessor):
         return nb, resources
 
 
-def _grader(module: Module) -> Grader:
-    """The module's grader, started once in a process: formgrader's button need not wait for it a second time."""
+def _graders_of(module: Module) -> list[Grader]:
+    """The module's graders, started once in a process: formgrader's button need not wait for them a second time."""
     fingerprint = _fingerprint(module)
     if module not in _graders:
-        grader = Grader(module, class_seed(module.grades)).__enter__()
-        atexit.register(grader.__exit__)
-        _graders[module] = fingerprint, grader
-    started_with, grader = _graders[module]
+        graders = []
+        for part in module.parts:
+            graders.append(Grader(part, class_seed(module.grades)).__enter__())
+            atexit.register(graders[-1].__exit__)
+        _graders[module] = fingerprint, graders
+    started_with, graders = _graders[module]
     if fingerprint != started_with:
         raise CourseError(
             f"source/{module.name}/ or tests/{module.name}/ has changed: restart the Jupyter server first"
         )
-    return grader
+    return graders
 
 
-_graders: dict[Module, tuple[str, Grader]] = {}
+_graders: dict[Module, tuple[str, list[Grader]]] = {}
 
 
 def _fingerprint(module: Module) -> str:
-    files = [module.source, *module.public_files, *module.secret_files, *needs_of(module).own.values()]
+    files = [*module.sources, *module.public_files, *module.secret_files, *needs_of(module).own.values()]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -307,7 +312,7 @@ class ShowRubrics(NbGraderPreprocessor):
         if "submission_id" not in resources:  # a feedback page, not formgrader
             return nb, resources
         module = Course.find(Path(resources["metadata"]["path"])).module(resources["assignment_id"])
-        rubrics = {source.grade_id(cell): cell.rubric for cell in source.read_source(module.source) if cell.rubric}
+        rubrics = {source.grade_id(cell): cell.rubric for cell in Contents(module).cells if cell.rubric}
         rubrics |= _hidden_checks(module, str(resources.get("student", "")))
         cells = []
         for cell in nb.cells:

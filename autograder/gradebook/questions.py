@@ -85,9 +85,10 @@ class Question:
     """
 
     def __init__(self, book: ClassBook, name: str):
-        self.book, self.module = book, book.module
-        self.cell = _cell(self.module, name)
+        self.cell = _cell(book.module, name)
         self.name = grade_id(self.cell)
+        self.book = book.holding(self.name)
+        self.module = self.book.module
         self.rubric_file = self.module.root / "rubrics" / self.module.name / f"{self.name}.json"
         self.marks_file = self.module.grades / "marks" / f"{self.name}.json"
         self.left_out = never_graded(self.module)
@@ -317,7 +318,7 @@ def students_beside(book: ClassBook) -> list[str]:
 
 
 def _cell(module: Module, name: str) -> SourceCell:
-    cells = by_hand(module.source)
+    cells = by_hand(module.sources)
     if cell := called(cells, name):
         return cell
     raise CourseError(f"no question or plot of {module.name} is called {name!r}: {nearest(name, list(map(grade_id, cells)))}")
@@ -326,7 +327,7 @@ def _cell(module: Module, name: str) -> SourceCell:
 def waiting(book: ClassBook) -> list[tuple[str, int, int]]:
     """Of each question and plot: its name, how many answers wait, and how many there are."""
     found = []
-    for cell in by_hand(book.module.source):
+    for cell in by_hand(book.module.sources):
         answers = Question(book, grade_id(cell)).overview()["answers"]
         found.append((grade_id(cell), sum(answer["waits"] for answer in answers), len(answers)))
     return found

@@ -211,9 +211,9 @@ def observed(book: "ClassBook", request: Request) -> Observed:
         if found := [check for check in checks if check[key].casefold() == wanted]:
             title = found[0]["title"] if key == "check" else found[0][key]  # students do not know a hidden check's name
             return Observed(title, _points(found), [line for check in found for line in _lines(check)])
-    cells = by_hand(book.module.source)
+    cells = by_hand(book.module.sources)
     if cell := called(cells, wanted):
-        points, comment = book.given(request.student, grade_id(cell))
+        points, comment = book.holding(grade_id(cell)).given(request.student, grade_id(cell))
         return Observed(grade_id(cell), points, [f"{grade_id(cell)}: {points}", *_indented(comment)])
     names = [check[key] for key in ("title", "check", "function", "exercise") for check in checks]
     known = sorted({*names, *map(grade_id, cells)})

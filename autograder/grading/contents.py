@@ -37,7 +37,22 @@ class Contents:
     @cached_property
     def cells(self) -> list[source.SourceCell]:
         """The source's cells."""
-        return source.read_source(self.module.source)
+        return [cell for path in self._sources for cell in source.read_source(path)]
+
+    @property
+    def _sources(self) -> list[Path]:
+        return self.module.sources or [self.module.source]  # which says that there is none
+
+    @cached_property
+    def parts(self) -> list["Contents"]:
+        """What each of the module's notebooks holds; itself where it is one."""
+        return [self] if len(self.module.parts) == 1 else [Contents(part) for part in self.module.parts]
+
+    @cached_property
+    def elsewhere(self) -> set[str]:
+        """The functions of the module's other notebooks, where this is one of several."""
+        others = [part for part in self.module.whole.parts if self.module.part and part != self.module]
+        return {name for part in others for name in Contents(part).functions}
 
     @cached_property
     def exercises(self) -> dict[str, list[str]]:
@@ -51,7 +66,9 @@ class Contents:
 
     @cached_property
     def statements(self) -> list[Statement]:
-        """The code cells' statements, with the solutions in them."""
+        """The code cells' statements, with the solutions in them. Names of one notebook are not known in another, so that
+        these, and all that is made of them, are one notebook's."""
+        self.module.source  # noqa: B018  refuses several
         return source.reference_statements(self.cells)
 
     @cached_property
@@ -95,7 +112,8 @@ class Contents:
     @cached_property
     def checks(self) -> list[Check]:
         """All checks, in the order of the functions they are about."""
-        return _in_order(collect(self.module.tests), self.functions)
+        checks = collect(self.module.tests)
+        return _in_order([check for check in checks if check.function not in self.elsewhere], self.functions)
 
     @cached_property
     def remarks(self) -> list[Remark]:
@@ -120,12 +138,21 @@ class Contents:
     @cached_property
     def mistakes(self) -> list[Entry]:
         """The known mistakes."""
-        return read_catalogue(self.module.tests / "mistakes.py", self.statements)
+        return self._catalogue("mistakes.py")
 
     @cached_property
     def alternatives(self) -> list[Entry]:
         """The unusual right answers."""
-        return read_catalogue(self.module.tests / "alternatives.py", self.statements)
+        return self._catalogue("alternatives.py")
+
+    def _catalogue(self, file: str) -> list[Entry]:
+        """The entries of a file of the catalogue, each under the notebook of its function."""
+        return [
+            entry
+            for part in self.parts
+            for entry in read_catalogue(self.module.tests / file, part.statements)
+            if entry.of not in part.elsewhere
+        ]
 
     def code(self, entry: Entry) -> Code:
         """A mistake or an alternative as a submission."""
@@ -136,7 +163,7 @@ class Contents:
         """A hash of all that a release's recordings of the catalogue are made from; the hints are not."""
         entries = [*self.mistakes, *self.alternatives]
         digest = hashlib.sha256(json.dumps([[entry.name, entry.of, entry.text] for entry in entries]).encode())
-        for path in [self.module.source, *self.module.public_files, *self.needs.own.values()]:
+        for path in [*self._sources, *self.module.public_files, *self.needs.own.values()]:
             digest.update(path.read_bytes() if path.is_file() else b"")
         return digest.hexdigest()
 

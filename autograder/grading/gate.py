@@ -40,7 +40,7 @@ def require_sound(contents: Contents, expected: Mapping[bool, Recording] | None 
 
 def course_problems(contents: Contents) -> list[str]:
     """What is wrong in the module's source, probes, checks and catalogue, and with what would be published."""
-    lines = [line for look in LOOKS for line in _lines(look, contents)]
+    lines = [line for part in contents.parts for look in LOOKS for line in _lines(look, part)]
     return list(dict.fromkeys(lines))  # a broken source is noticed by all that need it
 
 
@@ -54,6 +54,28 @@ def _lines(look: Callable[[Contents], Iterator[str]], contents: Contents) -> lis
 def _source(contents: Contents) -> Iterator[str]:
     contents.statements  # noqa: B018
     yield from ()
+
+
+def _beside(contents: Contents) -> Iterator[str]:
+    """Of one notebook among several: a name that stands in an earlier one too, and a file that is none."""
+    module = contents.module
+    earlier = module.whole.parts[: module.whole.parts.index(module)]
+    if module.part and not any(cell.role for cell in contents.cells):
+        yield (
+            f"{place(module.source)} has no exercise and no question, and beside others it is taken for a notebook: give it "
+            "one, or move it out of the folder"
+        )
+    for part in earlier:
+        theirs = _named(Contents(part))
+        for name, line in _named(contents).items():
+            if name in theirs:
+                yield f"{place(module.source, line)}: {name} stands in {part.source.name} too: give each its own name"
+
+
+def _named(contents: Contents) -> dict[str, int]:
+    """What is called by a name in a notebook (functions, exercises, questions, plots), with the lines."""
+    cells = [cell for cell in contents.cells if cell.role in ("exercise", "grade") or cell.by_hand]
+    return {str(cell.about.get("function") or cell.about.get("exercise") or cell.about["name"]): cell.line for cell in cells}
 
 
 def _data(contents: Contents) -> Iterator[str]:
@@ -80,7 +102,8 @@ def _probes(contents: Contents) -> Iterator[str]:
             if probe.name in seen:
                 yield f"{probe.place}: {seen[probe.name].place} has a probe {probe.name} too: give each its own name"
             seen.setdefault(probe.name, probe)
-            yield from _wrong_names(probe, contents.functions, [other.name for other in probes])
+            known = [*contents.functions, *contents.elsewhere]
+            yield from _wrong_names(probe, known, [other.name for other in probes])
 
 
 def _wrong_names(probe: "Probe", functions: list[str], beside: list[str]) -> Iterator[str]:
@@ -161,7 +184,7 @@ def _first_names(node: ast.AST) -> set[str]:
     return {str(node.module).split(".")[0]} if isinstance(node, ast.ImportFrom) and not node.level else set()
 
 
-LOOKS = (_source, _data, _published, _foreign, _probes, _checks, _catalogue)
+LOOKS = (_source, _beside, _data, _published, _foreign, _probes, _checks, _catalogue)
 
 
 # --- probes, read as text ---------------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ class Observer:
 
     def _asked(self) -> list[list[str]]:
         if not self.probes:
-            self.probes = self._with_worker(Worker.probes)
+            self.probes = [probe for probe in self._with_worker(Worker.probes) if probe[1] in self.functions]
         return self.probes
 
     def _need_workers(self, why: str) -> None:

@@ -31,7 +31,7 @@ from autograder.grading.recordings import Recording, load_recording
 from autograder.grading.report import as_text, check_table, number
 from autograder.grading.wrappings import Undo, undone_for
 from autograder.installed import package_series
-from autograder.sandboxed.notebook import Cell, Code, Released, select
+from autograder.sandboxed.notebook import Cell, Code, Released, parse, select, squeezed_hash
 from autograder.students.newer import told
 
 AGAIN = "get the assignment's folder again (your notebook keeps its place: only checks/ and data/ are replaced)"
@@ -43,12 +43,15 @@ BROKEN = re.compile("does not run|could not be read")  # how the notes on cells 
 class Bundle:
     """The `checks/` folder of a released module: public probes and checks, recordings instead of answers.
 
+    Args:
+        notebook: which of the module's notebooks is checked, where it has several.
+
     Raises:
         CheckError: the folder is missing, damaged, or made for another version of this package.
     """
 
-    def __init__(self, folder: Path, limit: float = NOTEBOOK_PROBE_SECONDS):
-        about = read_about(folder)
+    def __init__(self, folder: Path, limit: float = NOTEBOOK_PROBE_SECONDS, notebook: str = ""):
+        about = next(each for each in notebooks_of(read_about(folder)) if not notebook or each["notebook"] == notebook)
         self.folder = folder
         self.exercises: dict[str, list[str]] = about["exercises"]
         self.points: dict[str, float] = about["points"]
@@ -162,8 +165,8 @@ def read_about(folder: Path) -> dict[str, Any]:
         )
     try:
         about: dict[str, Any] = json.loads((folder / "module.json").read_text(encoding="utf-8"))
-        needs, _ = about["needs"], [about[name] for name in ABOUT]
-    except (OSError, ValueError, KeyError, TypeError):
+        needs, _ = about["needs"], [each[name] for each in notebooks_of(about) for name in ABOUT]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CheckError(f"{folder / 'module.json'} is missing, damaged or too old: {AGAIN}.") from None
     mine = package_series()
     if needs != mine:
@@ -171,6 +174,19 @@ def read_about(folder: Path) -> dict[str, Any]:
         mend = "update the package as docs/for-students.md says (`pip install --upgrade …`)" if newer else AGAIN
         raise CheckError(f"{folder} is for version {needs} of the package, and {mine} is installed: {mend}.")
     return about
+
+
+def notebooks_of(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `module.json` says, of each of the module's notebooks."""
+    several = about.get("notebooks", {})
+    return [{**about, "notebook": name, **own} for name, own in several.items()] if several else [about]
+
+
+def likeliest(notebooks: list[dict[str, Any]], cells: list[Cell]) -> list[dict[str, Any]]:
+    """Those of a module's notebooks that these cells are of: as many of the released statements stand in no other one."""
+    texts = {squeezed_hash(statement.text) for statement in parse(cells)[0]} if len(notebooks) > 1 else set()
+    found = [len(texts.intersection(Released.from_dict(each["released"]).texts)) for each in notebooks]
+    return [each for each, count in zip(notebooks, found, strict=True) if count == max(found)]
 
 
 def _numbers(series: str) -> list[int]:
@@ -190,8 +206,8 @@ def check(name: str | None = None) -> None:
     from IPython.display import publish_display_data
 
     with _in_one_line():
-        bundle = _bundle(Path.cwd() / "checks")
         cells = _cells()
+        bundle = _bundle_here(name, cells)
         code = select(cells, bundle.functions, bundle.released, newest=True)
         graded = _for_session(bundle.grade(code, _functions(bundle, name)))
         graded = replace(graded, newest=_newest_broken(cells, code, _functions(bundle, name)))
@@ -202,9 +218,34 @@ def check(name: str | None = None) -> None:
     publish_display_data({"text/html": check_table(graded, bundle.exercises, closing), "text/plain": text})
 
 
+def _bundle_here(name: str | None, cells: list[Cell]) -> Bundle:
+    """What is checked in this session: of several notebooks that one of which its cells are."""
+    folder = Path.cwd() / "checks"
+    notebooks = _notebooks(folder)
+    if len(notebooks) == 1:
+        return _bundle(folder)
+    here = likeliest(notebooks, cells)
+    asked = [each for each in notebooks if name in each["exercises"] or name in each["points"]]
+    if name is None and len(here) > 1:
+        raise CheckError("no cell of yours has been run yet: run the cells above first, or name an exercise.")
+    if not asked or asked[0] in here or _defined(asked[0], cells):
+        return _bundle(folder, (asked or here)[0]["notebook"])
+    raise CheckError(f"`{name}` belongs to {asked[0]['notebook']}, and no cell that was run here defines it: check it there.")
+
+
+def _defined(about: dict[str, Any], cells: list[Cell]) -> bool:
+    bound = {name for statement in parse(cells)[0] for name in statement.binds}
+    return not bound.isdisjoint(about["points"])
+
+
 @functools.cache
-def _bundle(folder: Path) -> Bundle:
-    bundle = Bundle(folder)
+def _notebooks(folder: Path) -> list[dict[str, Any]]:
+    return notebooks_of(read_about(folder))
+
+
+@functools.cache
+def _bundle(folder: Path, notebook: str = "") -> Bundle:
+    bundle = Bundle(folder, notebook=notebook)
     atexit.register(bundle.observer.close)
     return bundle
 
@@ -264,6 +305,10 @@ def _where_cells_are(graded: Graded) -> str:
 
 
 def warm_up() -> None:
-    """Starts the checking process in the background when a notebook imports `check`, so that the first one is quick."""
+    """Starts the checking process in the background when a notebook imports `check`, so that the first one is quick.
+
+    Not for a module of several notebooks: which one this is, its cells say later.
+    """
     with contextlib.suppress(CourseError, GraderFault):  # `check` itself says what is wrong
-        _bundle(Path.cwd() / "checks").observer.start()
+        if len(_notebooks(Path.cwd() / "checks")) == 1:
+            _bundle(Path.cwd() / "checks").observer.start()

@@ -25,6 +25,7 @@ from autograder.grading.judge import clean
 from autograder.grading.report import as_text, number
 from autograder.installed import DISTRIBUTION, foreign, versions
 from autograder.sandboxed.notebook import (
+    MAX_NOTEBOOK_BYTES,
     NOTHING_RELEASED,
     Code,
     Released,
@@ -35,7 +36,7 @@ from autograder.sandboxed.notebook import (
     shown_in,
 )
 from autograder.sandboxed.pictures import is_picture
-from autograder.students.check import AGAIN, Bundle, read_about
+from autograder.students.check import AGAIN, Bundle, likeliest, notebooks_of, read_about
 from autograder.training.claim_file import CLAIM, MAX_CLAIM_BYTES, parse_claim
 
 LARGE_BYTES = 10 * 2**20
@@ -43,17 +44,31 @@ RECEIPT_BYTES = 2**16
 VERSIONS = (DISTRIBUTION, "torch", "torchvision", "numpy")  # that a receipt says
 
 
-def find_notebook(place: Path) -> Path:
-    """The notebook that `place` names; in a folder the assignment's own.
+def find_notebooks(place: Path) -> tuple[list[Path], list[str]]:
+    """The notebooks that `place` names, in a folder the assignment's own; and a line for each of several that is not there.
 
     Raises:
         CourseError: there is none.
     """
-    path = place / read_about(place.absolute() / "checks")["notebook"] if place.is_dir() else place
-    if not path.is_file():
+    abouts = notebooks_of(read_about(place.absolute() / "checks")) if place.is_dir() else []
+    paths = {place / about["notebook"]: sum(about["points"].values()) for about in abouts} or {place: 0}
+    there = [path for path in paths if path.is_file()]
+    if not there:
+        path = next(iter(paths))
         others = ", ".join(sorted(other.name for other in path.parent.glob("*.ipynb"))) if path.parent.is_dir() else ""
         raise CourseError(f"{path} does not exist: " + (f"here is {others}" if others else "name your notebook"))
-    return path
+    missing = [path for path in paths if path not in there]
+    return there, [f"{path} is not here: {number(paths[path])} points, and its written answers" for path in missing]
+
+
+def _about_of(path: Path) -> dict[str, Any]:
+    """What `checks/` says of the notebook in a file: of several the one of its name, else the one of which its cells are."""
+    abouts = notebooks_of(read_about(path.parent.absolute() / "checks"))
+    named = [about for about in abouts if len(abouts) == 1 or about["notebook"] == path.name]
+    if not named:
+        data = start_of(path, MAX_NOTEBOOK_BYTES)
+        named = likeliest(abouts, [] if _no_notebook(data) else read_cells(data))
+    return named[0]
 
 
 def check_notebook(path: Path, limit: float) -> tuple[str, bool]:
@@ -65,7 +80,7 @@ def check_notebook(path: Path, limit: float) -> tuple[str, bool]:
     Raises:
         CourseError: the file or the checks beside it cannot be used; the message says why and how to mend it.
     """
-    bundle = Bundle((path.parent / "checks").absolute(), limit)
+    bundle = Bundle((path.parent / "checks").absolute(), limit, _about_of(path).get("notebook", ""))
     with closing(bundle.observer):
         try:
             code = bundle.observer.read(Submission("", path).read())
@@ -93,7 +108,7 @@ def pack(path: Path, out: Path | None = None) -> tuple[Path, Path, list[str]]:
     """
     data = path.read_bytes()
     try:
-        about, problems = read_about(path.parent.absolute() / "checks"), []
+        about, problems = _about_of(path), []
     except CourseError as error:
         about, problems = {}, [f"nothing could be compared with the assignment: {error}"]
     expected = about.get("notebook", path.name)

@@ -47,7 +47,8 @@ def _ask(address: str, notebook: str, version: str) -> None:
 
 def _newer(about: Any, notebook: str, version: str) -> str:
     """The line, where `about` is of a release that came after `version`; what does not know it is no later one."""
-    versions, newest = (about.get(name) for name in ("versions", "version")) if isinstance(about, dict) else (None, None)
+    own = about["notebooks"].get(notebook) if isinstance(about, dict) and isinstance(about.get("notebooks"), dict) else about
+    versions, newest = (own.get(name) for name in ("versions", "version")) if isinstance(own, dict) else (None, None)
     if not isinstance(versions, dict) or version not in versions or newest == version:
         return ""
     command = f"`autograder update {notebook}`"

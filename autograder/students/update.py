@@ -21,7 +21,7 @@ from autograder.course.versions import Versions, versions_in
 from autograder.errors import CourseError, NotebookError, Unreadable
 from autograder.files import write_whole
 from autograder.sandboxed.notebook import read_cells, read_version
-from autograder.students.check import read_about
+from autograder.students.check import notebooks_of, read_about
 
 Cell = dict[str, Any]
 MOST_LINES = 200  # of a question, in which the answer is looked for
@@ -116,7 +116,7 @@ def _released(path: Path, new: Path | None, scratch: Path) -> New:
         folder = _unpacked(new, scratch)
     else:
         folder = new if new.is_dir() else new.parent
-    about = read_about(folder.absolute() / "checks")
+    about = _of_one(read_about(folder.absolute() / "checks"), new if new and new.suffix == ".ipynb" else path)
     notebook, versions = _read(new if new and new.suffix == ".ipynb" else folder / about["notebook"]), versions_in(about)
     about_it = notebook["metadata"].get("autograder")
     fresh = isinstance(about_it, dict) and about_it.get("version") == versions.current
@@ -124,6 +124,16 @@ def _released(path: Path, new: Path | None, scratch: Path) -> New:
         what = "is not a notebook as it is released, with its checks/ beside it"
         raise CourseError(f"{new or folder} {what}: download the new zip and name that")
     return New(folder, notebook, about, versions)
+
+
+def _of_one(about: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What `module.json` says of the notebook; of several it is known by its name."""
+    notebooks = notebooks_of(about)
+    named = notebooks if len(notebooks) == 1 else [each for each in notebooks if each["notebook"] == path.name]
+    if not named:
+        names = ", ".join(each["notebook"] for each in notebooks)
+        raise CourseError(f"{path.name} is none of the week's notebooks ({names}): give it its name back, then update it")
+    return named[0]
 
 
 def _unpacked(path: Path, scratch: Path) -> Path:

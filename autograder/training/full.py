@@ -45,11 +45,12 @@ def recipe_of(module: Module) -> Recipe:
     """The module's full training.
 
     Raises:
-        CourseError: it has none, or it is no recipe.
+        CourseError: it has none, it is no recipe, or the module has several notebooks.
     """
     path = module.tests / "training.py"
     if not path.is_file():
         raise CourseError(f"{module.name} has no full training: tests/{module.name}/training.py would say what it is")
+    module.source  # noqa: B018  refuses several notebooks before anything is trained or judged
     recipe = getattr(import_from(module.tests, "training"), "RECIPE", None)
     if not isinstance(recipe, Recipe):
         raise CourseError(f"{path} makes no RECIPE = Recipe(…): docs/training.md shows one")

@@ -39,7 +39,7 @@ def empty(tmp_path_factory) -> Path:
     root = write_course(tmp_path_factory.mktemp("gradebook"), "toys")
     prepare(root)
     book = book_of(root)
-    book.register(source.read_source(book.module.source), POINTS)
+    book.register(POINTS)
     with book.open() as gradebook:
         gradebook.add_student("ada")
         gradebook.add_submission("toys", "ada")
@@ -146,7 +146,7 @@ def test_bonus_points_are_extra_credit_and_a_ta_s_stay(book):
 
 def test_points_follow_the_source(book):
     grade(book, 3.0)
-    book.register(source.read_source(book.module.source), {**POINTS, "arithmetic": 8.0})
+    book.register({**POINTS, "arithmetic": 8.0})
     with book.open() as gradebook:
         assert gradebook.find_grade_cell(EXERCISE, "toys", "toys").max_score == 8
     assert read(book)[EXERCISE] == (3, None, None, False)
@@ -164,7 +164,7 @@ def edited(book: ClassBook, *changes: tuple[str, str], points: dict[str, float] 
         assert old in text
         text = text.replace(old, new)
     book.module.source.write_text(text)
-    return ClassBook(book.module, book.coursedir).register(source.read_source(book.module.source), points)
+    return ClassBook(book.module, book.coursedir).register(points)
 
 
 def marked(book: ClassBook) -> None:

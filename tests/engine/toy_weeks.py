@@ -115,3 +115,158 @@ def write_totals(root: Path, name: str = "totals", public: bool = True, hidden: 
     (data / "birds.csv").write_text(BIRDS)
     (data / "more" / "notes.txt").write_text("counted in May\n")
     return root
+
+
+# --- two notebooks in one module --------------------------------------------------------------------------------------
+
+FIRST = '''
+# %% [markdown]
+# # Counting
+
+# %%
+from autograder import check
+
+STEP = 1
+
+# %% role="exercise" function="after"
+def after(number):
+    """The next number."""
+    ### BEGIN SOLUTION
+    following = number + STEP
+    return following
+    ### END SOLUTION
+
+# %% role="grade" exercise="steps"
+check("steps")
+
+# %% [markdown] role="question" name="whole" points=2
+# Why is there no last number?
+#
+# ### BEGIN SOLUTION
+# Because one can be added to any.
+# ### END SOLUTION
+'''
+SECOND = '''
+# %% [markdown]
+# # Counting backwards
+
+# %%
+import math
+
+from autograder import check
+
+STEP = 2
+
+# %% role="exercise" function="before"
+def before(number):
+    """The number two below, as a float."""
+    ### BEGIN SOLUTION
+    preceding = math.fsum([number, -STEP])
+    return preceding
+    ### END SOLUTION
+
+# %% role="check" exercise="before"
+check("before")
+
+# %% role="grade" exercise="back"
+check("back")
+
+# %% [markdown] role="question" name="below" points=1
+# What comes before zero?
+#
+# ### BEGIN SOLUTION
+# The negative numbers.
+# ### END SOLUTION
+'''
+TWO_PROBES = '''
+from autograder.authoring import probe
+
+
+@probe("after")
+def next_ones(student, draw):
+    return [student.after(number) for number in (0, 7)]
+
+
+@probe("before")
+def last_ones(student, draw):
+    return [student.before(number) for number in (2, 9)]
+'''
+TWO_CHECKS = '''
+from autograder.authoring import check, same
+
+
+@check("after", points=3)
+def test_next(observed, expected):
+    """Adds one."""
+    same(observed.next_ones, expected.next_ones, "after 0 and 7")
+
+
+@check("before", points=4)
+def test_last(observed, expected):
+    """Takes two away."""
+    same(observed.last_ones, expected.last_ones, "before 2 and 9")
+'''
+TWO_HIDDEN_PROBES = '''
+from autograder.authoring import probe
+
+
+@probe("before")
+def far_ones(student, draw):
+    return student.before(draw.randint(100, 900))
+'''
+TWO_HIDDEN_CHECKS = '''
+from autograder.authoring import check, same
+
+
+@check("before", points=1)
+def test_far(observed, expected):
+    """Large numbers too."""
+    same(observed.far_ones, expected.far_ones, "a large number")
+'''
+TWO_MISTAKES = '''
+@mistake(of="after", caught_by="test_next")
+def stays(number):
+    """You give the number back. Add one."""
+    return number
+
+
+@mistake(of="before", caught_by="test_last")
+def forward(number):
+    """You go forward. Look at the sign."""
+    return number + 2.0
+
+
+@mistake(of="before", caught_by="test_far")
+def stops(number):
+    """It stops at a hundred."""
+    return min(number, 100) - 2.0
+'''
+TWO_ALTERNATIVES = '''
+from autograder.authoring import alternative
+
+
+@alternative(of="before")
+def subtracts(number):
+    return float(number - 2)
+'''
+AFTER = "STEP = 1", "def after(number):\n    return number + STEP"
+BEFORE = "STEP = 2", "def before(number):\n    return float(number - STEP)"
+
+
+def write_two(root: Path, name: str = "counting", **changed: str) -> Path:
+    """Writes a module of two notebooks, `first` (3 points, 2 by hand) and `second` (5 points, 1 by hand)."""
+    texts = {
+        "source": FIRST,
+        "mistakes": HEAD + TWO_MISTAKES,
+        "alternatives": TWO_ALTERNATIVES,
+        "probes_public": TWO_PROBES,
+        "test_public": TWO_CHECKS,
+        "probes_hidden": TWO_HIDDEN_PROBES,
+        "test_hidden": TWO_HIDDEN_CHECKS,
+    }
+    second = changed.pop("second", SECOND)
+    write_course(root, name, **texts | changed)
+    folder = root / "source" / name
+    (folder / f"{name}.py").rename(folder / "first.py")
+    (folder / "second.py").write_text(second)
+    return root
