@@ -3,7 +3,7 @@
 
     classes.py   collect, grade, regrade, train, extend, export, gradescope
     marking.py   questions, requests, feedback
-    author.py    new, release, verify, publish, demo
+    author.py    new, import, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    status, doctor
 
