@@ -2,7 +2,7 @@
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
     classes.py   collect, grade, regrade, train, extend, export, gradescope
-    marking.py   questions, requests, feedback
+    marking.py   questions, requests, feedback, canvas
     author.py    new, import, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    status, doctor
