@@ -34,7 +34,7 @@ from autograder.grading.grader import Grader
 from autograder.grading.judge import PASSED
 from autograder.grading.observer import Observer
 from autograder.sandboxed.notebook import DEFINITIONS, Cell, Statement, needed, parse
-from autograder.sandboxed.recording import Error, Tensor
+from autograder.sandboxed.recording import Error, Other, Tensor
 
 RANDOM_ID = re.compile(r"cell-[0-9a-f]{8,}")  # what nbgrader calls a cell that nobody named
 BESIDE = re.compile(r"""(?P<before>\]\(|\bsrc=["']|["'])(?P<name>[\w./ -]+\.\w+)(?=[)"'])""")  # a file's name, in text or code
@@ -350,11 +350,21 @@ class _Draft:
     def _mistakes(self, module: Module, kinds: dict[str, tuple[bool, bool]]) -> None:
         write_whole(module.tests / "mistakes.py", _mistakes_text(kinds, self.written, self.asked))
 
+    def _say_unrecorded(self, grader: Grader) -> None:
+        """Answers of which a recording holds the type's name alone: every object of that type would be right."""
+        for asked in self.asked:
+            observation = grader.expected[asked.part.public].observations[asked.name]
+            if kinds := sorted(set(_others(observation.value))):
+                what = f"{asked.cell.where}: of an answer only the kind is recorded, {', '.join(kinds)}, and any would be right"
+                mend = f"have the probe {asked.name} return numbers, texts, lists or arrays of it"
+                self.done.weaker.append(f"{what}: {mend}")
+
     def _keep_needed(self, module: Module) -> None:
         """Of the two mistakes of each function the second only where a check needs it."""
         caught: dict[str, set[str]] = {}
         costs: dict[str, set[str]] = {}
         with Grader(module, VERIFY_SEED, workers=1) as grader:
+            self._say_unrecorded(grader)
             for entry in grader.contents.mistakes:
                 graded = {
                     f: grader.grade(grader.contents.code(entry), f, hints=False)
@@ -377,6 +387,13 @@ class _Draft:
                     mend = f"write one for test_{asked.name} in mistakes.py, which `autograder verify` asks for"
                     self.done.weaker.append(f"{asked.cell.where}: {why}: {mend}")
         self._mistakes(module, kinds)
+
+
+def _others(value: Any) -> list[str]:
+    """The types in a recorded value of which no recording carries more than the name."""
+    parts = [*value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else []
+    own = [value.type] if isinstance(value, Other) else []
+    return [*own, *(name for part in parts for name in _others(part))]
 
 
 def _statements(text: str) -> list[Statement]:

@@ -137,11 +137,13 @@ def test_an_imported_module_holds_at_once(course, capsys):
 
 @needs_walls
 def test_notebooks_of_one_assignment_become_one_module(course, capsys):
-    write(course / "old" / "a.ipynb", CELLS[:5])
+    kind = graded("### AUTOTEST type(square(2))", "kind", points=0)
+    write(course / "old" / "a.ipynb", [*CELLS[:5], kind])
     write(course / "old" / "b.ipynb", [cell("markdown", "Two", "two", grade=True, solution=True, points=1)])
     assert main(["import", "old/b.ipynb"]) == 2
     assert "old/b.ipynb has no test cell for what students write: name a notebook of the assignment" in capsys.readouterr().err
     assert main(["import", "old/a.ipynb", "old/b.ipynb"]) == 0
+    assert "cell 6 (kind): of an answer only the kind is recorded, type, and any would be right" in capsys.readouterr().err
     text = (course / "source" / "old" / "old.py").read_text()
     assert 'function="square"' in text and 'name="two"' in text
 
