@@ -1,6 +1,6 @@
 """A new module that already runs: `autograder new MODULE`. Its texts stand in `starter/`."""
 
-import importlib.util
+import importlib.metadata
 import re
 import sys
 import tempfile
@@ -53,5 +53,4 @@ def new_folders(course: Course, name: str) -> dict[str, Path]:
 
 def _is_package(name: str) -> bool:
     """Whether `import name` would find another package than the module's folder in `tests/`."""
-    found = importlib.util.find_spec(name)
-    return name in sys.stdlib_module_names or (found is not None and found.origin is not None)
+    return name in sys.stdlib_module_names or name in importlib.metadata.packages_distributions()
