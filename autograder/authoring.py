@@ -25,7 +25,7 @@
 
 for            names
 probes         `probe`, `attempt`, `printed`, `timing`; the simulated accelerator: `register`, `count_synchronisations`
-checks         `check`, `remark`, `same`, `require`, `wrapping`
+checks         `check`, `remark`, `same`, `equal`, `require`, `wrapping`
 both           what a recording holds beside plain values: `Tensor`, `Error`, `Other`
 the catalogue  `mistake`, `alternative`
 the training   `Recipe`, `Preset`, `Run`, `Setup`, of tests/<module>/training.py; see docs/training.md
@@ -36,7 +36,7 @@ In the sandbox there are the names for probes alone: no check and no answer is e
 from typing import TYPE_CHECKING, Any
 
 from autograder.course.catalogue import alternative, mistake
-from autograder.course.checks import check, remark, require, same, wrapping
+from autograder.course.checks import check, equal, remark, require, same, wrapping
 from autograder.sandboxed import authoring as _probes
 from autograder.sandboxed.authoring import Error, Other, Tensor, attempt, printed, probe, timing
 
@@ -55,6 +55,7 @@ __all__ = [
     "attempt",
     "check",
     "count_synchronisations",
+    "equal",
     "mistake",
     "printed",
     "probe",

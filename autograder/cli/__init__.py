@@ -2,8 +2,8 @@
 """The command `autograder`: a file of this folder for each reader, with its arguments and what it calls.
 
     classes.py   collect, grade, regrade, report, similar, train, extend, export, gradescope
-    marking.py   questions, group, requests, feedback
-    author.py    new, release, verify, publish, demo
+    marking.py   questions, group, requests, feedback, canvas
+    author.py    new, import, release, verify, publish, demo
     student.py   check, pack, and of what was packed the receipt
     course.py    status, repeated, doctor
 

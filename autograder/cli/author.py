@@ -1,4 +1,4 @@
-"""Commands for instructors who write a module: `new`, `release`, `verify`, `publish` and `demo`."""
+"""Commands for instructors who write a module: `new`, `import`, `release`, `verify`, `publish` and `demo`."""
 
 import argparse
 import sys
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`new`, `release`, `verify`, `publish` and `demo`."""
+    """`new`, `import`, `release`, `verify`, `publish` and `demo`."""
     new = add_command(commands, "new", _new, "make a module that already runs, to be written on")
     new.add_argument("name", metavar="MODULE", help="its name: the week, and the notebook's, as week10_attention")
+
+    imports = add_command(commands, "import", _import, "make a module of an nbgrader assignment's notebooks")
+    imports.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="of nbgrader's source/, in order")
+    imports.add_argument("--name", metavar="MODULE", help="the module's name (default: the notebook's, or their folder's)")
 
     release = add_command(commands, "release", _release, "make release/ and solutions/ from source/")
     add_modules(release)
@@ -70,6 +74,19 @@ def _new(options: argparse.Namespace) -> int:
         print(path.relative_to(course.root))
     print(f"autograder verify {options.name}   # it holds already; docs/for-instructors.md goes on from here in ten steps")
     return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from autograder.authors.import_notebook import import_notebooks, listed
+
+    course = Course.find()
+    done = import_notebooks(course, options.notebooks, options.name)
+    for path in done.files:
+        print(path.relative_to(course.root))
+    for line in listed(done):
+        print(f"autograder: {line}", file=sys.stderr)
+    print(f"autograder verify {done.name}   # then read what was made; docs/for-instructors.md says what to better")
+    return 1 if done.left_out else 0
 
 
 def _release(options: argparse.Namespace) -> int:

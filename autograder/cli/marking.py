@@ -1,4 +1,4 @@
-"""Commands for whoever gives points by hand and tells students: `questions`, `group`, `requests`, `feedback`."""
+"""Commands for whoever gives points by hand and tells students: `questions`, `group`, `requests`, `feedback`, `canvas`."""
 
 import argparse
 import sys
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: "Commands") -> None:
-    """`questions`, `group`, `requests` and `feedback`."""
-    for add in (_add_questions, _add_group, _add_requests, _add_feedback):
+    """`questions`, `group`, `requests`, `feedback` and `canvas`."""
+    for add in (_add_questions, _add_group, _add_requests, _add_feedback, _add_canvas):
         add(commands)
 
 
@@ -74,6 +74,24 @@ def _add_feedback(commands: "Commands") -> None:
     feedback.add_argument(
         "--partial", action="store_true", help="also pages that wait for a TA, or say why there is no grade"
     )
+
+
+def _add_canvas(commands: "Commands") -> None:
+    canvas = add_command(
+        commands, "canvas", _canvas, "by Canvas's API, with a token: fetch the list of students, or send grades or feedback"
+    )
+    canvas.add_argument("what", choices=("roster", "grades", "feedback"), help="sent is nothing without --send")
+    add_module(canvas, nargs="?", help="of grades and feedback the module")
+    canvas.add_argument("--course", type=int, required=True, metavar="N", help="its number, as in Canvas's address of it")
+    canvas.add_argument("--url", metavar="URL", help="https://canvas.example.org (default: $CANVAS_API_URL)")
+    canvas.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="that holds the token alone (default: $CANVAS_API_TOKEN)"
+    )
+    canvas.add_argument("--assignment", metavar="NAME", help="Canvas's name of it (default: named like the module)")
+    canvas.add_argument("--by", metavar="COLUMN", help="which of Canvas's names are the gradebook's, as 'SIS Login ID'")
+    canvas.add_argument("--partial", action="store_true", help="also grades that wait for a TA, or for a time of handing in")
+    canvas.add_argument("--send", action="store_true", help="send what is shown without it")
+    canvas.add_argument("-o", "--output", type=Path, metavar="FILE", help="of the roster (default: canvas.csv)")
 
 
 # --- what they call ---------------------------------------------------------------------------------------------------
@@ -174,3 +192,35 @@ def _feedback(options: argparse.Namespace) -> int:
     for line in done.remarks + done.problems:
         print(f"autograder: {line}", file=sys.stderr)
     return 1 if done.problems else 0
+
+
+def _canvas(options: argparse.Namespace) -> int:
+    import os
+
+    from autograder.gradebook.canvas import ADDRESS, Canvas, plan_feedback, plan_grades, read_token
+
+    if (options.what == "roster") == bool(options.module):
+        raise CourseError("write `autograder canvas roster`, or `autograder canvas grades MODULE`, or `… feedback MODULE`")
+    out = options.output or Path("canvas.csv")
+    if options.what == "roster" and out.exists():
+        raise CourseError(f"{out} exists, and may hold more than the list: name another file with -o")
+    module = Course.find().module(options.module) if options.module else None
+    canvas = Canvas(options.url or os.environ.get(ADDRESS, ""), options.course, read_token(options.token_file))
+    if module is None:
+        from autograder.files import write_whole
+        from autograder.gradebook.canvas import roster_text
+
+        text, count = roster_text(canvas)
+        write_whole(out, text)
+        print(f"{out}: {count} students; autograder collect MODULE --roster {out}")
+        return 0
+    make = plan_grades if options.what == "grades" else plan_feedback
+    plan = make(canvas, module, options.assignment or module.name, options.partial, options.by)
+    for line in plan.remarks + plan.problems:
+        print(f"autograder: {line}", file=sys.stderr)
+    for line, send in plan.sends:
+        if options.send:
+            canvas.send(send)
+        print(f"{'sent' if options.send else 'would send'}: {line}", flush=True)
+    print(f"{len(plan.sends)} sent" if options.send else f"{len(plan.sends)} to send: run the same again with --send")
+    return 1 if plan.problems else 0

@@ -181,6 +181,16 @@ def same(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHIN
         _fail(what, show(expected), found, look)
 
 
+def equal(found: Any, expected: Any, what: str, *, within: float = ANOTHER_MACHINE, look: str = "") -> None:
+    """Fails unless Python's `==` holds, as in `assert mean([1, 3]) == 2`, where 2.0 is right too, or `same` does."""
+    try:
+        if bool(found == expected):
+            return
+    except ValueError:  # arrays are compared number by number
+        pass
+    same(found, expected, what, within=within, look=look)
+
+
 def _same_dict(found: Any, expected: dict[Any, Any], what: str, within: float, look: str) -> None:
     if not isinstance(found, dict):
         _fail(what, f"a dict with the keys {show(list(expected))}", found, look)

@@ -101,15 +101,28 @@ def export(
     Raises:
         CourseError: the file, the columns or the gradebook are not what is needed; names the mend.
     """
-    names, roster = PLATFORMS[platform], read_roster(path)
+    roster = read_roster(path)
     target = _target(roster, column or module.name)
+    done, rows, by = fill(roster, module, platform, target, by=by, partial=partial)
+    names = PLATFORMS[platform]
+    kept = [name for name in roster.columns if name in (*names.who, *names.needed, by, target)]
+    done.text = _written(roster, kept, rows, target, by)
+    return done
+
+
+def fill(
+    roster: Roster, module: Module, platform: str, target: str, *, by: str | None = None, partial: bool = False
+) -> tuple[Export, list[dict[str, str]], str]:
+    """What is said of a platform's list, its rows with a grade in the column `target`, and the column that says who.
+
+    Raises:
+        CourseError: no column tells who a student is, or one tells it of two; the gradebook is not what is needed.
+    """
     of_all, doubts, maximum = read_standings(module, partial)
     standings = _by_name(of_all)
     done = Export(problems=[*doubts, *_other_maximum(roster, target, maximum)])
-    by = _who_column(roster, by, names.who, standings)
-    kept = [name for name in roster.columns if name in (*names.who, *names.needed, by, target)]
-    done.text = _written(roster, kept, _filled(roster, standings, target, by, done), target, by)
-    return done
+    by = _who_column(roster, by, PLATFORMS[platform].who, standings)
+    return done, _filled(roster, standings, target, by, done), by
 
 
 def _filled(roster: Roster, standings: dict[str, Standing], target: str, by: str, done: Export) -> list[dict[str, str]]:

@@ -44,7 +44,7 @@ class Packed:
     problems: list[str] = field(default_factory=list)
 
 
-class _LeftOut(Exception):
+class LeftOut(Exception):
     """Why a student's page is not packed."""
 
 
@@ -69,8 +69,8 @@ def pack(module: Module, target: str, partial: bool = False) -> Packed:
     book, done, files = existing_book(module), Packed(problems=doubts), dict[str, bytes]()
     for standing in sorted(standings, key=lambda standing: standing.student):
         try:
-            name, data = make(standing, _page(book, standing, partial))
-        except _LeftOut as why:
+            name, data = make(standing, page_of(book, standing, partial))
+        except LeftOut as why:
             done.remarks.append(f"not packed: {clean(standing.student)}: {why}")
             continue
         if name in files:
@@ -88,18 +88,19 @@ def pack(module: Module, target: str, partial: bool = False) -> Packed:
     return done
 
 
-def _page(book: ClassBook, standing: Standing, partial: bool) -> str:
+def page_of(book: ClassBook, standing: Standing, partial: bool) -> str:
+    """A student's page with the gradebook's points as they are now; `LeftOut` says why there is none."""
     if standing.score is None and not (partial and feedback_file(book.module.grades, standing.student).is_file()):
-        raise _LeftOut(standing.why)
+        raise LeftOut(standing.why)
     page = book.write_page(standing.student)
     if page is None:
-        raise _LeftOut(f"there is no page in {book.module.grades / 'feedback'}: grade again")
+        raise LeftOut(f"there is no page in {book.module.grades / 'feedback'}: grade again")
     return page
 
 
 def _number_of(standing: Standing, names: dict[str, Named], platform: str) -> Named:
     if standing.student not in names:
-        raise _LeftOut(
+        raise LeftOut(
             f"nothing of {platform}'s was collected for them, so that their number is not known: collect {platform}'s zip "
             "again with `autograder collect`"
         )
@@ -110,7 +111,7 @@ def _for_canvas(names: dict[str, Named]) -> Pack:
     def make(standing: Standing, page: str) -> tuple[str, bytes]:
         named = _number_of(standing, names, "Canvas")
         if not named.upload:
-            raise _LeftOut("Canvas takes feedback for an uploaded file alone, and this was a text or a link")
+            raise LeftOut("Canvas takes feedback for an uploaded file alone, and this was a text or a link")
         return f"{named.whole.removesuffix(named.file)}feedback.html", page.encode()
 
     return make
@@ -128,12 +129,12 @@ def _for_moodle(module: Module, names: dict[str, Named]) -> Pack:
 def _for_email(module: Module, maximum: float) -> Pack:
     def make(standing: Standing, page: str) -> tuple[str, bytes]:
         if not standing.email:
-            raise _LeftOut(f"no e-mail address in the list of students: nbgrader db student add {standing.student} --email=…")
+            raise LeftOut(f"no e-mail address in the list of students: nbgrader db student add {standing.student} --email=…")
         draft = EmailMessage(policy=email.policy.SMTP)
         try:
             draft["To"] = Address(display_name=standing.name, addr_spec=standing.email)
         except (ValueError, IndexError, HeaderParseError):
-            raise _LeftOut(f"{clean(standing.email)!r} is no e-mail address: mend it with nbgrader db student add") from None
+            raise LeftOut(f"{clean(standing.email)!r} is no e-mail address: mend it with nbgrader db student add") from None
         draft["Subject"] = f"{module.name}: your feedback"
         draft["X-Unsent"] = "1"  # Outlook and others open it as a draft
         points = "" if standing.score is None else f" Points: {number(round(standing.score, 2))} of {number(maximum)}."

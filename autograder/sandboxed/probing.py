@@ -7,12 +7,14 @@ def totals(student, draw):
 """
 
 import contextlib
+import copy
 import functools
 import importlib
 import inspect
 import io
 import linecache
 import random
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from autograder.sandboxed.intact import followed
 from autograder.sandboxed.recording import Error, Timing
 
 Ask = TypeVar("Ask", bound=Callable[..., Any])
+TEST_CELL = "cell of tests"
 PROBE_FILES = ("probes_public", "probes_hidden")
 
 
@@ -106,6 +109,29 @@ class Student:
         """The functions after all the cells ran once more, for what they looked at as they ran."""
         return self._run_again() if self._run_again else self
 
+    def runs(self, statements: str, **names: Any) -> None:
+        """Runs the statements of a test cell among the student's own names, which are as before afterwards.
+
+        Weaker than to ask: what they compare is compared beside the student's code, which may have made it look right. What
+        they raise is raised; a missing function that they name, or one of `names`, first.
+
+        Args:
+            names: what the statements find beside the student's names.
+        """
+        for name, why in self._missing.items():
+            if re.search(rf"\b{re.escape(name)}\b", statements):
+                raise Missing(why)
+        before = dict(self._namespace)
+        try:
+            self._namespace.update(names)
+            lines = statements.splitlines(keepends=True)
+            linecache.cache[TEST_CELL] = (len(statements), None, lines, TEST_CELL)  # where an error points to
+            exec(compile(statements, TEST_CELL, "exec", dont_inherit=True), self._namespace)
+        finally:
+            self._namespace.clear()
+            self._namespace.update(before)
+            self._look()
+
     @contextlib.contextmanager
     def replaced(self, **stand_ins: Callable[..., Any]) -> Iterator[None]:
         """Puts `stand_ins` in place of the student's functions of these names while the block runs.
@@ -122,6 +148,28 @@ class Student:
             for name in stand_ins:
                 self._namespace.pop(name, None)
             self._namespace.update(before)
+
+    @contextlib.contextmanager
+    def answered(self, **answers: dict[str, Any]) -> Iterator[None]:
+        """Gives known `answers` in place of what the student's functions of these names would, while the block runs.
+
+        Each by the `repr` of the positional arguments, `{"(3,)": 9}`; for all other arguments the student's own function is
+        called. So a function that calls another is graded by itself, and may call it otherwise than the reference does.
+        """
+        own: dict[str, Any] = {name: self._namespace.get(name) for name in answers}
+
+        def stand_in(name: str, known: dict[str, Any]) -> Callable[..., Any]:
+            def answer(*args: Any) -> Any:
+                if repr(args) in known:
+                    return copy.deepcopy(known[repr(args)])
+                if name in self._missing:
+                    raise Missing(self._missing[name])
+                return own[name](*args)
+
+            return answer
+
+        with self.replaced(**{name: stand_in(name, known) for name, known in answers.items()}):
+            yield
 
 
 def _called_as(function: Any, stand_in: Callable[..., Any]) -> Callable[..., Any]:

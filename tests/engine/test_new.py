@@ -61,6 +61,7 @@ def test_the_ten_steps_of_the_page_hold(course):
         ("week 10", "is no name for a module"),
         ("../week10", "is no name for a module"),
         ("common", "is no name for a module"),
+        ("numbers", "'numbers' is a package of Python's or an installed one: take another name, as week10_numbers"),
     ],
 )
 def test_a_name_that_is_none_changes_nothing(course, capsys, name, words):

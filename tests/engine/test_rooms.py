@@ -30,7 +30,7 @@ def loaded(student, draw):
 """
 FOR_AUTHORS = {
     *("probe", "attempt", "printed", "timing", "register", "count_synchronisations"),
-    *("check", "remark", "same", "require", "wrapping"),
+    *("check", "remark", "same", "equal", "require", "wrapping"),
     *("Tensor", "Error", "Other"),
     *("mistake", "alternative"),
     *("Preset", "Recipe", "Run", "Setup"),
