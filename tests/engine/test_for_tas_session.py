@@ -6,15 +6,16 @@ commands (files are put somewhere, points are given, a check is mended) is done 
 """
 
 import contextlib
+import csv
 import io
 import json
 import multiprocessing
 import os
 import re
-import resource
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -29,10 +30,14 @@ import nbformat
 import pytest
 from conftest import needs_walls
 from nbgrader.api import Gradebook
+from toy_course import write_course
 
 from autograder.course.course import Course
 from autograder.course.notebooks import make_notebook
 from autograder.course.source import ANSWER_HERE
+from autograder.defaults import VERIFY_SEED
+from autograder.errors import CourseError
+from autograder.gradebook import preprocessors
 from autograder.grading.contents import Contents
 
 pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
@@ -43,6 +48,8 @@ WEEK = "week08_densenet"
 
 # Commands of the page that are not run here, each with the reason.
 NOT_RUN = {
+    "autograder repeated": "needs a graded week before this one; tests/engine/test_again.py has some",
+    f"autograder similar {WEEK}": "needs copydetect, and copies in a larger class; tests/engine/test_similar.py has them",
     f"autograder train {WEEK} --data data/ --claim submitted/*/{WEEK}/claim.safetensors": "needs the whole CIFAR-10, and a "
     "minute a claim; tests/engine/test_claims.py has a class of claims",
 }
@@ -132,7 +139,11 @@ def in_terminal(folder: str, words: list[str], settings: dict[str, str], out: st
     elif words[0] == "nbgrader":
         from nbgrader.apps.nbgraderapp import main
 
-        main()
+        try:
+            main()
+        except Exception:  # as a Python of its own ends: with what nbgrader's settings make of a traceback
+            sys.excepthook(*sys.exc_info())
+            sys.exit(1)
     else:
         sys.exit(subprocess.call(words))
 
@@ -256,24 +267,28 @@ class Class:
         shutil.copy(ROOT / "course.toml", self.root)
         config = (ROOT / "nbgrader_config.py").read_text() + f"c.Exchange.root = {str(folder / 'exchange')!r}\n"
         write(self.root / "nbgrader_config.py", config)
+        # the recordings and the seed of `autograder verify`, so that what has run there need not run here
+        (ROOT / ".autograder" / "recordings").mkdir(parents=True, exist_ok=True)
+        (self.root / ".autograder").mkdir()
+        (self.root / ".autograder" / "recordings").symlink_to(ROOT / ".autograder" / "recordings")
+        write(self.root / "grades" / WEEK / "seed", f"{VERIFY_SEED}\n")
         self.terminal = Terminal(self.root, folder / "home")
         self.terminal.home.mkdir()
         (folder / "exchange").mkdir()
         (folder / "exchange").chmod(0o777)  # nbgrader asks for that
         self.log: dict[Step, tuple[int, str]] = {}
-        self.seen: dict[str, object] = {}  # what was looked up on the way, for tests
+        self.seen: dict[str, dict] = {}  # the gradebook's scores at some moments, for tests
+        self.refusals = ""
 
     def run(self, step: Step) -> None:
         folder = self.root
         for begin, prepare in BEFORE.items():
             if step.typed.startswith(begin):
                 folder = prepare(self) or folder
-        begun = time.monotonic()
         if step.typed.startswith("autograder questions") and len(shlex.split(step.typed)) == 4:
             self.log[step] = self.run_page(step.typed)
         else:
             self.log[step] = self.terminal.run(step.typed, folder)
-        print("TIME", time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)[:2], os.getloadavg()[0], step.typed, flush=True)
 
     def run_page(self, typed: str) -> tuple[int, str]:
         """The command that serves a question: three of the four who wait get a point there, then it is ended."""
@@ -283,7 +298,7 @@ class Class:
             assert time.monotonic() < end and process.is_alive(), out.read_text()
             time.sleep(0.1)
         give_points(found[0].strip())
-        self.seen["scores while the page is open"] = self.scores("question-oscillation")
+        self.seen["the page is open"] = self.scores("question-oscillation")
         os.kill(process.pid, signal.SIGINT)
         process.join(60)
         return process.exitcode, out.read_text()
@@ -299,12 +314,20 @@ class Class:
                 if grade.name == cell
             }
 
+    def refused(self, *typed: str) -> None:
+        """Keeps what commands say that cannot do what they are asked."""
+        for each in typed:
+            status, said = self.terminal.run(each)
+            assert status, said
+            self.refusals += said
+
     # --- what the page tells between two commands
 
     def import_students(self) -> None:
         write(self.root / "roster.csv", ROSTER)
 
     def download(self) -> None:
+        self.refused("nbgrader autograde week08_densenet", "autograder grade week8")
         archive = self.root / "downloaded" / WEEK / "archive"
         for student, file in DOWNLOADED.items():
             write(archive / file, self.files[student])
@@ -340,17 +363,35 @@ class Class:
 
     def grade_goran_again(self) -> None:
         write(self.root / "canvas.csv", CANVAS)
-        self.seen["grade again"] = self.terminal.run(f"nbgrader autograde {WEEK} --student=goran --log-level=WARN")
+        self.terminal.run(f"nbgrader autograde {WEEK} --student=goran")  # as `autograder extend` says
 
     def worksheet(self) -> None:
         write(self.root / "worksheet.csv", WORKSHEET)
 
+    def stand_in_the_way(self) -> None:
+        """What makes commands refuse, each for one command, and mended behind it."""
+        book, source = self.root / "gradebook.db", self.root / "source" / WEEK / "densenet.py"
+        with contextlib.closing(sqlite3.connect(book, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            self.refused(f"autograder questions {WEEK}")
+            database.execute("ROLLBACK")
+            (version,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+            database.execute("UPDATE alembic_version SET version_num = '50a4d84c131a'")
+            self.refused(f"autograder questions {WEEK}")
+            database.execute("UPDATE alembic_version SET version_num = ?", [version])
+        text = source.read_text()
+        source.write_text(text.replace('name="oscillation"', 'name="waves"').replace("### Question 1:", "### First question:"))
+        self.refused(f"autograder grade {WEEK}")
+        source.write_text(text)
+        self.refused("nbgrader export --to=no/such/folder.csv")
+
     def correct_the_check(self) -> None:
-        """The check that the page's output names looks at no more than the picture's size from now on."""
+        """The check that the page's output names asks for no more than a picture from now on."""
         path = self.root / "tests" / WEEK / "test_hidden.py"
         before, name, after = path.read_text().partition("def test_patches_are_scaled_together(")
         strict, grids = 'same_patches(observed, expected, "colour", look)', 'grids_of_many_layers["grids"]["colour"]'
-        lenient = f'is_grid(observed.{grids}, expected.{grids}, "the picture")'
+        lenient = f'same_pixels(expected.{grids}, expected.{grids}, "the picture", "")'
+        lenient = f'require(observed.{grids} is not None, "the picture", "one", "none")\n    {lenient}'
         assert strict in after
         path.write_text(before + name + after.replace(strict, lenient, 1))
 
@@ -363,6 +404,7 @@ BEFORE: dict[str, Callable[[Class], Path | None]] = {
     f"nbgrader autograde {WEEK} --student=goran": Class.goran_comes_late,
     "autograder export canvas": Class.grade_goran_again,
     "autograder export moodle": Class.worksheet,
+    "nbgrader export": Class.stand_in_the_way,
     "autograder regrade": Class.correct_the_check,
 }
 
@@ -403,3 +445,98 @@ def test_a_command_prints_what_the_page_shows(session, step):
     assert status == next((number for begin, number in STATUS.items() if step.typed.startswith(begin)), 0), said
     line = first_unsaid(step.shown, said)
     assert line is None, f"docs/for-tas.md shows {line!r}, and `{step.typed}` printed\n{said}"
+
+
+def test_every_command_of_the_week_in_five_lines_is_one_of_these():
+    """With the options that are shown there, and perhaps more."""
+    alone = [line for line in TYPED if line not in NOT_RUN and not any(step.typed.startswith(line) for step in STEPS)]
+    assert len(TYPED) >= 6 and alone == []
+
+
+def test_what_is_not_run_is_on_the_page():
+    assert set(NOT_RUN) <= {*TYPED, *(step.typed for step in STEPS)}
+
+
+@pytest.mark.parametrize(
+    ("shown", "said", "unsaid"),
+    [
+        (("a …", "c"), "a long line\nb\nc\n", None),
+        (("a  b",), " a b ", None),
+        (("c", "a"), "a\nb\nc\n", "a"),  # in this order
+        (("a",), "a, and more", "a"),  # whole lines
+        (("a.c",), "abc", "a.c"),
+    ],
+)
+def test_a_line_that_is_not_printed_is_found(shown, said, unsaid):
+    assert first_unsaid(shown, said) == unsaid
+
+
+REFUSALS = re.findall(r"^\| `(.*?)` \|", PAGE[PAGE.index("| it says | what to do |") :].split("\n\n")[0], re.M)
+OF_A_SERVER = "source/… or tests/… has changed: restart the Jupyter server first"
+
+
+@pytest.mark.parametrize("refusal", [each for each in REFUSALS if each != OF_A_SERVER])
+def test_a_refusal_of_the_table_is_said(session, refusal):
+    assert re.search(".*".join(map(re.escape, refusal.split("…"))), session.refusals), session.refusals
+
+
+def test_a_server_that_holds_the_old_checks_says_so(tmp_path, monkeypatch):
+    module = Course(write_course(tmp_path, "toys")).module("toys")
+    monkeypatch.setitem(preprocessors._graders, module, ("as it was", None))
+    with pytest.raises(CourseError, match=".*".join(map(re.escape, OF_A_SERVER.split("…")))):
+        preprocessors._grader(module)
+    assert len(REFUSALS) > 5 and OF_A_SERVER in REFUSALS
+
+
+# --- sentences of the page --------------------------------------------------------------------------------------------
+
+
+def rows(session: Class, file: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((session.root / "grades" / WEEK / file).read_text().splitlines()))
+
+
+def test_what_is_pressed_is_in_the_gradebook_while_the_page_is_open(session):
+    found = session.seen["the page is open"]
+    assert {student: found[student] for student in ANSWERS} == {
+        **dict.fromkeys(("ada", "lena", "quinn"), (None, 4, False)),
+        "fatima": (None, None, True),
+    }
+
+
+def test_a_refused_student_waits_for_nobody(session):
+    assert session.seen["the page is open"]["oskar"] == (None, None, False)
+
+
+def test_the_decision_and_why_stand_on_the_student_s_page(session):
+    page = (session.root / "grades" / WEEK / "feedback" / "ada.html").read_text()
+    assert "You are right, the check was too strict." in page and "Two runs gave 7,978,856." in page
+
+
+def test_a_group_s_comment_is_in_the_gradebook_and_undone_points_are_not(session):
+    found = session.scores("exercise-training")
+    assert found["lena"][1] is None, "what was entered for the group was taken back"
+    assert "Which axis of" in (session.root / "grades" / WEEK / "feedback" / "fatima.html").read_text()
+
+
+def test_an_extension_takes_the_penalty_away(session):
+    with Gradebook(f"sqlite:///{session.root / 'gradebook.db'}", "deep-learning-for-visual-computing") as book:
+        assert book.find_submission(WEEK, "goran").late_submission_penalty == 0
+
+
+def test_the_files_for_the_platforms_hold_the_scores_of_the_gradebook(session):
+    grades = {row["SIS Login ID"]: row[f"{WEEK} (881)"] for row in rows(session, "canvas.csv")}
+    assert {who: float(grade) for who, grade in grades.items() if who} == {"ada": 104, "lena": 97}
+
+
+def test_looking_only_at_what_a_corrected_check_moves_writes_nothing(session):
+    assert {row["student"]: row["score"] for row in rows(session, "grades.csv")}["fatima"] == "95"
+
+
+def test_nbgrader_s_own_export_writes_0_for_a_refused_file(session):
+    with (session.root / "grades.csv").open() as file:
+        assert {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}["oskar"] == 0
+
+
+def test_who_did_not_hand_in_by_the_exchange_is_named(session):
+    (said,) = [said for step, (_, said) in session.log.items() if step.typed.startswith("nbgrader release_feedback")]
+    assert all(f"{student}: not released" in said for student in ("ada", "fatima", "lena", "quinn"))
