@@ -490,9 +490,9 @@ def test_a_refusal_of_the_table_is_said(session, refusal):
 
 def test_a_server_that_holds_the_old_checks_says_so(tmp_path, monkeypatch):
     module = Course(write_course(tmp_path, "toys")).module("toys")
-    monkeypatch.setitem(preprocessors._graders, module, ("as it was", None))
+    monkeypatch.setitem(preprocessors._graders, module, ("as it was", []))
     with pytest.raises(CourseError, match=".*".join(map(re.escape, OF_A_SERVER.split("…")))):
-        preprocessors._grader(module)
+        preprocessors._graders_of(module)
     assert len(REFUSALS) > 5 and OF_A_SERVER in REFUSALS
 
 
