@@ -1,5 +1,5 @@
 """The reference of week09_complexity. Made from source/week09_complexity/complexity.py: edit that file, not this one."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 import torch
 from torch import nn

@@ -182,7 +182,7 @@ def test_a_changed_probe_needs_grading(course, run):
     before = snapshot(course.root / "grades")
     status, out, err = run("regrade", "--yes")
     assert (status, out.strip()) == (2, "") and snapshot(course.root / "grades") == before
-    assert "no recording of it is kept" in err and err.endswith("autograder grade toys\n") and err.count("\n") == 1
+    assert "no recording of it is kept" in err and err.endswith("autograder grade toys grades anew\n") and err.count("\n") == 1
 
 
 def test_without_grades_there_is_nothing_to_judge(course, run, tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.models import DenseNet
 from torchvision.models.densenet import _DenseLayer
 
+from .blocks import after_some_training
 from .practice import Pictures, SmallNet  # noqa: F401  the small network of `replace_classifier`'s probes
 from .seeds import seeded
 
@@ -39,35 +40,7 @@ def densenet121(classes: int = 1000) -> DenseNet:
 
 def torchvisions_layer(draw: random.Random, channels: int, growth: int, bottleneck: int) -> nn.Module:
     """Torchvision's dense layer in evaluation mode, with weights and running statistics as after some training."""
-    layer = seeded(draw, _DenseLayer, channels, growth, bottleneck, 0.0)
-    with torch.no_grad():
-        for name, tensor in layer.state_dict().items():
-            if name.endswith(("weight", "running_var")) and tensor.dim() == 1:
-                tensor.uniform_(0.4, 1.6)
-            elif name.endswith(("bias", "running_mean")):
-                tensor.normal_(0, 0.4)
-            elif name.endswith("num_batches_tracked"):
-                tensor.fill_(3)
-            else:
-                tensor.mul_(1.5)
-    return layer.eval()
-
-
-def give_weights(layer: nn.Module, theirs: nn.Module) -> None:
-    """Gives `layer` the weights and buffers of `theirs`, by their names; where these differ, by their order, if it fits.
-
-    So wrong names cost what asks for names, and nothing else. What `layer` has beside them (a bias) becomes zero.
-    """
-    mine, other = layer.state_dict(), theirs.state_dict()
-    fits = [tensor.shape for tensor in mine.values()] == [tensor.shape for tensor in other.values()]
-    if fits and mine.keys() != other.keys():
-        other = dict(zip(mine, other.values(), strict=True))
-    with torch.no_grad():
-        for name, tensor in mine.items():
-            if name not in other:
-                tensor.zero_()
-            elif tensor.shape == other[name].shape:
-                tensor.copy_(other[name])
+    return after_some_training(draw, _DenseLayer, channels, growth, bottleneck, 0.0)
 
 
 class TiedNet(nn.Module):

@@ -24,16 +24,16 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from autograder.authoring import Error, attempt, printed, probe, timing
+from autograder.authoring import attempt, printed, probe, timing
 
 from .accelerator import ACCELERATOR, CPU, where_weights_are
+from .blocks import block_made, block_seen, gradients_of, passed_through
 from .classifier_probes_public import *  # noqa: F403
 from .evaluate_probes_public import *  # noqa: F403
 from .networks import (
     TiedNet,
     copied,
     densenet121,
-    give_weights,
     momentum,
     numbered,
     torchvisions_layer,
@@ -170,52 +170,7 @@ def size_of_densenet121(student, draw):
 
 def layer_made(student, draw, *widths: int, as_torchvision: tuple[int, int, int], device=CPU):
     """`DenseLayer(*widths)` with the weights of torchvision's layer, or the exception by which it came to none."""
-
-    def make():
-        layer = student.follow(student.DenseLayer)(*widths)
-        if isinstance(layer, nn.Module):
-            give_weights(layer, torchvisions_layer(draw, *as_torchvision))
-            return layer.to(device)
-        return layer
-
-    return attempt(make)
-
-
-def layer_seen(layer) -> dict:
-    """What was made, and the names and shapes of its parameters and buffers."""
-    if not isinstance(layer, nn.Module):
-        return {"made": layer if isinstance(layer, Error) else type(layer).__name__, "state": {}}
-    return {"made": "Module", "state": {name: list(tensor.shape) for name, tensor in layer.state_dict().items()}}
-
-
-def passed_through(student, layer, x: torch.Tensor, training: bool) -> dict:
-    """What the layer makes of `x` in one of the modes, and `x` and the running statistics afterwards."""
-    if not isinstance(layer, nn.Module):
-        return {"output": layer if isinstance(layer, Error) else type(layer).__name__}
-    layer.train(training)
-    output = attempt(lambda: student.follow(layer)(x))
-    return {
-        "output": output.detach().cpu().clone() if isinstance(output, torch.Tensor) else output,
-        "x after": x.detach().cpu().clone(),
-        "statistics after": sorted(float(buffer.double().mean()) for buffer in layer.buffers()),
-    }
-
-
-def gradients_of(student, layer, x: torch.Tensor) -> dict:
-    """Root mean squares, sorted, of the gradients of the input and of each parameter, from the sum of a squared output."""
-    if not isinstance(layer, nn.Module):
-        return {"failed": "no nn.Module"}
-    x = x.detach().clone().requires_grad_()
-
-    def there_and_back() -> list:
-        twin = copy.deepcopy(layer).train()
-        student.follow(twin)(x + 0).square().sum().backward()  # the leaf itself must not change in place: that is asked above
-        return [x, *twin.parameters()]
-
-    tensors = attempt(there_and_back)
-    if isinstance(tensors, Error):
-        return {"failed": tensors}
-    return {"sizes": sorted(0.0 if one.grad is None else float(one.grad.square().mean().sqrt()) for one in tensors)}
+    return block_made(lambda: student.follow(student.DenseLayer)(*widths), torchvisions_layer(draw, *as_torchvision), device)
 
 
 @probe("DenseLayer")
@@ -228,8 +183,8 @@ def a_dense_layer(student, draw):
     return {
         "widths": list(widths),
         "x": x.clone(),
-        "layer": layer_seen(layer),
-        "by default": layer_seen(layer_made(student, draw, channels, as_torchvision=(channels, 32, 4))),
+        "layer": block_seen(layer),
+        "by default": block_seen(layer_made(student, draw, channels, as_torchvision=(channels, 32, 4))),
         "evaluation": passed_through(student, layer, x.clone(), training=False),
         "gradients": gradients_of(student, layer, x),
         "training": passed_through(student, layer, x.clone(), training=True),

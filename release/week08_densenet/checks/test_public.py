@@ -6,6 +6,7 @@ import numpy as np
 
 from autograder.authoring import Error, Other, Tensor, check, require, same, wrapping
 
+from .block_checks import NEAR, has_torchvisions_state, is_module, moved_its_statistics, passes_gradients
 from .classifier_test_public import *  # noqa: F403
 from .evaluate_test_public import *  # noqa: F403
 from .evaluate_test_public import (
@@ -261,31 +262,11 @@ def test_size_of_what_is_trained(observed, expected):
 
 # --- block ------------------------------------------------------------------------------------------------------------
 
-# Right layers differ by up to 1e-6 (sums in another order), wrong ones by 1e-3 and more.
-LAYER = 2e-5
+SQUEEZED = "Squeezed to bottleneck · growth channels by a 1 × 1 convolution, then growth written by a 3 × 3 one."
 
 
 def layer_named(widths: list[int]) -> str:
     return f"DenseLayer({', '.join(map(str, widths))})"
-
-
-def is_module(seen: dict, what: str) -> None:
-    """Requires an nn.Module to have been made."""
-    require(seen["made"] == "Module", what, "an nn.Module", seen["made"],
-            "`class DenseLayer(nn.Module)`, whose `__init__` begins with `super().__init__()`.")  # fmt: skip
-
-
-def has_torchvisions_state(seen: dict, expected: dict, what: str) -> None:
-    """Requires the names and the shapes of torchvision's parameters and buffers, in whatever order."""
-    is_module(seen, what)
-    found, right = seen["state"], expected["state"]
-    missing, more = ([name for name in one if name not in other] for one, other in ((right, found), (found, right)))
-    require(not missing and not more, f"{what}: names of its parameters and buffers", f"the {len(right)} of torchvision's",
-            f"without {missing}, and with {more} besides" if more else f"without {missing}",
-            "Modules that are attributes of the layer bring names: `self.norm1` brings `norm1.weight`.")  # fmt: skip
-    for name, shape in right.items():
-        same(found[name], shape, f"{what}: shape of {name}",
-             look="Squeezed to bottleneck · growth channels by a 1 × 1 convolution, then growth written by a 3 × 3 one.")
 
 
 def is_output(found, widths: list[int], x: Tensor, what: str) -> None:
@@ -316,15 +297,15 @@ def writes_the_new_channels(seen: dict, expected: dict, widths: list[int], what:
             "Padding keeps height and width; `growth` channels are new.")  # fmt: skip
     gap = [float(np.abs(part - right).max()) for part in new]
     nearest = new[int(np.argmin(np.nan_to_num(gap, nan=np.inf)))]
-    same(Tensor(nearest, found.dtype), Tensor(right, "torch.float32"), f"{what}: the new channels", within=LAYER, look=look)
+    same(Tensor(nearest, found.dtype), Tensor(right, "torch.float32"), f"{what}: the new channels", within=NEAR, look=look)
 
 
 @check("DenseLayer", points=0.5)
 def test_layer_has_torchvisions_names(observed, expected):
     """It is a module whose parameters and buffers have the names and shapes of torchvision's dense layer."""
     seen, right = observed.a_dense_layer, expected.a_dense_layer
-    has_torchvisions_state(seen["layer"], right["layer"], layer_named(right["widths"]))
-    has_torchvisions_state(seen["by default"], right["by default"], layer_named(right["widths"][:1]))
+    has_torchvisions_state(seen["layer"], right["layer"], layer_named(right["widths"]), SQUEEZED)
+    has_torchvisions_state(seen["by default"], right["by default"], layer_named(right["widths"][:1]), SQUEEZED)
 
 
 @check("DenseLayer", points=1)
@@ -360,13 +341,8 @@ def learns(seen: dict, expected: dict, gradients: dict, right_gradients: dict, w
     """Requires the new channels of training mode, running statistics that moved as they do, and all gradients."""
     look = "In training mode batch norm takes the batch's own statistics; nothing else changes, and nothing is random."
     writes_the_new_channels(seen, expected, widths, what, look)
-    same(seen["statistics after"], expected["statistics after"], f"{what}: means of the buffers afterwards", within=LAYER,
-         look="PyTorch's batch norm keeps its running statistics by itself, once for each pass.")  # fmt: skip
-    found, right = gradients.get("sizes", gradients.get("failed")), right_gradients["sizes"]
-    require(isinstance(found, list), f"{what}: the backward pass", "gradients", found)
-    reached = sum(size > 0 for size in found)
-    require(reached >= len(right), f"{what}: gradients", f"one for the input and each of {len(right) - 1} parameters",
-            f"{reached} of them", "What is detached, or made under `no_grad`, passes no gradient on.")  # fmt: skip
+    moved_its_statistics(seen, expected, what)
+    passes_gradients(gradients, right_gradients, what)
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
