@@ -92,7 +92,12 @@ def run(folder: Path, seed: int, epochs: int = EPOCHS, train_set=None, fit=fit, 
     test = DataLoader(data(train=False), batch_size=16)
     optimizer = torch.optim.Adam(net.parameters(), lr=PRESET.learning_rate)
     how = (fit, net, train, test, nn.CrossEntropyLoss(), optimizer, CPU, epochs, folder)
-    return run_experiment(*how, seed=seed) if claim else run_experiment(*how)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine several wait for each other, far longer than the clock of `fit` says
+    try:
+        return run_experiment(*how, seed=seed) if claim else run_experiment(*how)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def forged(claim: Claim, **changed) -> Claim:

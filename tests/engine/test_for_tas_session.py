@@ -133,6 +133,7 @@ def in_terminal(folder: str, words: list[str], settings: dict[str, str], out: st
     """In a process of its own: a command of the page in `folder`, which leaves what it says in `out`."""
     os.chdir(folder)
     os.environ |= settings
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests themselves run in a shell's background
     with open(out, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

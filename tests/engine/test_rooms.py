@@ -35,7 +35,15 @@ FOR_AUTHORS = {
     *("mistake", "alternative"),
     *("Preset", "Recipe", "Run", "Setup"),
 }
-FOR_STUDENTS = {"TinyCIFAR10", "check", "experiment_folder", "experiment_seed", "fetch_module", "run_experiment"}
+FOR_STUDENTS = {
+    "TinyCIFAR10",
+    "check",
+    "experiment_folder",
+    "experiment_seed",
+    "fetch_module",
+    "look_for_newer",
+    "run_experiment",
+}
 
 
 @pytest.fixture(scope="module")

@@ -90,9 +90,10 @@ def test_other_names_and_comments_hide_nothing_and_short_functions_are_left_out(
 
 def test_the_same_file_is_named_first_and_the_released_one_never(course, run):
     from autograder.authors.release import released_cells
+    from autograder.grading.contents import Contents
 
     submit(course, "zoe", CLASS["eve"])
-    stubs = notebook(*(cell.stub for cell in released_cells(course) if cell.kind == "code"))
+    stubs = notebook(*(cell.stub for cell in released_cells(Contents(course)) if cell.kind == "code"))
     for student in ("pia", "pit"):
         submit(course, student, stubs)
     run("grade")
