@@ -144,9 +144,12 @@ def grade_each(graders: list[Grader], submissions: list[Submission]) -> Iterator
 
 
 def _grade(graders: list[Grader], submission: Submission) -> Result:
+    result = _grade_one(graders[0], submission) if len(graders) == 1 else _grade_parts(graders, submission)
+    return with_again(result, graders[0].module, exercises_of(graders))
+
+
+def _grade_parts(graders: list[Grader], submission: Submission) -> Result:
     """One submission, notebook by notebook. What is not known of one of them makes the sum unknown."""
-    if len(graders) == 1:
-        return _grade_one(graders[0], submission)
     parts = submission.parts or (submission,) * len(graders)
     results = [_grade_one(grader, part) for grader, part in zip(graders, parts, strict=True)]
     whole = {name: sum(getattr(result, name) for result in results) for name in ("maximum", "by_hand")}
@@ -167,8 +170,7 @@ def _grade(graders: list[Grader], submission: Submission) -> Result:
     )
     notes = dict.fromkeys([clean(submission.note), *(result.note for result in results)])
     note, notebook = " ".join(filter(None, notes)), hashlib.sha256(hashes.encode()).hexdigest()
-    result = replace(results[0], graded=graded, note=note, notebook=notebook, **whole)
-    return with_again(result, graders[0].module, exercises_of(graders))
+    return replace(results[0], graded=graded, note=note, notebook=notebook, **whole)
 
 
 def _seen_together(each: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -208,8 +210,7 @@ def _grade_one(grader: Grader, submission: Submission) -> Result:
     about["note"] = " ".join(filter(None, [about["note"], _of_which_version(code, grader)]))
     graded = replace(graded, judged=())  # what only `verify` needs would stay in memory for the whole class
     notebook = "" if submission.absent else hashlib.sha256(data).hexdigest()
-    result = Result(status=GRADED, graded=graded, notebook=notebook, **about)
-    return with_again(result, grader.module, grader.contents.exercises)
+    return Result(status=GRADED, graded=graded, notebook=notebook, **about)
 
 
 def _absent(grader: Grader) -> Code:

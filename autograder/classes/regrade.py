@@ -30,9 +30,8 @@ from autograder.classes.submissions import Submission
 from autograder.course.course import Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX
 from autograder.errors import CourseError, NotKept
-from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake
-from autograder.grading.grader import Grader
+from autograder.grading.grader import Graded, Grader
 from autograder.grading.judge import NOT_GRADED, PASSED, Verdict, clean
 from autograder.grading.naming import with_hints
 from autograder.grading.report import GRADED, REFUSED, Result, number
@@ -96,8 +95,8 @@ def regrade(
     seed, old = kept_seed(out), result_files(out)
     if seed is None or not old:
         raise CourseError(f"{out} holds no grades of this class: grade it first: autograder grade {module.name}")
-    hints = {entry.name: entry.hint for entry in Contents(module).mistakes}
     graders = [Grader(part, seed, sandbox=sandbox, workers=workers, limit=limit) for part in module.parts]
+    hints = {entry.name: entry.hint for grader in graders for entry in grader.contents.mistakes}
     regraded = Regraded([], [], {}, [], 0, exercises_of(graders))
     try:
         with contextlib.ExitStack() as stack:
@@ -124,9 +123,9 @@ def _take_in(
         regraded.kept[result.student] = why
         return
     regraded.judged += 1
-    result = with_again(_with_old_hints(result, old, hints), module, regraded.exercises)
     if result.graded and result.graded.unnamed:
         regraded.unnamed.append(result.student)
+        result = with_again(_with_old_hints(result, result.graded, old, hints), module, regraded.exercises)
     if changed_files(result, regraded.exercises, out):
         regraded.changed.append(result)
         regraded.moves.extend(_moves(result, old))
@@ -155,17 +154,14 @@ def _by_hand(old: dict[str, Any]) -> bool:
     return wrong or (old.get("score") or 0) != sum(check["points"] for check in checks)
 
 
-def _with_old_hints(result: Result, old: dict[str, Any], hints: dict[str, str]) -> Result:
+def _with_old_hints(result: Result, graded: Graded, old: dict[str, Any], hints: dict[str, str]) -> Result:
     """Where no other mistake could be looked up, the one that was named before stays, in today's words."""
-    if result.graded is None or not result.graded.unnamed:
-        return result
     found = {
         check["check"]: KnownMistake(check["mistake"], check["function"], hints[check["mistake"]], {})
         for check in old.get("checks", [])
-        if check["function"] in result.graded.unnamed and check["mistake"] in hints
+        if check["function"] in graded.unnamed and check["mistake"] in hints
     }
-    hinted = replace(result.graded, verdicts=tuple(with_hints(result.graded.verdicts, found)))
-    return replace(result, graded=hinted)
+    return replace(result, graded=replace(graded, verdicts=tuple(with_hints(graded.verdicts, found))))
 
 
 def _moves(result: Result, old: dict[str, Any]) -> Iterator[Move]:
