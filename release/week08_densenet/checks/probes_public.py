@@ -513,7 +513,8 @@ def a_few_epochs(student, draw):
     """Two epochs or some more, in which `train_one_epoch` and `evaluate` return figures drawn beforehand; slow images."""
     epochs = draw.randint(2, 5)
     rehearsal = Rehearsal(draw, classes=4, batch_size=4)
-    rehearsal.pauses = {"training": [0.03, 0.07], "test": [0.05, 0.04]}
+    # the second epoch's are above 0.05 s each: also of a `fit` that goes through the one or the other twice in its first
+    rehearsal.pauses = {"training": [0.03, 0.07], "test": [0.05, 0.06]}
     seen = rehearsal.run(student, epochs) | {"epochs": epochs}
     rehearsal.pauses = {"training": [], "test": []}
     return seen | {"by default": rehearsal.run(student)["history"]}
