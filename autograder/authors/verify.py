@@ -15,16 +15,20 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from autograder.cluster.nodes import Nodes, open_nodes
+from autograder.cluster.shards import Ask, Shards, Work
 from autograder.course import source
 from autograder.course.catalogue import Entry
 from autograder.course.checks import Check
 from autograder.course.course import Module, nearest
+from autograder.defaults import ON
 from autograder.errors import CourseError
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake, diagnose
-from autograder.grading.grader import HIDDEN, PUBLIC, Graded, Grader
+from autograder.grading.grader import HIDDEN, PUBLIC, Graded, Grader, seeds
 from autograder.grading.judge import PASSED, Judged, judge
 from autograder.grading.naming import probes_of
+from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.report import number
 from autograder.sandboxed.notebook import choose, needed
 
@@ -56,9 +60,22 @@ def verify(module: Module, seed: int, console: Console, only: Collection[str] = 
     return all([_verify(part, seed, console, names, **engine) for part, names in chosen if names or not only])
 
 
-def _verify(module: Module, seed: int, console: Console, only: Collection[str], **engine: Any) -> bool:
+def _verify(
+    module: Module,
+    seed: int,
+    console: Console,
+    only: Collection[str],
+    *,
+    on: str = ON,
+    node_workers: int = 0,
+    **engine: Any,
+) -> bool:
     finding = Finding()
-    with Grader(module, seed, **engine) as grader, ThreadPoolExecutor(grader.workers) as pool:
+    with (
+        open_nodes(on, node_workers, module.root, console.print) as nodes,
+        Grader(module, seed, **engine) as grader,
+        ThreadPoolExecutor(grader.workers) as pool,
+    ):
         contents = grader.contents
         mistakes, alternatives = (
             [entry for entry in entries if _is_chosen(entry, only)] for entries in (contents.mistakes, contents.alternatives)
@@ -70,6 +87,8 @@ def _verify(module: Module, seed: int, console: Console, only: Collection[str], 
         _verify_stub(grader, finding)
         dependents = _dependents(grader)
         console.print(f"{module.title}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
+        if nodes:
+            _observe_on(nodes, grader, mistakes, dependents, console)
         graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
         for entry, results in _shown(console, "alternatives", alternatives, graded):
             _verify_alternative(entry, results, finding)
@@ -85,6 +104,22 @@ def _verify(module: Module, seed: int, console: Console, only: Collection[str], 
             _verify_needed(checks, finding)
     _print(module, checks, finding, console, only)
     return not finding.problems
+
+
+def _observe_on(
+    nodes: Nodes, grader: Grader, mistakes: list[Entry], dependents: dict[str, list[str]], console: Console
+) -> None:
+    """Has the mistakes observed elsewhere. Reference and alternatives are answers, and those leave this machine never."""
+    drawn = seeds(grader.seed)
+    work = []
+    for entry in mistakes:
+        asked = [Ask(public, drawn[public], name) for name in dependents.get(entry.of, []) for public in (PUBLIC, HIDDEN)]
+        code = grader.contents.code(entry)
+        work.append(Work(entry, code.as_json, (*asked, Ask(PUBLIC, PUBLIC_SEED, entry.of))))
+    batches = Shards[Entry](grader, nodes, console.print).observed(work)
+    done = (entry for batch in batches for entry in batch)
+    for _ in _shown(console, "observed elsewhere", mistakes, done):
+        pass
 
 
 def _require_known(contents: Contents, names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,9 +19,11 @@ from rich.text import Text
 
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
+from autograder.cluster.nodes import Nodes, open_nodes
+from autograder.cluster.shards import Shards, Work
 from autograder.course.calendar import calendar
 from autograder.course.course import Course, Module
-from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.defaults import ON, PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
 from autograder.grading.again import Made, mistakes_in, told_again
@@ -43,6 +45,8 @@ from autograder.grading.report import (
 )
 from autograder.grading.timings import Timings
 from autograder.sandboxed.notebook import Code
+
+Done = TypeVar("Done")
 
 NO_ANSWER = ("crashed", "timed out", "out of memory", NOT_GRADED)
 SLOWEST = 5  # submissions and probes that --timings names
@@ -76,16 +80,20 @@ def grade_class(
     sandbox: str = SANDBOX,
     workers: int = WORKERS,
     limit: float = PROBE_SECONDS,
+    on: str = ON,
+    node_workers: int = 0,
     timed: bool = False,
     record: Callable[[list[Grader], Submission, Result], None] | None = None,
 ) -> ClassResult:
     """Grades `submissions` and writes, for each, a JSON file and a feedback page under `out`, and `grades.csv`.
 
+    `on` says where submissions are observed, and `node_workers` how many at once on each node there: see `open_nodes`.
     With `timed` it waits for all workers first, so that their start is not counted as a submission's time. `record` is
     called for each submission, one after another, while the next ones are being graded.
     """
     seed = class_seed(out, seed)
     with contextlib.ExitStack() as stack:
+        nodes = stack.enter_context(open_nodes(on, node_workers, module.root, saying(console)))
         how: dict[str, Any] = {"sandbox": sandbox, "workers": workers, "limit": limit}
         graders = [stack.enter_context(Grader(part, seed, **how)) for part in module.parts]
         timings = graders[0].timings
@@ -94,7 +102,7 @@ def grade_class(
             if timed:
                 with timings.stage("starting workers"):
                     grader.wait()
-        results = grade_all(graders, submissions, console, record)
+        results = grade_all(graders, submissions, console, record, nodes)
     with timings.stage("writing"):
         write_results(results, exercises_of(graders), out)
     unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
@@ -106,14 +114,45 @@ def grade_all(
     submissions: list[Submission],
     console: Console,
     record: Callable[[list[Grader], Submission, Result], None] | None = None,
+    nodes: Nodes | None = None,
 ) -> list[Result]:
-    """A result for every submission, in their order. For `record` see `grade_class`."""
-    results = []
-    for submission, result in zip(submissions, watched(grade_each(graders, submissions), submissions, console), strict=True):
-        results.append(result)
+    """A result for every submission, in their order. For `record` see `grade_class`; `nodes` observe, if there are any."""
+    results: dict[Submission, Result] = {}
+    for submission, result in watched(graded(graders, submissions, console, nodes), submissions, console):
+        results[submission] = result
         if record:
             record(graders, submission, result)
-    return results
+    return [results[submission] for submission in submissions]
+
+
+def graded(
+    graders: list[Grader], submissions: list[Submission], console: Console, nodes: Nodes | None = None
+) -> Iterator[tuple[Submission, Result]]:
+    """Every submission with its result, as they come: in their order where no other machine observes."""
+    for batch in observed(graders, submissions, nodes, console):
+        yield from zip(batch, grade_each(graders, batch), strict=True)
+
+
+def observed(
+    graders: list[Grader], submissions: list[Submission], nodes: Nodes | None, console: Console
+) -> Iterator[list[Submission]]:
+    """The submissions as they are ready to be graded: all of them at once, or those whose recordings came from `nodes`."""
+    if nodes is None:
+        yield submissions
+        return
+    for place, grader in enumerate(graders):
+        work = [Work(one, (one.parts[place] if one.parts else one).to_observe) for one in submissions]
+        batches = Shards[Submission](grader, nodes, saying(console)).observed(work)
+        if grader is graders[-1]:
+            yield from batches
+        else:
+            for _ in batches:  # a submission is graded when all its notebooks have been observed
+                pass
+
+
+def saying(console: Console) -> Callable[[str], None]:
+    """Shows a line above the bar."""
+    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def exercises_of(graders: list[Grader]) -> dict[str, list[str]]:
@@ -121,7 +160,7 @@ def exercises_of(graders: list[Grader]) -> dict[str, list[str]]:
     return {name: functions for grader in graders for name, functions in grader.contents.exercises.items()}
 
 
-def watched(results: Iterator[Result], submissions: list[Submission], console: Console) -> Iterator[Result]:
+def watched(results: Iterator[Done], submissions: list[Submission], console: Console) -> Iterator[Done]:
     """The results, with a bar that shows how far it is."""
     with _progress(console) as progress:
         bar = progress.add_task("grading", total=len(submissions))

@@ -17,9 +17,10 @@ from rich.text import Text
 from autograder.classes.grade import (
     changed_files,
     exercises_of,
-    grade_each,
+    graded,
     read_result,
     result_files,
+    saying,
     watched,
     with_again,
     write_grades_csv,
@@ -27,8 +28,9 @@ from autograder.classes.grade import (
 )
 from autograder.classes.seed import kept_seed
 from autograder.classes.submissions import Submission
+from autograder.cluster.nodes import open_nodes
 from autograder.course.course import Module
-from autograder.defaults import PROBE_SECONDS, SANDBOX
+from autograder.defaults import ON, PROBE_SECONDS, SANDBOX
 from autograder.errors import CourseError, NotKept
 from autograder.grading.diagnose import KnownMistake
 from autograder.grading.grader import Graded, Grader
@@ -81,6 +83,8 @@ def regrade(
     sandbox: str = SANDBOX,
     limit: float = PROBE_SECONDS,
     workers: int = 0,
+    on: str = ON,
+    node_workers: int = 0,
 ) -> Regraded:
     """Judges `submissions` under the checks and hints as they are now, and compares with the grades in `out`.
 
@@ -88,6 +92,7 @@ def regrade(
         everyone: whether a student with a grade and without a submission is to be named.
         sandbox, limit: as they were when the class was graded.
         workers: who run what is not kept; with 0 nothing runs.
+        on, node_workers: where it runs; see `grade_class`.
 
     Raises:
         CourseError: there are no grades yet, or the reference's own recording is not kept.
@@ -100,9 +105,10 @@ def regrade(
     regraded = Regraded([], [], {}, [], 0, exercises_of(graders))
     try:
         with contextlib.ExitStack() as stack:
+            nodes = stack.enter_context(open_nodes(on, node_workers, module.root, saying(console)))
             for grader in graders if workers else ():
                 stack.enter_context(grader)
-            for result in watched(grade_each(graders, submissions), submissions, console):
+            for _, result in watched(graded(graders, submissions, console, nodes), submissions, console):
                 path = old.pop(result.student, None)
                 _take_in(result, read_result(path) if path else {}, regraded, hints, module, out)
     except NotKept as error:

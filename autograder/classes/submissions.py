@@ -45,6 +45,12 @@ class Submission:
         """Where its time stamp lies."""
         return self.place or self.path.parent
 
+    def to_observe(self) -> bytes:
+        """As `read`, of a notebook that there is."""
+        if self.problem or self.absent:
+            raise Unreadable(self.problem or "was not handed in")
+        return self.read()
+
     def read(self) -> bytes:
         """The file's bytes.
 

@@ -4,8 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from autograder.cli.options import add_command
+from autograder.cli.options import add_command, add_on
 from autograder.course.course import Course
+from autograder.defaults import ON
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def add_commands(commands: "Commands") -> None:
     doctor.add_argument(
         "--packages", action="store_true", help="only print what pip has to install for course.toml, one a line"
     )
+    add_on(doctor, "say it of every node of a scheduler, slurm[:NAME=VALUE,…] or dask[:ADDRESS], instead of this machine")
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -56,6 +58,8 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.packages:
         print("\n".join(packages))
         return 0
+    if options.on != ON:
+        return _doctor_of_nodes(options.on, course)
     lacks = [*missing_walls(), *_exposed(course)]
     if missing := not_installed(packages):
         lacks.append(f"of course.toml's packages are not installed: run `pip install {' '.join(missing)}`")
@@ -69,6 +73,20 @@ def _doctor(options: argparse.Namespace) -> int:
             "start the grader with `systemd-run --user --scope` to have one)"
         )
     return 1 if lacks else 0
+
+
+def _doctor_of_nodes(on: str, course: Course | None) -> int:
+    from autograder.cluster.nodes import open_nodes
+
+    if course is None:
+        raise CourseError("--on is asked from within a course: what nodes are to see lies there")
+    with open_nodes(on, 0, course.root, lambda line: None) as nodes:
+        found = nodes.each() if nodes else {}
+        for node, lacks in found.items():
+            print(f"{node}: {'; '.join(lacks) or 'can observe'}")
+        if not found:
+            print(f"{on}: there is no node yet")
+    return 0 if found and not any(found.values()) else 1
 
 
 def _course() -> Course | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autograder.course.course import Course, Module
-from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.defaults import ON, PROBE_SECONDS, SANDBOX, WORKERS, WORKERS_PER_CORE
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -82,23 +82,35 @@ def add_observing(command: argparse.ArgumentParser) -> None:
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
-    """What a recording depends on, and how many are made at once; see `engine`."""
+    """What a recording depends on, where they are made and how many at once; see `engine`."""
     add_observing(command)
     command.add_argument(
         "--workers",
         type=int,
-        default=WORKERS,
         metavar="N",
-        help="submissions observed at once (default: three a core)",
+        help=f"submissions observed at once, on each node where --on names others (default: {WORKERS_PER_CORE} a core)",
     )
+    add_on(command)
+
+
+ON_HELP = f"where submissions are observed: slurm[:NAME=VALUE,…] or dask[:ADDRESS] (default: {ON}, on this machine)"
+
+
+def add_on(command: argparse.ArgumentParser, text: str = ON_HELP) -> None:
+    """`--on`; see `open_nodes`."""
+    command.add_argument("--on", default=ON, metavar="WHERE", help=text)
 
 
 def engine(options: argparse.Namespace) -> dict[str, Any]:
     """The engine's settings; says what is missing instead of running open."""
-    if options.workers < 1 or options.limit <= 0:
+    if (options.workers is not None and options.workers < 1) or options.limit <= 0:
         raise CourseError("--workers and --limit must be positive")
+    if options.on != ON and options.sandbox == "none":
+        raise CourseError("--sandbox none is for this machine alone: leave it or --on away")
     require_sandbox(options)
-    return {"sandbox": options.sandbox, "workers": options.workers, "limit": options.limit}
+    given = options.workers or 0
+    workers = {"workers": given or WORKERS} if options.on == ON else {"workers": WORKERS, "node_workers": given}
+    return {"sandbox": options.sandbox, "limit": options.limit, "on": options.on, **workers}
 
 
 def require_sandbox(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from autograder.course.course import Course, Module
 from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.errors import GraderFault
 from autograder.grading.alike import group_names
 from autograder.grading.contents import Contents
 from autograder.grading.court import Court
@@ -93,10 +94,11 @@ class Grader:
         limit: float = PROBE_SECONDS,
     ):
         self.module, self.seed = module, seed
-        self.workers = workers
+        self.workers, self.limit = workers, limit
         self.contents = Contents(module)
         self.naming = Naming(self.contents, self._observe_one, lambda: self.expected, workers)
         self.timings = Timings()
+        self.not_observed: dict[str, str] = {}  # notebooks, by SHA-256, that other machines failed to observe, and why
         self._engine: dict[str, Any] = {"sandbox": sandbox, "limit": limit, "workers": workers}
         self._expected: dict[bool, Recording] = {}
         self._court: Court | None = None
@@ -174,7 +176,14 @@ class Grader:
         return self._court.judge(checks, recordings)
 
     def read(self, data: bytes) -> Code:
-        """The code of a notebook; raises `Unreadable`."""
+        """The code of a notebook.
+
+        Raises:
+            Unreadable: with the reason and the mend.
+            GraderFault: it was not observed on another machine; what was lost there is not tried here.
+        """
+        if self.not_observed and (why := self.not_observed.get(hashlib.sha256(data).hexdigest())):
+            raise GraderFault(why)
         with self.timings.stage("reading"):
             return self.observers[PUBLIC].read(data)
 

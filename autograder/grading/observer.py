@@ -82,6 +82,7 @@ class Observer:
         self._servers: list[subprocess.Popen[bytes]] = []
         self._started = False
         self._workers = workers
+        self._fresh: set[str] = set()  # keys of recordings that came from another machine in this run
 
     def __enter__(self) -> "Observer":
         return self
@@ -149,15 +150,29 @@ class Observer:
             Unreadable: with the reason and the mend.
             GraderFault: the sandbox or the workers failed.
         """
-        path = self.store / f"{self._code_key(data)}.json" if self.store else None
-        found = _load_code(path) if path else None
+        digest = hashlib.sha256(data).hexdigest()
+        found = self.kept_code(digest)
         if found is None:
             found = self._read(data)
-            if path:
-                write_whole(path, json.dumps({"unreadable": found} if isinstance(found, str) else _as_json(found)))
+            self.keep_code(digest, found)
         if isinstance(found, str):
             raise Unreadable(found)
         return found
+
+    def kept_code(self, digest: str) -> Code | str | None:
+        """The code of a notebook of this SHA-256 that was read before, or what is wrong with it; None if nothing is kept."""
+        return _load_code(self._code_path(digest)) if self.store else None
+
+    def keep_code(self, digest: str, found: Code | str) -> None:
+        """Keeps what was read in a notebook of this SHA-256, here or on another machine."""
+        if self.store:
+            kept = {"unreadable": found} if isinstance(found, str) else _as_json(found)
+            write_whole(self._code_path(digest), json.dumps(kept))
+
+    def _code_path(self, digest: str) -> Path:
+        assert self.store
+        parts = [_reader_fingerprint(), digest, self.functions, self.released.as_dict()]
+        return self.store / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.json"
 
     def _read(self, data: bytes) -> Code | str:
         """The code, or what is wrong with the file."""
@@ -179,10 +194,6 @@ class Observer:
         if state != "finished" or len(said) != 1:
             raise Unreadable(f"could not be read: reading it {state}")  # not kept: another machine may manage
         return said[0]
-
-    def _code_key(self, data: bytes) -> str:
-        parts = [_reader_fingerprint(), hashlib.sha256(data).hexdigest(), self.functions, self.released.as_dict()]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def observe(
         self,
@@ -214,6 +225,16 @@ class Observer:
         if not fresh:
             self._save(key, recording)
         return recording
+
+    def holds(self, code: Code, seed: int, only: str | None = None, again: bool = False) -> bool:
+        """Whether a recording is kept; for the arguments see `observe`."""
+        return self.store is not None and self._path(self.key(code, seed, only, again)).is_file()
+
+    def keep(self, code: Code, recording: bytes, seed: int, only: str | None = None, again: bool = False) -> None:
+        """Keeps a recording that was made on another machine in this run."""
+        key = self.key(code, seed, only, again)
+        write_whole(self._path(key), recording)
+        self._fresh.add(key)
 
     def key(self, code: Code, seed: int, only: str | None, again: bool = False, reference: bool = False) -> str:
         """The name a recording is kept under: a hash of everything that it depends on."""
@@ -326,17 +347,21 @@ class Observer:
             self._idle.put(worker)
 
     def _load(self, key: str) -> Recording | None:
-        if self.store is None or not (path := self.store / f"{key}.safetensors").is_file():
+        if self.store is None or not (path := self._path(key)).is_file():
             return None
         try:
-            return load_recording(path)
+            return replace(load_recording(path), cached=key not in self._fresh)
         except Malformed:
             path.unlink()  # damaged: it is made again
             return None
 
     def _save(self, key: str, recording: Recording) -> None:
         if self.store is not None:
-            save_recording(self.store / f"{key}.safetensors", recording)
+            save_recording(self._path(key), recording)
+
+    def _path(self, key: str) -> Path:
+        assert self.store
+        return self.store / f"{key}.safetensors"
 
 
 def _as_json(code: Code) -> dict[str, Any]:

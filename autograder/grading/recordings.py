@@ -61,9 +61,14 @@ class Observed:
 
 def save_recording(path: Path, recording: Recording) -> None:
     """Writes a recording as one safetensors file, whole or not at all."""
+    write_whole(path, recording_bytes(recording))
+
+
+def recording_bytes(recording: Recording) -> bytes:
+    """A recording as it is kept, and as it comes from another machine."""
     observations = [[name, o.state, o.value, o.error, o.seconds] for name, o in recording.observations.items()]
     content = {"observations": observations, "notes": list(recording.notes), "cpu": recording.cpu}
-    write_whole(path, encode(content, MAX_KEPT_BYTES, KEPT_DEPTH, kept_bounds()))
+    return encode(content, MAX_KEPT_BYTES, KEPT_DEPTH, kept_bounds())
 
 
 def load_recording(path: Path) -> Recording:
