@@ -4,6 +4,7 @@ No file system need be shared. On Kubernetes the cluster is one of Dask's own op
 code on its workers: it belongs behind a firewall, or under Dask's TLS, which its configuration sets.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,8 +54,9 @@ class DaskNodes(Nodes):
         return max(2, 2 * sum(self._threads().values()))
 
     def submit(self, task: Callable[[bytes], bytes], /, parcel: bytes) -> Future[bytes]:  # type: ignore[override]
-        executor = self._client.get_executor(pure=False, retries=0, workers=self._able())
-        future: Future[bytes] = executor.submit(task, parcel)
+        able = self._able()
+        how: dict[str, Any] = {"pure": False, "retries": 0, "workers": able}
+        future: Future[bytes] = self._patiently(lambda client: client.get_executor(**how).submit(task, parcel))
         return future
 
     def leave_out(self, node: str) -> None:
@@ -69,11 +71,23 @@ class DaskNodes(Nodes):
         self._client.close()  # the scheduler forgets what was asked with it
 
     def _threads(self) -> dict[str, int]:
-        """The threads of each worker there is now; connects again where a scheduler was started anew."""
-        if self._client.status not in ("running", "connecting"):
-            self._client = self._connect()
-        found: dict[str, int] = self._client.nthreads()
+        """The threads of each worker there is now."""
+        found: dict[str, int] = self._patiently(lambda client: client.nthreads())
         return found
+
+    def _patiently(self, ask: Callable[[Client], Any]) -> Any:
+        """What the scheduler answers; one that is being started anew is connected to again.
+
+        Raises:
+            CourseError: none answers in time.
+        """
+        try:
+            return ask(self._client)
+        except (OSError, RuntimeError):  # the connection broke, or the client has given up and closed
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                self._client.close()
+            self._client = self._connect()
+            return ask(self._client)
 
     def _able(self) -> list[str]:
         """The addresses of the workers that can observe; waits a while for a first one."""
@@ -94,7 +108,7 @@ class DaskNodes(Nodes):
         return [address for address in there if not self._lacks[address]]
 
     def _ask(self, address: str) -> None:
-        said: Any = self._client.run(about, workers=[address], on_error="return").get(address)
+        said = self._patiently(lambda client: client.run(about, workers=[address], on_error="return")).get(address)
         if isinstance(said, dict):
             self._hosts[address], self._lacks[address] = str(said["node"]), lacking(said)
         else:

@@ -111,6 +111,13 @@ class Slurm:
         self.daemons[name].kill()
         self.daemons.pop(name).wait()
 
+    def restart_controller(self) -> None:
+        """As its host's reboot would: it keeps its jobs. (Killed, it may have forgotten them, or hold some that have ended.)"""
+        controller = self.daemons.pop("slurmctld")
+        controller.terminate()
+        controller.wait()
+        self.start_controller()
+
     def wait_for(self, what: str, holds: object) -> None:
         end = time.monotonic() + ANSWERS_WITHIN
         while not holds():  # type: ignore[operator]
