@@ -75,7 +75,7 @@ def _peak(pid: int) -> Iterator[list[float]]:
 
     def look() -> None:
         while not done.wait(INTERVAL):
-            seen.append(sum(map(_proportional, _family(pid))) / MEGABYTE)
+            seen.append(sum(map(_proportional, family(pid))) / MEGABYTE)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -86,7 +86,7 @@ def _peak(pid: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """The process and all its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

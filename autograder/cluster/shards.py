@@ -143,29 +143,7 @@ class Shards(Generic[Who]):
 
     @cached_property
     def _common(self) -> bytes:
-        """What is the same for all shards of a class."""
-        grader, tests = self._grader, self._grader.module.tests
-        needs, root = grader.contents.needs, tests.parents[1]
-        files = {path.relative_to(root).as_posix(): path for path in brought(tests, FILES.values())}
-        data = {name: f"data/{name}" for name in needs.own}
-        files |= {data[name]: path for name, path in needs.own.items()}
-        about = {
-            "versions": own_versions(),
-            "files": {name: place for place, name in enumerate(files)},
-            "folder": tests.relative_to(root).as_posix(),
-            "data": data,
-            "packaged": {
-                name: path.relative_to(PACKAGED_DATA).as_posix()
-                for name, path in needs.data.items()
-                if name not in needs.own
-            },
-            "packages": needs.packages,
-            "functions": grader.contents.functions,
-            "released": grader.contents.released.as_dict(),
-            "limit": grader.limit,
-            "workers": self._nodes.workers,
-        }
-        return pack(about, [path.read_bytes() for path in files.values()])
+        return common(self._grader, self._nodes.workers)
 
     def _order(self, items: list[Item[Who]], blobs: list[bytes]) -> bytes:
         each = [{"is_code": bool(item.work.asks), "asks": self._asks(item.work)} for item in items]
@@ -226,3 +204,26 @@ class Shards(Generic[Who]):
             return []
         self._grader.not_observed[items[0].digest] = f"the node that observed it was lost {LOST_ALONE} times ({why})"
         return [items[0].work.who]
+
+
+def common(grader: Grader, workers: int) -> bytes:
+    """What is the same for all shards of a class: all that a submission is observed with, and nothing to judge it by."""
+    needs, tests = grader.contents.needs, grader.module.tests
+    root = tests.parents[1]
+    files = {path.relative_to(root).as_posix(): path for path in brought(tests, FILES.values())}
+    data = {name: f"data/{name}" for name in needs.own}
+    files |= {data[name]: path for name, path in needs.own.items()}
+    packaged = {name: path for name, path in needs.data.items() if name not in needs.own}
+    about = {
+        "versions": own_versions(),
+        "files": {name: place for place, name in enumerate(files)},
+        "folder": tests.relative_to(root).as_posix(),
+        "data": data,
+        "packaged": {name: path.relative_to(PACKAGED_DATA).as_posix() for name, path in packaged.items()},
+        "packages": needs.packages,
+        "functions": grader.contents.functions,
+        "released": grader.contents.released.as_dict(),
+        "limit": grader.limit,
+        "workers": workers,
+    }
+    return pack(about, [path.read_bytes() for path in files.values()])
