@@ -1,7 +1,7 @@
 """The full training: a module's recipe at the size of a preset, by one submission's code after another on one device."""
 
+import ast
 import hashlib
-import inspect
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from typing import Any
 
 from autograder.course.catalogue import read_catalogue
 from autograder.course.course import Course, Module
+from autograder.course.imports import brought, parsed
 from autograder.defaults import CORES
 from autograder.errors import CourseError
 from autograder.files import write_whole
@@ -136,6 +137,7 @@ class FullTraining:
         judgement = judge(recipe, preset, seed, log, weights := kept.weights(), images, device, self.pace)
         if not log.may_go_on:
             log.accuracy = {str(number): accuracy for number, accuracy in judgement.accuracy.items()}
+            log.still = judgement.still
             kept.settle(log)
         return Outcome(seed, log, judgement, weights[max(weights)] if weights else {})
 
@@ -149,9 +151,18 @@ class FullTraining:
         settings = self.settings
         judged = {"floor": 0.0, "points": 0.0}  # no run depends on them
         how = [asdict(settings.preset) | judged, seed, settings.device, settings.sandbox]
-        steps = (self.recipe.network, self.recipe.prepare, self.recipe.begin, self.recipe.epoch)
-        made = [inspect.getsource(step) for step in steps]
-        return hashlib.sha256(json.dumps([how, made, vars(code)]).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps([how, self._steps(), vars(code)]).encode()).hexdigest()[:32]
+
+    def _steps(self) -> list[str]:
+        """The text of all that a run consists of: the recipe's file, but not RECIPE with its floors, and what it imports."""
+        path = self.module.tests / "training.py"
+        own = [ast.unparse(statement) for statement in parsed(path).body if not _makes_recipe(statement)]
+        shared = [file for file in brought(self.module.tests, ["training"]) if file != path]
+        return own + [file.read_text(encoding="utf-8") for file in shared]
+
+
+def _makes_recipe(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "RECIPE" for t in statement.targets)
 
 
 @dataclass(frozen=True)

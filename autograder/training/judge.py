@@ -23,11 +23,12 @@ EVALUATION_IMAGES = 250  # at once
 GROWTH_BYTES = 64 * 2**20  # an epoch: a right loop's is some MiB, 120 are a list that keeps 10,000 images of 32 pixels
 ACCURACY_TOLERANCE = 0.005  # between the submission's evaluation of its network and ours: images that are nearly ties
 LOSS_TOLERANCE = 0.02
-CLOCK_SHARE = (0.5, 1.02)  # of an epoch's measured wall time, what the reported seconds may be
+CLOCK_SHARE = (0.5, 1.02)  # what the reported seconds may be, of an epoch's measured wall time and of the most it can be
 START_LOSS = (0.3, 1.5)  # of ln(classes), what the first epoch's mean training loss may be
 OWN_START = 0.2  # correlation with the seed's start above which weights are descended from it; strangers' have 0.00
 SLOW = 0.6  # of the reference's images a second, below which a remark is due
 MOVED = 1e-6  # 1 − correlation, above which weights have moved
+RUNNING = ("running_mean", "running_var")  # what batch norm learns beside its parameters
 TELLING = 1000  # scalars in a weight from which on it tells one start from another
 
 
@@ -47,11 +48,13 @@ class Judgement:
 
     Args:
         accuracy: on the images held back, by epoch number, for the last epochs.
+        still: the names of what the last epoch did not move, see `unmoved`.
         remarks: what costs nothing and is worth a look.
     """
 
     findings: list[Finding] = field(default_factory=list)
     accuracy: dict[int, float] = field(default_factory=dict)
+    still: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -98,7 +101,8 @@ def judge(
     last = weights[max(weights)]
     add(_accuracy(judgement.mean_accuracy, preset, len(images.held_back), len(judgement.accuracy)))
     add(_figures(log, evaluate(recipe, preset, network, last, images.test, device)))
-    add(_weights(recipe, seed, last))
+    judgement.still = log.still or unmoved(network, weights)
+    add(_weights(recipe, seed, last, judgement.still))
     add(batches(last, preset))
     judgement.remarks += _speed(log, preset, reference_speed)
     return judgement
@@ -200,17 +204,22 @@ def peak(log: Log) -> float:
 
 
 def growth(log: Log, samples: list[list[float]]) -> float:
-    """Bytes that memory (`samples`) grows by from the first batch of an epoch to its last: twice what half an epoch adds.
+    """Bytes that memory (`samples`) grows by from the first batch of an epoch to its last, if it goes on growing: four times
+    what a quarter of the epoch adds, the one before the middle or the one behind it, whichever adds less.
 
-    In the process's first epoch alone, since what was given back there is taken again later without being seen; without
-    its beginning, in which libraries settle in, and its end, when it tests.
+    So what is taken once, as by an optimizer at its first step, is no growth, however few batches the epoch has. In the
+    process's first epoch alone, since what was given back there is taken again later without being seen; without its
+    beginning, in which libraries settle in, and its end, when it tests.
     """
     if not log.spans:
         return 0.0
     start, end = log.spans[0]
     eighth = (end - start) / 8
-    early, late = ([m for t, m in samples if n * eighth <= t - start < (n + 2) * eighth] for n in (1, 5))
-    return max(0.0, 2 * (median(late) - median(early))) if early and late else 0.0
+    parts = [[m for t, m in samples if n * eighth <= t - start < (n + 2) * eighth] for n in (1, 3, 5)]
+    if not all(parts):
+        return 0.0
+    early, middle, late = map(median, parts)
+    return max(0.0, 4 * min(middle - early, late - middle))
 
 
 def _accuracy(mean: float, preset: Preset, images: int, epochs: int) -> Finding:
@@ -232,15 +241,16 @@ def _figures(log: Log, measured: tuple[float, float]) -> Finding:
     if not START_LOSS[0] < first < START_LOSS[1]:
         start = log.epochs[0]["train_loss"]
         problems.append(f"the first training loss is {start:.3f}, where guessing has {math.log(CLASSES):.3f}")
-    for number, (epoch, wall) in enumerate(zip(log.epochs, log.seconds, strict=True), 1):
-        if not CLOCK_SHARE[0] * wall - 1 <= epoch["seconds"] <= CLOCK_SHARE[1] * wall + 1:
+    for number, (epoch, wall, most) in enumerate(zip(log.epochs, log.seconds, log.most, strict=True), 1):
+        if not CLOCK_SHARE[0] * wall - 1 <= epoch["seconds"] <= CLOCK_SHARE[1] * most + 1:
             problems.append(f"epoch {number} is said to have taken {epoch['seconds']:.1f} s, and took {wall:.1f} s")
     held = f"the last test figures are those of the weights: {loss:.3f}, {accuracy:.1%}"
     return Finding("figures", "The history is that of this run", not problems, "; ".join(problems[:3]) or held)
 
 
-def _weights(recipe: Recipe, seed: int, weights: Weights) -> Finding:
-    """They come from the start that the seed gives, and have moved: weights that were brought along do neither."""
+def _weights(recipe: Recipe, seed: int, weights: Weights, still: list[str]) -> Finding:
+    """They come from the start that the seed gives, and have moved: weights that were brought along do neither. And each
+    has moved to the end."""
     title = "The weights are trained from this run's own start"
     start = {name: tensor.numpy() for name, tensor in start_network(recipe, seed).state_dict().items()}
     alike = usual_likeness(start, weights)
@@ -248,7 +258,23 @@ def _weights(recipe: Recipe, seed: int, weights: Weights) -> Finding:
         return Finding("weights", title, False, f"they are not descended from it (correlation {alike:.2f})")
     if not 1 - alike > MOVED:
         return Finding("weights", title, False, "they are where they were before: another network was trained, or a copy")
+    if still:
+        more = f", and {len(still) - 1} more" if len(still) > 1 else ""
+        why = "has the optimizer other weights, or does the loss not reach these?"
+        why = "has batch norm's momentum been set to 0, or its mode?" if still[0].endswith(RUNNING) else why
+        return Finding("weights", title, False, f"the last epoch did not change {still[0]}{more}: {why}")
     return Finding("weights", title, True, f"correlation with the start {alike:.2f}")
+
+
+def unmoved(network: torch.nn.Module, weights: Mapping[int, Weights]) -> list[str]:
+    """The parameters of `network` and its running statistics that are to the last bit what they were an epoch before: what
+    trains moves in each step. Empty without two epochs."""
+    if len(weights) < 2:
+        return []
+    *_, before, last = (weights[number] for number in sorted(weights))
+    names = [name for name, _ in network.named_parameters()]
+    names += [name for name in last if name.endswith(RUNNING)]
+    return [name for name in names if np.array_equal(before[name], last[name])]
 
 
 def usual_likeness(one: Weights, other: Weights) -> float:

@@ -92,7 +92,8 @@ def curves(recipe: Recipe, preset: Preset, log: Log, judgement: Judgement) -> Pi
         axes[1].axhline(preset.floor, color="black", linewidth=1, linestyle=":", label=f"least: {preset.floor:.0%}")
     for axis in axes:
         axis.legend(fontsize=8)
-    return _picture(figure, "Loss and accuracy of your run by epoch, beside the lecture's ten epochs", "svg+xml")
+    beside = ", beside the lecture's" if recipe.lecture else ""
+    return _picture(figure, f"Loss and accuracy of your run by epoch{beside}", "svg+xml")
 
 
 def kernels(recipe: Recipe, seed: int, weights: Weights) -> Picture | None:

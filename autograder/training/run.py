@@ -50,24 +50,29 @@ class Log:
         why: what the student's code raised, or what the process did.
         epochs: the history that the submission reported, a figure by name for each epoch.
         seconds: wall seconds of each epoch, training and test, by the grader's clock.
+        most: the most seconds that each can have taken: since the one before ended, the first since the process began. An
+            epoch can begin before the grader, busy with the message of the one before, has seen it begin.
         images: how many images went through the network, by the submission's word.
         memory: [seconds, bytes] pairs, seen from outside, since the run was last taken up.
         device_memory: the same of a GPU's memory, beyond what was in use before.
         spans: from when to when on that clock an epoch ran.
         limit: wall seconds that the run was given.
         accuracy: on the images held back, by the number of the epoch; measured once the run has ended.
+        still: the names of weights that the last epoch did not move; found then, too.
     """
 
     state: str = ""
     why: str = ""
     epochs: list[dict[str, float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    most: list[float] = field(default_factory=list)
     images: int = 0
     memory: list[list[float]] = field(default_factory=list)
     device_memory: list[list[float]] = field(default_factory=list)
     spans: list[list[float]] = field(default_factory=list)
     limit: float = 0.0
     accuracy: dict[str, float] = field(default_factory=dict)
+    still: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -260,6 +265,7 @@ class _Hearing:
         self.stopped: Error | None = None
         self._data, self._start = bytearray(), time.monotonic()
         self._began = self._ended = 0.0  # the epoch that runs
+        self._before = self._start  # when the one before it ended
         self._now = self._start  # when the message came that is being taken: keeping an epoch takes a while
         log.spans = []  # of this process
 
@@ -309,12 +315,14 @@ class _Hearing:
             self.wrong = "it sent an epoch out of turn"
             return
         if problem := _no_history(said["history"]):
-            self.wrong = f"`fit` returned no history of one epoch: {problem}"
+            self.wrong = f"no history of one epoch came back: {problem}"
             return
         if not all(isinstance(tensor, Tensor) for tensor in said["net"].values()):
             raise Malformed("weights that are no tensors")
         self.log.epochs.append({name: float(said["history"][name][0]) for name in FIGURES})
         self.log.seconds.append(self._ended - self._began)
+        self.log.most.append(self._ended - self._before)
+        self._before = self._ended
         self.log.spans.append([round(moment - self._start, 2) for moment in (self._began, self._ended)])
         self.log.images = int(said["images"])
         self._kept.add(self.log, len(self.log.epochs), message)

@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from autograder.course.course import Course
 from autograder.errors import CourseError
 from autograder.grading.report import empty_page, keep_sections, with_section
 from autograder.sandboxed.notebook import Code
+from autograder.sandboxed.recording import encode
 from autograder.sandboxed.training import GIVEN, Preset
 from autograder.training import images, judge, run
 from autograder.training.full import FullTraining, Settings, calibrate, preset_of, recipe_of
@@ -99,6 +101,25 @@ def test_other_code_has_another_seed(training):
     assert training.seed_of(one) != training.seed_of(other)
 
 
+def test_a_kept_run_is_taken_for_the_same_steps_alone(tmp_path):
+    """A helper of the recipe is a part of it, here or in a shared file; a floor is not."""
+    module = Course(write_training_course(tmp_path)).module(NAME)
+    recipe, path = recipe_of(module), module.tests / "training.py"
+    how = settings(recipe)
+    training = FullTraining(module, recipe, how, tiny(how), tmp_path / "runs")
+    keys, text = [training._key(training.contents.reference, 1)], path.read_text()
+    path.write_text(text.replace("floor=0.05", "floor=0.5"))
+    assert training._key(training.contents.reference, 1) == keys[0]
+    shared = tmp_path / "tests" / "common" / "parts.py"
+    shared.parent.mkdir()
+    takes = "from .parts import steps"
+    for ours, theirs in (("def help(): return 1", ""), (takes, "steps = 1"), (takes, "steps = 2")):
+        path.write_text(f"{ours}\n{text}")
+        shared.write_text(theirs)
+        keys.append(training._key(training.contents.reference, 1))
+    assert len(set(keys)) == 4
+
+
 WRONG = {
     # name: what is replaced, what is found, words of it
     "another network's figures": (
@@ -140,8 +161,18 @@ WRONG = {
         "weights",
         "4.weight has the shape (11, 1024)",
     ),
+    "trains a part": (
+        [("history = {", "net[1].requires_grad_(False)\n    history = {")],
+        "weights",
+        "the last epoch did not change 1.weight, and 1 more",
+    ),
+    "learns no statistics": (
+        [("history = {", "net[1].momentum = 0.0\n    history = {")],
+        "weights",
+        "the last epoch did not change 1.running_mean, and 1 more: has batch norm's momentum",
+    ),
     "raises": ([("history = {", "raise ValueError('no idea')\n    history = {")], "end", "ValueError: no idea (cell "),
-    "returns nothing": ([("return history", "return None")], "end", "`fit` returned no history of one epoch: a NoneType"),
+    "returns nothing": ([("return history", "return None")], "end", "no history of one epoch came back: a NoneType"),
     "returns garbage": (
         [("return history", "return {'train_loss': 'much'}")],
         "end",
@@ -179,13 +210,15 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_run_is_told_and_the_next_one_holds(training, name):
     pairs, found, words = WRONG[name]
-    outcome = training.train(changed(training, *pairs))
+    code = changed(training, *pairs)
+    outcome = training.train(code)
     log, judgement = outcome.log, outcome.judgement
     assert found in failed(judgement), (name, log.state, log.why, judgement)
     assert words in failed(judgement)[found]
     assert not judgement.holds
     if name == "takes memory":
         assert "memory ran out (1 GiB were given)" in failed(judgement)["memory"]
+    assert failed(training.train(code).judgement) == failed(judgement), "nor does it when it is taken from what is kept"
     assert training.train(training.contents.reference).judgement.holds
 
 
@@ -241,6 +274,21 @@ def test_the_floor_counts(module, recipe, tmp_path):
     assert list(failed(judgement)) == ["accuracy"] and "95% is the least" in failed(judgement)["accuracy"]
 
 
+def test_an_epoch_that_began_before_the_grader_saw_it_is_believed(tmp_path, monkeypatch):
+    """It goes on in its process while the grader still keeps what came of the one before."""
+    clock = iter([0.0, 1.0, 3.0, 3.1, 9.0, 11.0, 11.1])  # the start; begun; ended and message of one epoch, and of the next
+    monkeypatch.setattr(run.time, "monotonic", lambda: next(clock))
+    log = Log()
+    hearing = run._Hearing(log, Kept(tmp_path), lambda images, log: None)
+    hearing.first = b"the walls stand"
+    figures = dict.fromkeys(run.FIGURES, [1.0])
+    for message in ({"begun": 0}, *({"ended": 1}, {"epoch": 1, "history": figures, "images": 1, "net": {}}) * 2):
+        message = message | ({"epoch": len(log.epochs) + 1} if "epoch" in message else {})
+        data = encode(message, 10**6)
+        assert hearing.hear(struct.pack("<I", len(data)) + data), hearing.wrong
+    assert [round(seconds, 1) for seconds in (*log.seconds, *log.most)] == [2.0, 5.9, 3.0, 6.0]
+
+
 def test_memory_that_grows_within_an_epoch():
     def grown(log: Log) -> float:
         return growth(log, log.memory)
@@ -252,6 +300,11 @@ def test_memory_that_grows_within_an_epoch():
 
     assert grown(log(0)) == 0
     assert grown(log(2**22)) > 5 * GROWTH_BYTES and grown(log(2**18)) < GROWTH_BYTES / 2
+    for share in (0.3, 0.5, 0.7):
+        settled = log(0)
+        for moment, sample in enumerate(settled.memory):
+            sample[1] += 2**28 * (moment >= 100 * share)
+        assert grown(settled) == 0, "what is taken once is no growth"
     by_chance = log(0)
     for moment in (0, 60, 70, 99):
         by_chance.memory[moment][1] = 2**32
@@ -331,7 +384,7 @@ def test_a_class_gets_pages_points_and_a_table(module, recipe, tmp_path):
     assert [(each.student, each.holds) for each in results] == [("ada", True), ("bob", False), ("eve", False)]
     page = feedback_file(out, "ada").read_text()
     assert "graded before" in page and "3 / 3 bonus" in page and page.count("<img") == 3 and page.endswith("</html>\n")
-    assert "returned no history" in feedback_file(out, "bob").read_text()
+    assert "no history of one epoch came back" in feedback_file(out, "bob").read_text()
     assert "has no notebook" in (out / "training" / "eve.json").read_text()
     assert "eve" in (out / "training" / "class.html").read_text()
     kept = json.loads((out / "training" / "ada.json").read_text())

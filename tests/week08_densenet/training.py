@@ -7,9 +7,10 @@ are from calibration.json, which `autograder train week08_densenet --preset NAME
 import torch
 from torch import nn
 from torchvision.models import DenseNet
-from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from autograder.authoring import Preset, Recipe, Run, Setup
+
+from .training_parts import REHEARSAL, prepare
 
 # the lecture's ten epochs: the training loss as printed, 32 of which are the loss per image, and the test accuracy
 PRINTED = [0.041725, 0.026344, 0.019356, 0.015529, 0.012718, 0.010575, 0.008777, 0.007313, 0.006126, 0.005103]
@@ -19,13 +20,6 @@ TEST_ACCURACY = [0.5927, 0.7402, 0.7774, 0.7650, 0.8475, 0.8390, 0.8513, 0.8426,
 def network(classes: int = 1000) -> nn.Module:
     """DenseNet-121 from random weights."""
     return DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), num_init_features=64, num_classes=classes)
-
-
-def prepare(images: torch.Tensor, size: int) -> torch.Tensor:
-    """(N, 3, height, width) bytes → (N, 3, size, size) floats in [0, 1], as `make_transform` is to do it."""
-    if images.shape[2:] != (size, size):
-        images = torch.stack([pil_to_tensor(resize(to_pil_image(image), [size, size])) for image in images])
-    return images.float() / 255
 
 
 def begin(student, run: Run) -> Setup:
@@ -50,7 +44,7 @@ RECIPE = Recipe(
     watched="features.conv0.weight",
     lecture={"train_loss": [32 * printed for printed in PRINTED], "test_accuracy": TEST_ACCURACY},
     presets=[
-        Preset("rehearsal", train_images=120, test_images=50, image_size=32, batch_size=16, epochs=3, learning_rate=1e-3),
+        REHEARSAL,
         Preset(
             "short",
             train_images=10_000,
