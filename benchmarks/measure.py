@@ -75,7 +75,7 @@ def _peak(pid: int) -> Iterator[list[float]]:
 
     def look() -> None:
         while not done.wait(INTERVAL):
-            seen.append(sum(map(_proportional, _family(pid))) / MEGABYTE)
+            seen.append(sum(map(proportional, family(pid))) / MEGABYTE)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -86,7 +86,7 @@ def _peak(pid: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """The process and all its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -98,7 +98,7 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> int:
     """A process's proportional set size in bytes; 0 when it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
