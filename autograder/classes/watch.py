@@ -144,6 +144,7 @@ class Arrival:
         changed: when the newest of its files was written, the same way.
         seen: since when it lies there as it is; this and `not_before` by the clock that nobody sets.
         not_before: when it may be tried.
+        refused: how often it was.
     """
 
     submission: Submission
@@ -152,6 +153,7 @@ class Arrival:
     changed: float
     seen: float = field(default_factory=time.monotonic)
     not_before: float = 0.0
+    refused: int = 0
 
     @property
     def rest(self) -> float:
@@ -343,8 +345,10 @@ class Watch:
         print_said(result, self._console)
 
     def _may_become_readable(self, arrival: Arrival) -> bool:
-        """Whether it is young, or not what it was: replaced meanwhile, or in a folder that has vanished."""
-        return arrival.rest < YOUNG or mark_of(arrival.submission)[0] != arrival.mark
+        """Whether it is young, or not what it was: replaced meanwhile, or in a folder that has vanished. For a folder that
+        was away for a moment it is refused only when it would be a second time."""
+        arrival.refused += 1
+        return arrival.refused < 2 or arrival.rest < YOUNG or mark_of(arrival.submission)[0] != arrival.mark
 
     # --- what is of the whole class
 
