@@ -75,7 +75,7 @@ def _peak(pid: int) -> Iterator[list[float]]:
 
     def look() -> None:
         while not done.wait(INTERVAL):
-            seen.append(sum(map(_proportional, family(pid))) / MEGABYTE)
+            seen.append(sum(map(proportional, family(pid))) / MEGABYTE)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -98,7 +98,7 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> int:
     """A process's proportional set size in bytes; 0 when it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

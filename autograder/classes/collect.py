@@ -25,7 +25,7 @@ from autograder.classes.handed_in import belongs, not_a_notebook, notebook_name,
 from autograder.classes.platforms import Listed, Named, Roster, numbered, speakable, squashed, titled
 from autograder.course.course import Module
 from autograder.errors import CourseError
-from autograder.files import write_whole
+from autograder.files import start_of, write_whole
 from autograder.grading.judge import clean
 
 TIMESTAMP, LATENESS = "timestamp.txt", "lateness.txt"  # the platform's time; its mark where it gives no time
@@ -406,7 +406,7 @@ def _place_one(module: Module, files: list[_File], row: Row, ledger: _Ledger) ->
             ledger.keep(row.student, best.named.file or best.found.parts[-1], _bytes(best))
             row.notes.append(f"{best.place} was not taken: {stays}")
     else:
-        known, when = _time(folder), best.found.when
+        known, when = time_of(folder), best.found.when
         later = known if module.part and known and when and known > when else when  # another notebook's may be the last
         _put(path, replace(best, found=replace(best.found, when=later)), there, row, ledger)
         ledger.taken[key] = _record(best)
@@ -429,7 +429,7 @@ def _record(file: _File) -> dict[str, Any]:
 def _stays(best: _File, before: dict[str, Any] | None, there: str, folder: Path) -> str:
     """Why the notebook that lies there stays; nothing where the new one takes its place."""
     if before is None:
-        known = _time(folder)
+        known = time_of(folder)
         if best.found.sha == there:
             return "" if best.found.when and not known else "the same"
         newer = known and best.found.when and known > best.found.when
@@ -492,10 +492,13 @@ def _say_others(person: _Person, row: Row) -> None:
             row.problems.append(f"{place} {what}")
 
 
-def _time(folder: Path) -> datetime | None:
-    with contextlib.suppress(OSError, ValueError):
-        when = datetime.fromisoformat((folder / TIMESTAMP).read_text(encoding="utf-8")[:100].strip())
-        return when.astimezone()
+def time_of(folder: Path) -> datetime | None:
+    """When a submission was handed in, by the time stamp that collecting or nbgrader's exchange wrote beside it."""
+    path = folder / TIMESTAMP
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        if path.is_file() and not path.is_symlink():
+            text = start_of(path, 100).decode().strip()
+            return datetime.fromisoformat(text.replace(" UTC", "+00:00")).astimezone()
     return None
 
 

@@ -91,22 +91,34 @@ def grade_class(
     With `timed` it waits for all workers first, so that their start is not counted as a submission's time. `record` is
     called for each submission, one after another, while the next ones are being graded.
     """
+    how: dict[str, Any] = {"sandbox": sandbox, "workers": workers, "limit": limit}
     seed = class_seed(out, seed)
-    with contextlib.ExitStack() as stack:
-        nodes = stack.enter_context(open_nodes(on, node_workers, module.root, saying(console)))
-        how: dict[str, Any] = {"sandbox": sandbox, "workers": workers, "limit": limit}
-        graders = [stack.enter_context(Grader(part, seed, **how)) for part in module.parts]
+    with (
+        open_nodes(on, node_workers, module.root, saying(console)) as nodes,
+        started(module, seed, timed=timed, **how) as graders,
+    ):
         timings = graders[0].timings
-        for grader in graders:
-            grader.timings = timings
-            if timed:
-                with timings.stage("starting workers"):
-                    grader.wait()
         results = grade_all(graders, submissions, console, record, nodes)
     with timings.stage("writing"):
         write_results(results, exercises_of(graders), out)
     unchanged = sum(bool(result.graded and result.graded.cached) for result in results)
     return ClassResult(results, unchanged, timings)
+
+
+@contextlib.contextmanager
+def started(module: Module, seed: int, timed: bool = False, **how: Any) -> Iterator[list[Grader]]:
+    """A grader for each of the module's notebooks, with their timings together; `how` as in `Grader`.
+
+    With `timed` it waits for the workers, and counts that as a stage of its own.
+    """
+    with contextlib.ExitStack() as stack:
+        graders = [stack.enter_context(Grader(part, seed, **how)) for part in module.parts]
+        for grader in graders:
+            grader.timings = graders[0].timings
+            if timed:
+                with grader.timings.stage("starting workers"):
+                    grader.wait()
+        yield graders
 
 
 def grade_all(
@@ -406,9 +418,14 @@ def print_table(outcome: ClassResult, console: Console) -> None:
         table.add_row(*map(Text, _row(result)))
     console.print(table)
     for result in outcome.results:
-        if result.note:
-            console.print(Text(f"{clean(result.student)}: {result.note}"), soft_wrap=True)
-    for result in outcome.failures:
+        print_said(result, console)
+
+
+def print_said(result: Result, console: Console) -> None:
+    """What a TA should know of one result: what was odd, and why there is no grade."""
+    if result.note:
+        console.print(Text(f"{clean(result.student)}: {result.note}"), soft_wrap=True)
+    if result.status != GRADED:
         console.print(Text(f"{clean(result.student)}: {result.status}: {result.reason}", style="red"), soft_wrap=True)
 
 

@@ -67,10 +67,11 @@ class Submission:
         return data
 
 
-def find_submissions(module: Module, paths: list[Path]) -> list[Submission]:
+def find_submissions(module: Module, paths: list[Path], *, growing: bool = False) -> list[Submission]:
     """The submissions in `paths`, or in the course's `submitted/` when there are none, by student.
 
-    Two submissions of one student are both refused, since nobody can tell which one counts.
+    Two submissions of one student are both refused, since nobody can tell which one counts. Of folders that are `growing`
+    none need be there, or hold anything yet.
 
     Raises:
         CourseError: a path that does not exist, or a folder without any submission.
@@ -78,13 +79,15 @@ def find_submissions(module: Module, paths: list[Path]) -> list[Submission]:
     found: list[list[Submission]] = [[] for _ in module.parts]
     for path in paths or [module.root / "submitted"]:
         if not path.exists():
+            if growing:
+                continue
             raise CourseError(
                 f"{path} does not exist: "
                 + ("check the spelling" if paths else "collect the submissions first, or name them")
             )
         is_folder = path.is_dir() and path.name not in module.notebooks
         here = [_in_folder(part, path) if is_folder else _files(part, [path]) for part in module.parts]
-        if not any(here):
+        if not any(here) and not growing:
             raise CourseError(
                 f"{path} holds no submission: expected <student>/{module.name}/{module.notebooks[0]}, or .ipynb files"
             )
@@ -135,6 +138,14 @@ def enterable(module: Module, submissions: list[Submission]) -> set[str]:
         return set()
     submitted = module.root / "submitted"
     return {s.student for s in submissions if submitted in s.path.absolute().parents and not s.nameless}
+
+
+def may_hold_enterable(module: Module, paths: list[Path]) -> bool:
+    """Whether something in `paths`, or in the default for none, can be `enterable`, now or later."""
+    submitted = module.root / "submitted"
+    places = [path.absolute() for path in paths] or [submitted]
+    own = any(place.is_relative_to(submitted) or submitted.is_relative_to(place) for place in places)
+    return own and (module.root / "nbgrader_config.py").is_file()
 
 
 def _well_named(submission: Submission) -> Submission:

@@ -6,7 +6,7 @@ import argparse
 import functools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autograder.cli.options import (
     add_class,
@@ -19,7 +19,7 @@ from autograder.cli.options import (
     require_sandbox,
 )
 from autograder.course.course import Course
-from autograder.defaults import CORES, SANDBOX
+from autograder.defaults import CORES, ON, SANDBOX
 from autograder.errors import CourseError
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ def _add_collect(commands: "Commands") -> None:
 def _add_grade(commands: "Commands") -> None:
     grade = add_command(commands, "grade", _grade, "grade a class: submitted/, or the notebooks and folders named")
     add_class(grade)
+    grade.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on with what arrives there, oldest first, until Ctrl-C; without --timings, --junit and --fail-below, which "
+        "are about a class that is complete",
+    )
     grade.add_argument("--timings", action="store_true", help="say where the time went, and which probes are slow")
     grade.add_argument(
         "--seed", type=int, help="of the hidden checks' inputs (default: drawn once for the class and kept)"
@@ -206,6 +212,8 @@ def _grade(options: argparse.Namespace) -> int:
     from autograder.classes.submissions import enterable, find_submissions
 
     module = Course.find().module(options.module)
+    if options.watch:
+        return _watch(options, module)
     submissions = find_submissions(module, options.paths)
     settings = engine(options)
     from rich.console import Console
@@ -234,6 +242,31 @@ def _grade(options: argparse.Namespace) -> int:
     if outcome.failures:
         return 1
     return BELOW if outcome.below(options.fail_below or 0) else 0
+
+
+def _watch(options: argparse.Namespace, module: "Module") -> int:
+    if options.timings or options.junit or options.fail_below is not None:
+        raise CourseError(
+            "--watch takes no --timings, --junit or --fail-below, since more may come: give them to "
+            f"`autograder grade {module.name}` afterwards, which judges what is kept"
+        )
+    if options.on != ON:
+        raise CourseError("--watch observes here alone: leave --on away, and run `grade --on` now and then instead")
+    settings = {name: value for name, value in engine(options).items() if name != "on"}
+    from rich.console import Console
+
+    from autograder.classes.submissions import may_hold_enterable
+    from autograder.classes.watch import watch
+
+    out, console = grades_folder(options, module), Console()
+    entering: dict[str, Any] = {}
+    if not options.no_gradebook and may_hold_enterable(module, options.paths):
+        from autograder.gradebook.arriving import Arriving
+
+        book = Arriving(module, out == module.grades, console)
+        entering = {"record": book.record, "settle": book.settle}
+    watch(module, options.paths, out, console, seed=options.seed, **entering, **settings)
+    return 0
 
 
 def _regrade(options: argparse.Namespace) -> int:

@@ -396,10 +396,8 @@ def recorder(
     app = settings(module.root)
     book = ClassBook(module, app.coursedir)
     book.require_marks_kept()
-    for line in book.named_strangers(students):
+    for line in odd(book, [each for each in submissions if each.student in students]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in book.unknown_times(each for each in submissions if each.student in students):
-        console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
     @functools.cache
     def register(*graders: Grader) -> None:
@@ -412,6 +410,12 @@ def recorder(
             book.record(graders, submission, result, app.config)
 
     return record
+
+
+def odd(book: ClassBook, submissions: list[Submission]) -> list[str]:
+    """A line for each student whom the roster does not know, and for each of whom nobody can tell whether they are late."""
+    strangers = book.named_strangers(submission.student for submission in submissions)
+    return [*strangers, *map(clean, book.unknown_times(submissions))]
 
 
 def write_pages(module: Module, students: Iterable[str]) -> None:

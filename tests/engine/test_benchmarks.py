@@ -16,6 +16,7 @@ from toy_course import solved
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import compare
+import deadline
 import measure
 import mutants
 import rivals
@@ -50,6 +51,14 @@ def test_the_checks_give_the_same_points_beside_the_students_code(grader, tmp_pa
         exercise: graded.of(functions).score for exercise, functions in grader.contents.exercises.items()
     }
     assert graded.score not in (0, graded.maximum)
+
+
+@needs_walls
+def test_arrivals_at_a_deadline_differ_in_code_and_in_nothing_else(grader):
+    first, second = (grader.read(deadline.different(WRONG, "double", number)) for number in (1, 2))
+    assert first.pieces != second.pieces
+    assert [each.state for each in grader.grade(first).verdicts] == [each.state for each in grader.grade(second).verdicts]
+    assert grader.grade(first).score == grader.grade(grader.read(WRONG)).score
 
 
 def test_measures_children_too_and_tells_a_failure(tmp_path):
