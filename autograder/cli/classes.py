@@ -277,6 +277,8 @@ def _regrade(options: argparse.Namespace) -> int:
 
     module, console = Course.find().module(options.module), Console()
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
+    if options.on != ON and not options.observe:
+        raise CourseError("--on goes with --run: without it nothing is observed, here or elsewhere")
     if options.group:
         from autograder.classes.groups import group_of
 

@@ -72,7 +72,7 @@ def work(parcel: bytes) -> bytes:
     try:
         with _station(common) as station:
             return station.observe(unpack(items), here["node"])
-    except (OSError, CourseError) as error:  # a full disk, workers that do not start
+    except (OSError, CourseError, GraderFault) as error:  # a full disk, workers that do not start
         return pack({"node": here["node"], "lacks": [f"{type(error).__name__}: {error}"]})
 
 

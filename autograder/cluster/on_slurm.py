@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import submitit
 
@@ -31,6 +31,7 @@ from autograder.files import write_whole
 LOOK_SECONDS = 0.5  # between looks for answers in the folder
 QUEUE_SECONDS = 10.0  # between questions to the queue
 GRACE_SECONDS = 30.0  # that an answer may take to be seen here once its job has left the queue: file systems have caches
+AWAY_SECONDS = 120.0  # that the folder may be away
 DOCTOR_SECONDS = 120.0  # that a node may take to say what it lacks
 DEFAULTS = {"time": 60, "job_name": "autograder"}  # minutes
 KNOWN = "partition, time (minutes), mem, cpus_per_task, account, qos, constraint, python and what else submitit takes"
@@ -77,17 +78,19 @@ class SlurmNodes(Nodes):
         self._options: dict[str, Any] = {**DEFAULTS, **_options(setting)}
         python = self._options.pop("python", None)
         self._left_out: list[str] = []
+        self._require_taken()
         cancel_left_behind(folder)
-        self._folder = Path(tempfile.mkdtemp(dir=folder)).absolute()
-        self._alive = (self._folder / LOCK).open("w")
-        fcntl.flock(self._alive, fcntl.LOCK_EX)
+        self._folder, self._alive = _own_folder(folder.absolute())
         self._executor = submitit.SlurmExecutor(self._folder / "jobs", max_num_timeout=0, python=python)
         self._numbers = itertools.count()
         self._waiting: list[Job] = []
         self._out: list[Job] = []
         self._lock, self._ended = threading.Lock(), threading.Event()
-        self._set()
-        self._require_taken()
+        try:
+            self._set()
+        except CourseError:
+            self._leave_folder()
+            raise
         self._asked = time.monotonic()
         self._watch = threading.Thread(target=self._run, daemon=True)
         self._watch.start()
@@ -145,20 +148,32 @@ class SlurmNodes(Nodes):
         self._ended.set()
         self._watch.join()
         _cancel([job.submitted.job_id for job in self._out])
+        self._leave_folder()
+
+    def _leave_folder(self) -> None:
         self._alive.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- the watch ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        failing = 0.0
         while not self._ended.wait(LOOK_SECONDS):
-            self._send()
-            self._look()
+            try:
+                self._send()
+                self._look()
+                failing = 0.0
+            except OSError as error:  # the folder may be away for a moment, and what lies there with it
+                failing = failing or time.monotonic()
+                if time.monotonic() - failing > AWAY_SECONDS:
+                    for job in [*self._waiting, *self._out]:
+                        _fail(job, CourseError(f"--on slurm: {self._folder} cannot be used any more ({error})"))
+                    return
 
     def _send(self) -> None:
         """Submits all that waits: what may run anywhere as one array, what is for one node by itself."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = [job for job in self._waiting if not job.future.cancelled()], []
         for node in dict.fromkeys(job.node for job in waiting):
             jobs = [job for job in waiting if job.node == node]
             try:
@@ -173,7 +188,7 @@ class SlurmNodes(Nodes):
             except Exception as error:  # sbatch's own words: no such partition, a clock that is off, too many jobs
                 said = " ".join(str(error).split())
                 for job in jobs:
-                    job.future.set_exception(CourseError(f"--on slurm: the job was not taken: {said[-400:]}"))
+                    _fail(job, CourseError(f"--on slurm: the job was not taken: {said[-400:]}"))
 
     def _look(self) -> None:
         """Gives what came back, and says what is lost."""
@@ -192,11 +207,10 @@ class SlurmNodes(Nodes):
     def _done(self, job: Job, answer: bytes | None) -> None:
         """Passes on what a job gave, or that it is lost."""
         self._out.remove(job)
-        if job.future.set_running_or_notify_cancel():
-            if answer is None:
-                job.future.set_exception(GraderFault(f"job {job.submitted.job_id} ended without an answer{_last_words(job)}"))
-            else:
-                job.future.set_result(answer)
+        if answer is None:
+            _fail(job, GraderFault(f"job {job.submitted.job_id} ended without an answer{_last_words(job)}"))
+        elif job.future.set_running_or_notify_cancel():
+            job.future.set_result(answer)
         job.parcel.unlink(missing_ok=True)
         job.answer.unlink(missing_ok=True)
 
@@ -208,6 +222,11 @@ class SlurmNodes(Nodes):
         call = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
         said = subprocess.run(call, capture_output=True, text=True)
         return set(said.stdout.split()) if said.returncode == 0 else None  # a scheduler that restarts keeps its jobs
+
+
+def _fail(job: Job, why: Exception) -> None:
+    if job.future.set_running_or_notify_cancel():
+        job.future.set_exception(why)
 
 
 def _run_file(task: Callable[[bytes], bytes], parcel: Path, answer: Path) -> None:
@@ -236,10 +255,18 @@ def _last_words(job: Job) -> str:
     return f": {said[0][:200]}" if said else ""
 
 
+def _own_folder(folder: Path) -> tuple[Path, TextIO]:
+    """A new folder in `folder` and the lock in it that says that its grader is alive; it has its name once it is locked."""
+    new = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
+    lock = (new / LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return new.rename(folder / new.name.replace(".new", "run")), lock
+
+
 def cancel_left_behind(folder: Path) -> None:
     """Cancels the jobs of graders that were killed before they could: nobody waits for what they would say."""
     folder.mkdir(parents=True, exist_ok=True)
-    for lock in folder.glob(f"*/{LOCK}"):
+    for lock in folder.glob(f"run-*/{LOCK}"):
         with contextlib.suppress(OSError), lock.open("r+") as file:  # OSError: its grader is alive
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             jobs = lock.with_name(JOBS)
