@@ -20,6 +20,7 @@ from autograder.grading.contents import Contents
 from autograder.grading.diagnose import (
     KNOWN,
     KnownMistake,
+    Later,
     Place,
     all_leaves,
     consistent,
@@ -104,7 +105,7 @@ class Naming:
         if all(public for public, _ in probes):
             return diagnose_all(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
-        varying = self.varying(function, True) | self.varying(function, False)
+        varying = Later(lambda: self.varying(function, True) | self.varying(function, False))
         found = diagnose_all(seen, self.expected, probes, self._under_hidden(candidates), varying)
         if found:
             return found
@@ -164,12 +165,13 @@ class Naming:
 
     def varying(self, function: str, public: bool) -> frozenset[Place]:
         """Where right answers to one set of probes differ: what the release holds of it, or observed once."""
-        with self._lock:
-            if public and self._released[0]:
-                return self._released[1]
+        if public and self._released[0]:
+            return self._released[1]
+        with self._observing[f"the alternatives of {function}, {public}"]:  # who needs them too waits
             if (function, public) not in self._varying:
                 codes = [self._contents.code(entry) for entry in self._contents.alternatives if entry.of == function]
-                answers = [self.observe(code, function, [public]) for code in codes]
+                with ThreadPoolExecutor(self._at_once) as pool:
+                    answers = list(pool.map(lambda code: self.observe(code, function, [public]), codes))
                 self._varying[function, public] = varying_places(answers, self.expected)
             return self._varying[function, public]
 
@@ -180,7 +182,7 @@ class Naming:
                 entry = next(entry for entry in self._contents.mistakes if entry.name == mistake.name)
                 changed = {**mistake.changed, **self.as_known(entry, [False]).changed}
                 whole = replace(mistake, changed=changed)
-                self._hidden[mistake.name] = with_incidental(whole, self.varying(mistake.of, False))
+                self._hidden[mistake.name] = with_incidental(whole, Later(lambda: self.varying(mistake.of, False)))
             return self._hidden[mistake.name]
 
     @cached_property
