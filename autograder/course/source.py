@@ -20,7 +20,6 @@ written here: they are the sum of the checks' points.
 import ast
 import importlib
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +30,7 @@ from typing import Any
 from autograder.course.checks import Check, points_problem
 from autograder.course.imports import place
 from autograder.errors import CourseError
+from autograder.installed import without_addresses
 from autograder.sandboxed.notebook import Cell, Statement, around, is_stub, parse
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
@@ -220,16 +220,8 @@ def called(cells: Iterable[SourceCell], name: str) -> SourceCell | None:
 
 
 def _jupytext() -> ModuleType:
-    """The package. It imports nbformat, and that jsonschema, which compiles a grammar of web addresses: most of a second,
-    for a check that is not made here."""
-    slow = "rfc3987_syntax"
-    if slow in sys.modules:
+    with without_addresses():
         return importlib.import_module("jupytext")
-    sys.modules[slow] = None  # type: ignore[assignment]  # as if it were not installed; jsonschema does without
-    try:
-        return importlib.import_module("jupytext")
-    finally:
-        del sys.modules[slow]
 
 
 def _problem(cell: SourceCell) -> str:
