@@ -109,6 +109,8 @@ def grade_all(
 ) -> list[Result]:
     """A result for every submission, in their order. For `record` see `grade_class`."""
     results = []
+    for grader in graders if record else ():
+        grader.show()
     for submission, result in zip(submissions, watched(grade_each(graders, submissions), submissions, console), strict=True):
         results.append(result)
         if record:
