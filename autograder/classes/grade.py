@@ -114,7 +114,8 @@ def grade_all(
     for submission, result in zip(submissions, watched(grade_each(graders, submissions), submissions, console), strict=True):
         results.append(result)
         if record:
-            record(graders, submission, result)
+            with graders[0].timings.stage("gradebook"):
+                record(graders, submission, result)
     return results
 
 
@@ -381,7 +382,9 @@ def print_timings(outcome: ClassResult, console: Console) -> None:
     ran = [(r.student, r.graded.seconds) for r in outcome.results if r.graded and not r.graded.cached]
     slowest = sorted(ran, key=lambda one: one[1], reverse=True)[:SLOWEST]
     tables: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
-        ("stage", "seconds", "times"): [(name, f"{s.seconds:.2f}", str(s.times)) for name, s in stages.items()],
+        ("stage", "seconds", "CPU", "times"): [
+            (name, f"{s.seconds:.2f}", f"{s.cpu:.2f}", str(s.times)) for name, s in stages.items()
+        ],
         ("slowest submissions", "seconds in probes"): [
             (clean(student), f"{seconds:.2f}") for student, seconds in slowest
         ],
@@ -399,7 +402,7 @@ def print_timings(outcome: ClassResult, console: Console) -> None:
         if rows:
             console.print(table, "")
     console.print(
-        "Seconds are wall time, added up over workers and with the reference's. "
+        "Seconds are wall time, CPU is the grader's and the probes'; both added up over workers and with the reference's. "
         f"{outcome.unchanged} of {len(outcome.results)} submissions were taken from the store: no code of theirs ran.",
         highlight=False,
     )
