@@ -7,7 +7,7 @@ asked those once more. Under the hidden ones they are observed once for a class'
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
@@ -105,8 +105,9 @@ class Naming:
         if all(public for public, _ in probes):
             return diagnose_all(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
+        # one by one: each costs a run, the first is likely the one, and other submissions are named beside this one
         varying = Later(lambda: self.varying(function, True) | self.varying(function, False))
-        found = diagnose_all(seen, self.expected, probes, self._under_hidden(candidates), varying)
+        found = diagnose_all(seen, self.expected, probes, map(self.with_hidden, candidates), varying)
         if found:
             return found
         by_public = self._by_public_answers(judged, seen, candidates)
@@ -145,12 +146,6 @@ class Naming:
         named = {entry.name for entry in self._contents.mistakes if failed.intersection(entry.caught_by)}
         made = [mistake for mistake in candidates if mistake.name in named]
         return sorted(made, key=lambda mistake: len(mistake.changed), reverse=True)
-
-    def _under_hidden(self, made: list[KnownMistake]) -> Iterator[KnownMistake]:
-        """The mistakes under the hidden probes too. The first by itself: it is likely the one, and each costs a run."""
-        yield from map(self.with_hidden, made[:1])
-        with ThreadPoolExecutor(self._at_once) as pool:
-            yield from pool.map(self.with_hidden, made[1:])
 
     def known(self, function: str) -> list[KnownMistake]:
         """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
