@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from autograder.errors import NotHere
 
@@ -28,6 +28,21 @@ def versions(*names: str) -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+@contextlib.contextmanager
+def without_addresses() -> Iterator[None]:
+    """Lets the block import nbformat quickly. It imports jsonschema, which compiles a grammar of web addresses: more than a
+    second of CPU, for a check that is not made here."""
+    slow = "rfc3987_syntax"
+    if slow in sys.modules:
+        yield
+        return
+    sys.modules[slow] = None  # type: ignore[assignment]  # as if it were not installed; jsonschema does without
+    try:
+        yield
+    finally:
+        del sys.modules[slow]
 
 
 def require_packages() -> None:

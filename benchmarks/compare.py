@@ -22,6 +22,7 @@ from measure import Cost, measure
 from autograder.authors.release import notebook_text
 from autograder.classes.demo import SEED, build_class
 from autograder.course.course import Course, Module
+from autograder.course.imports import COMMON
 from autograder.defaults import CORES
 from autograder.files import write_whole
 from autograder.grading.contents import Contents
@@ -193,6 +194,7 @@ def make_course(module: Module, students: list[Path], folder: Path) -> None:
         shutil.copytree(module.root / part / module.name, folder / part / module.name)
     for name in ("nbgrader_config.py", "course.toml"):
         shutil.copy(module.root / name, folder)
+    shutil.copytree(module.tests.parent / COMMON, folder / "tests" / COMMON)
     for path in students:
         shutil.copytree(path.parent, folder / "submitted" / path.parts[-3] / module.name)
     write_whole(folder / "grades" / module.name / "seed", f"{SEED}\n")

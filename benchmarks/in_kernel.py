@@ -75,6 +75,9 @@ def _ask(probe: Probe, student: Student, seed: int) -> Observation:
 
 def bare(about: dict[str, Any], notebooks: list[str]) -> None:
     """Asks every probe of each of `notebooks`, one after another in this process."""
+    import torch  # noqa: F401  as a worker has it before the probes: else tensors would be written out as texts
+
+    know_torch()
     tests = Course(Path(about["root"])).module(about["module"]).tests
     functions = [name for names in about["exercises"].values() for name in names]
     probes = {public: probes_in(import_from(tests, file)) for public, file in FILES.items()}

@@ -25,6 +25,7 @@ from autograder.classes.demo import build_class
 from autograder.classes.grade import grade_class
 from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course, Module
+from autograder.course.imports import COMMON
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 5
@@ -89,7 +90,7 @@ def _compute() -> None:
 
 def _copied(module: Module, root: Path) -> Module:
     """The module in a course of its own, whose recordings are its own too."""
-    for part in (module.source.parent, module.tests, module.release):
+    for part in (module.source.parent, module.tests, module.tests.parent / COMMON, module.release):
         shutil.copytree(part, root / part.relative_to(module.root))
     return Course(root).module(module.name)
 

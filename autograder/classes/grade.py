@@ -130,10 +130,13 @@ def grade_all(
 ) -> list[Result]:
     """A result for every submission, in their order. For `record` see `grade_class`; `nodes` observe, if there are any."""
     results: dict[Submission, Result] = {}
+    for grader in graders if record else ():
+        grader.show()
     for submission, result in watched(graded(graders, submissions, console, nodes), submissions, console):
         results[submission] = result
         if record:
-            record(graders, submission, result)
+            with graders[0].timings.stage("gradebook"):
+                record(graders, submission, result)
     return [results[submission] for submission in submissions]
 
 
@@ -435,7 +438,9 @@ def print_timings(outcome: ClassResult, console: Console) -> None:
     ran = [(r.student, r.graded.seconds) for r in outcome.results if r.graded and not r.graded.cached]
     slowest = sorted(ran, key=lambda one: one[1], reverse=True)[:SLOWEST]
     tables: dict[tuple[str, ...], Sequence[tuple[str, ...]]] = {
-        ("stage", "seconds", "times"): [(name, f"{s.seconds:.2f}", str(s.times)) for name, s in stages.items()],
+        ("stage", "seconds", "CPU", "times"): [
+            (name, f"{s.seconds:.2f}", f"{s.cpu:.2f}", str(s.times)) for name, s in stages.items()
+        ],
         ("slowest submissions", "seconds in probes"): [
             (clean(student), f"{seconds:.2f}") for student, seconds in slowest
         ],
@@ -453,7 +458,7 @@ def print_timings(outcome: ClassResult, console: Console) -> None:
         if rows:
             console.print(table, "")
     console.print(
-        "Seconds are wall time, added up over workers and with the reference's. "
+        "Seconds are wall time, CPU is the grader's and the probes'; both added up over workers and with the reference's. "
         f"{outcome.unchanged} of {len(outcome.results)} submissions were taken from the store: no code of theirs ran.",
         highlight=False,
     )

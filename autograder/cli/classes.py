@@ -232,7 +232,8 @@ def _grade(options: argparse.Namespace) -> int:
     if record and out == module.grades:
         from autograder.gradebook.gradebook import write_pages
 
-        write_pages(module, mine)
+        with outcome.timings.stage("gradebook"):
+            write_pages(module, mine)
     print_outcome(outcome, out, console, with_timings=options.timings)
     if options.junit:
         from autograder.files import write_whole

@@ -1,6 +1,6 @@
 """The notebook that is made from a source's cells: what nbgrader and Jupyter call a cell, and what it is worth."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import nbformat
@@ -11,17 +11,21 @@ FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # what Jupyte
 
 
 def make_notebook(cells: list[SourceCell], texts: Iterable[str], points: dict[str, float]) -> nbformat.NotebookNode:
-    """A notebook with these cells' kinds and roles, the given texts and exercises' points, without outputs."""
+    """A notebook with these cells' kinds and roles, the given texts and exercises' points, without outputs.
+
+    One is made for every submission, so nbformat's own `new_code_cell`, which compares each cell with a schema, makes none.
+    """
     made = []
     for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
-        new: Callable[..., Any] = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
         metadata: dict[str, Any] = dict(FOLDED) if cell.folded else {}
         if cell.role:
             metadata["nbgrader"] = nbgrader_metadata(cell, points)
-        made.append(new(text.rstrip("\n"), metadata=metadata, id=f"cell-{number:03d}"))
+        about = {"id": f"cell-{number:03d}", "cell_type": cell.kind, "metadata": metadata, "source": text.rstrip("\n")}
+        made.append(nbformat.from_dict(about | ({"execution_count": None, "outputs": []} if cell.kind == "code" else {})))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    about = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(cells=made, metadata=about)
+    languages = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook: nbformat.NotebookNode = nbformat.v4.new_notebook(metadata=languages)
+    notebook.cells = made
     return notebook
 
 

@@ -20,9 +20,9 @@ written here: they are the sum of the checks' points.
 import ast
 import importlib
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +30,7 @@ from typing import Any
 from autograder.course.checks import Check, points_problem
 from autograder.course.imports import place
 from autograder.errors import CourseError
+from autograder.installed import without_addresses
 from autograder.sandboxed.notebook import Cell, Statement, around, is_stub, parse
 
 ROLES = {"exercise", "check", "grade", "question", "plot"}
@@ -44,7 +45,8 @@ REGION = re.compile(
 class SourceCell:
     """One cell: its role's settings in `about` (empty for cells without), and its text with the solution in it.
 
-    `line` is where its marker stands in the source file, its text begins on the next one.
+    `line` is where its marker stands in the source file, its text begins on the next one. What is made of the text by parsing
+    it is made once: a class's notebooks are compared with it cell by cell.
     """
 
     kind: str
@@ -67,12 +69,12 @@ class SourceCell:
         """Whether its code is hidden until somebody asks for it."""
         return bool(self.about.get("folded"))
 
-    @property
+    @cached_property
     def solution(self) -> str:
         """The text with the solution, without the region's marks."""
         return REGION.sub(lambda match: match["body"], self.text)
 
-    @property
+    @cached_property
     def stub(self) -> str:
         """The text a student gets."""
         if self.kind == "markdown":
@@ -90,7 +92,7 @@ class SourceCell:
             name = f"{name}.{methods[-1]}"
         return f'{region["indent"]}raise NotImplementedError("write {name}")\n'
 
-    @property
+    @cached_property
     def is_class(self) -> bool:
         """Whether the contract's name that it defines is a class."""
         return any(isinstance(node, ast.ClassDef) for node in _definitions(self.about.get("function", ""), self.solution))
@@ -218,16 +220,8 @@ def called(cells: Iterable[SourceCell], name: str) -> SourceCell | None:
 
 
 def _jupytext() -> ModuleType:
-    """The package. It imports nbformat, and that jsonschema, which compiles a grammar of web addresses: most of a second,
-    for a check that is not made here."""
-    slow = "rfc3987_syntax"
-    if slow in sys.modules:
+    with without_addresses():
         return importlib.import_module("jupytext")
-    sys.modules[slow] = None  # type: ignore[assignment]  # as if it were not installed; jsonschema does without
-    try:
-        return importlib.import_module("jupytext")
-    finally:
-        del sys.modules[slow]
 
 
 def _problem(cell: SourceCell) -> str:

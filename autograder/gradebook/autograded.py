@@ -107,24 +107,23 @@ def _places(cells: list[SourceCell], handed_in: list[HandedIn]) -> dict[int, int
     """For each of the source's cells the place of the student's cell that it became; the likeliest one, each once."""
     places: dict[int, int] = {}
     for number, cell in enumerate(cells):
-        free = [place for place in range(len(handed_in)) if place not in places.values()]
-        likely = [(_likeness(cell, number, handed_in[place]), place) for place in free]
+        taken, names = set(places.values()), _names(cell)
+        free = [place for place, one in enumerate(handed_in) if one.kind == cell.kind and place not in taken]
+        likely = [(_likeness(cell, names, number, handed_in[place]), place) for place in free]
         best = max((pair for pair in likely if pair[0] is not None), default=None)
         if best:
             places[number] = best[1]
     return places
 
 
-def _likeness(cell: SourceCell, number: int, theirs: HandedIn) -> tuple[bool, ...] | None:
-    """What speaks for a student's cell being this one, what counts most first; None when nothing does."""
-    if theirs.kind != cell.kind:
-        return None
+def _likeness(cell: SourceCell, names: list[str], number: int, theirs: HandedIn) -> tuple[bool, ...] | None:
+    """What speaks for a student's cell being this one of the same kind, what counts most first; None when nothing does."""
     function = cell.about.get("function", "")
-    called = f"({'|'.join(map(re.escape, _names(cell)))})" if function else ""
+    called = f"({'|'.join(map(re.escape, names))})" if function else ""
     defines = bool(called and re.search(rf"^(async +def|def|class) +{called}\b|^{called} *=", theirs.source, re.M))
     if defines:
         return True, False, False, False  # the last definition counts, as in grading
-    same_id = bool(cell.role) and theirs.grade_id in _names(cell)
+    same_id = bool(cell.role) and theirs.grade_id in names
     unchanged = _same(theirs.source, cell.stub)
     opening = cell.by_hand and _first_line(theirs.source) == _first_line(cell.stub)
     if not (same_id or unchanged or opening or theirs.id == f"cell-{number:03d}"):
@@ -139,6 +138,8 @@ def _names(cell: SourceCell) -> list[str]:
 
 
 def _same(text: str, other: str) -> bool:
+    if text.split(None, 1)[:1] != other.split(None, 1)[:1]:  # nearly always, and soon seen
+        return False
     return [line.rstrip() for line in text.strip().splitlines()] == [
         line.rstrip() for line in other.strip().splitlines()
     ]

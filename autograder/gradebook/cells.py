@@ -18,6 +18,8 @@ from nbgrader.api import (
     Notebook,
     SolutionCell,
     SourceCell,
+    Student,
+    SubmittedAssignment,
     SubmittedNotebook,
 )
 
@@ -119,11 +121,26 @@ def add_to_submissions(db: Any, assignment: Assignment) -> None:
     for notebook in assignment.notebooks:
         known = {each for (each,) in db.query(SubmittedNotebook.assignment_id).filter_by(notebook_id=notebook.id)}
         for submission in [each for each in assignment.submissions if each.id not in known]:
-            new = SubmittedNotebook(notebook=notebook, assignment=submission)
-            db.add(new)
-            db.add_all(Grade(cell=cell, notebook=new) for cell in notebook.grade_cells)
-            db.add_all(Comment(cell=cell, notebook=new) for cell in notebook.solution_cells)
+            _add_place(db, notebook, submission)
     db.commit()
+
+
+def submission_of(db: Any, assignment: Assignment, student: str) -> SubmittedAssignment:
+    """A student's submission in an open session, which is not committed: nbgrader itself would commit a new one at once."""
+    if found := db.query(SubmittedAssignment).filter_by(assignment_id=assignment.id, student_id=student).one_or_none():
+        return found
+    new = SubmittedAssignment(assignment=assignment, student=db.get(Student, student) or Student(id=student))
+    db.add(new)
+    for notebook in assignment.notebooks:
+        _add_place(db, notebook, new)
+    return new
+
+
+def _add_place(db: Any, notebook: Notebook, submission: SubmittedAssignment) -> None:
+    new = SubmittedNotebook(notebook=notebook, assignment=submission)
+    db.add(new)
+    db.add_all(Grade(cell=cell, notebook=new) for cell in notebook.grade_cells)
+    db.add_all(Comment(cell=cell, notebook=new) for cell in notebook.solution_cells)
 
 
 def apply(db: Any, before: Notebook, made: NotebookNode, edit: Edit) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import nbgrader
 from nbformat import NotebookNode
-from nbgrader.api import Grade, Gradebook, MissingEntry, Notebook, SubmittedNotebook
+from nbgrader.api import Grade, Gradebook, MissingEntry, Notebook, SubmittedAssignment, SubmittedNotebook
 from nbgrader.apps.baseapp import NbGrader
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, ComputeChecksums, SaveCells
@@ -40,7 +40,15 @@ from autograder.course.source import SourceCell, former, grade_id, read_source
 from autograder.errors import CourseError, Unreadable
 from autograder.files import write_whole
 from autograder.gradebook.autograded import add_reports, as_html, not_graded, rebuild
-from autograder.gradebook.cells import Edit, add_to_submissions, apply, functions_of, planned, require_no_marks
+from autograder.gradebook.cells import (
+    Edit,
+    add_to_submissions,
+    apply,
+    functions_of,
+    planned,
+    require_no_marks,
+    submission_of,
+)
 from autograder.gradebook.late import EXTENSIONS, POLICY, enter_extension, extensions, read_policy
 from autograder.gradebook.requests import told
 from autograder.grading.grader import Grader
@@ -224,58 +232,80 @@ class ClassBook:
 
     def save(self, student: str, notebook: NotebookNode) -> None:
         """Writes what `rebuild` and `add_reports` said about the cells of `notebook`, all at once."""
-        kept = self.module.grades / "answers" / f"{student}.json"
-        before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-        about = {
-            cell.metadata.nbgrader.grade_id: cell.metadata.autograder
-            for cell in notebook.cells
-            if "nbgrader" in cell.metadata and "autograder" in cell.metadata
-        }
         with self.open() as gradebook:
-            submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
-            for grade in submitted.grades:
-                if grade.name in about:
-                    _update(grade, about[grade.name], before.get(grade.name))
-            for comment in submitted.comments:
-                if comment.name in about:
-                    comment.auto_comment = None if about[comment.name]["answered"] else NO_RESPONSE
-            never = all(grade.auto_score is None and grade.manual_score is None for grade in submitted.grades)
-            if not about and never:  # refused, or not graded: there is nothing that a TA could grade
-                for grade in submitted.grades:
-                    grade.needs_manual_grade = False
+            self._enter(gradebook, student, notebook)
             gradebook.db.commit()
-        answers = {name: cell["answer"] for name, cell in about.items() if "answer" in cell}
+        self._keep_answers(student, notebook)
+
+    def _enter(self, gradebook: Gradebook, student: str, notebook: NotebookNode) -> SubmittedNotebook:
+        """See `save`; in an open session, which is not committed."""
+        before, about = self._answers(student), _about(notebook)
+        submitted = gradebook.find_submission_notebook(self.name, self.module.name, student)
+        submitted.notebook._base_cells  # noqa: B018  all at once: each grade's and comment's own is then at hand
+        for grade in submitted.grades:
+            if grade.name in about:
+                _update(grade, about[grade.name], before.get(grade.name))
+        for comment in submitted.comments:
+            if comment.name in about:
+                comment.auto_comment = None if about[comment.name]["answered"] else NO_RESPONSE
+        never = all(grade.auto_score is None and grade.manual_score is None for grade in submitted.grades)
+        if not about and never:  # refused, or not graded: there is nothing that a TA could grade
+            for grade in submitted.grades:
+                grade.needs_manual_grade = False
+        return submitted
+
+    def _answers(self, student: str) -> dict[str, str]:
+        """The hashes of a student's answers as they were entered last, by cell."""
+        kept = self._answers_file(student)
+        return json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+
+    def _answers_file(self, student: str) -> Path:
+        return self.module.grades / "answers" / f"{student}.json"
+
+    def _keep_answers(self, student: str, notebook: NotebookNode) -> None:
+        answers = {name: cell["answer"] for name, cell in _about(notebook).items() if "answer" in cell}
         if answers:
-            write_whole(kept, json.dumps({**before, **answers}, indent=1))
+            write_whole(self._answers_file(student), json.dumps({**self._answers(student), **answers}, indent=1))
 
     def record(self, graders: list[Grader], submission: Submission, result: Result, config: Any) -> None:
-        """Does for one submission what `nbgrader autograde` does: gradebook, autograded notebooks, late penalty."""
+        """Does for one submission what `nbgrader autograde` does: gradebook, autograded notebooks, late penalty.
+
+        The gradebook has all of it or, after an interruption, nothing.
+        """
         student = submission.student
+        parts = submission.parts or (submission,) * len(self.parts)
+        notebooks = [autograded(grader, part, result) for grader, part in zip(graders, parts, strict=True)]
         with self.open() as gradebook:
-            gradebook.update_or_create_student(student)
-            gradebook.update_or_create_submission(self.module.name, student, timestamp=timestamp(submission.folder))
-        self.keep_only_small_files(submission)
-        self.settle_time(submission)
-        for place, (book, grader) in enumerate(zip(self.parts, graders, strict=True)):
-            part = submission.parts[place] if submission.parts else submission
-            notebook, path = autograded(grader, part, result), self.folder(student) / book.module.notebook
-            if result.status == GRADED or not path.is_file():
-                write_whole(path, nbformat.writes(notebook) + "\n")
-            book.save(student, notebook)
-            AssignLatePenalties(config=config).preprocess(notebook, book.resources(student))
+            theirs = submission_of(gradebook.db, gradebook.find_assignment(self.module.name), student)
+            self._settle_time(theirs, submission)
+            entered = [book._enter(gradebook, student, notebook) for book, notebook in zip(self.parts, notebooks, strict=True)]
+            gradebook.db.flush()  # fails while somebody else is writing: no file is changed then
+            for submitted in entered:
+                gradebook.db.refresh(submitted, ["score"])
+                submitted.late_submission_penalty = _penalty(gradebook, theirs, submitted, config)
+            self.keep_only_small_files(submission)
+            for book, notebook in zip(self.parts, notebooks, strict=True):
+                path = self.folder(student) / book.module.notebook
+                if result.status == GRADED or not path.is_file():
+                    write_whole(path, nbformat.writes(notebook) + "\n")
+            gradebook.db.commit()
+        for book, notebook in zip(self.parts, notebooks, strict=True):
+            book._keep_answers(student, notebook)
 
     def settle_time(self, submission: Submission) -> None:
         """Enters what a late penalty follows from: the student's extension, and no time where there is none any more.
 
         nbgrader itself would keep the time of an earlier file.
         """
-        granted = extensions(self.module.root, self.module.name).get(submission.student)
         with self.open() as gradebook:
-            theirs = gradebook.find_submission(self.module.name, submission.student)
-            theirs.timestamp = timestamp(submission.folder)
-            if granted is not None:
-                theirs.extension = granted or None
+            self._settle_time(gradebook.find_submission(self.module.name, submission.student), submission)
             gradebook.db.commit()
+
+    def _settle_time(self, theirs: SubmittedAssignment, submission: Submission) -> None:
+        granted = extensions(self.module.root, self.module.name).get(submission.student)
+        theirs.timestamp = timestamp(submission.folder)
+        if granted is not None:
+            theirs.extension = granted or None
 
     def unknown_times(self, submissions: Iterable[Submission]) -> list[str]:
         """A line for each student of whom nobody can tell whether they are late, where being late costs something."""
@@ -295,11 +325,15 @@ class ClassBook:
 
     def write_page(self, student: str) -> str | None:
         """Puts what the gradebook says into the student's feedback page, and gives the page; None where there is none."""
+        with self.open() as gradebook:
+            return self._write_page(gradebook, student)
+
+    def _write_page(self, gradebook: Gradebook, student: str) -> str | None:
         path = feedback_file(self.module.grades, student)
         if not path.is_file():
             return None
         page = path.read_text(encoding="utf-8")
-        with self.open() as gradebook, contextlib.suppress(MissingEntry):
+        with contextlib.suppress(MissingEntry):
             theirs = gradebook.find_submission(self.module.name, student)
             penalty = theirs.late_submission_penalty or 0.0
             score = max(0.0, theirs.score - penalty)
@@ -314,6 +348,7 @@ class ClassBook:
 
     def _by_hand(self, submitted: SubmittedNotebook) -> list[ByHand]:
         """What people graded or said, changed of the checks' points, or have still to grade, in the notebook's order."""
+        submitted.notebook._base_cells  # noqa: B018  as in `_enter`
         grades = {grade.name: grade for grade in submitted.grades}
         said = {comment.name: comment.comment or "" for comment in submitted.comments}
         rows = []
@@ -421,8 +456,9 @@ def odd(book: ClassBook, submissions: list[Submission]) -> list[str]:
 def write_pages(module: Module, students: Iterable[str]) -> None:
     """See `ClassBook.write_page`."""
     book = ClassBook(module, settings(module.root).coursedir)
-    for student in sorted(students):
-        book.write_page(student)
+    with book.open() as gradebook:
+        for student in sorted(students):
+            book._write_page(gradebook, student)
 
 
 def autograded(grader: Grader, submission: Submission, result: Result) -> NotebookNode:
@@ -440,6 +476,24 @@ def autograded(grader: Grader, submission: Submission, result: Result) -> Notebo
         notebook = not_graded(grader.contents.cells, points, f"Its cells cannot be shown: {error}")
     add_reports(notebook, result.graded, grader.contents.exercises)
     return notebook
+
+
+def _about(notebook: NotebookNode) -> dict[str, Any]:
+    """What `rebuild` and `add_reports` said about the cells of a notebook, by nbgrader's names."""
+    marked = [cell.metadata for cell in notebook.cells if "nbgrader" in cell.metadata and "autograder" in cell.metadata]
+    return {about.nbgrader.grade_id: about.autograder for about in marked}
+
+
+def _penalty(gradebook: Gradebook, theirs: SubmittedAssignment, submitted: SubmittedNotebook, config: Any) -> float | None:
+    """What nbgrader's own step takes off one late notebook, by the plugin that `config` names; None where nothing."""
+    late = theirs.total_seconds_late
+    if not late > 0:
+        return None
+    step = AssignLatePenalties(config=config)
+    step.gradebook, step.notebook_id, step.assignment_id = gradebook, submitted.name, theirs.name
+    step.init_plugin()
+    penalty = step.plugin_inst.late_submission_penalty(theirs.student.id, submitted.score, late)
+    return None if penalty is None else min(max(penalty, 0), submitted.score)
 
 
 def _update(grade: Grade, about: dict[str, Any], before: str | None) -> None:

@@ -168,6 +168,8 @@ class SubmissionExporter(NotebookExporter):
             log.warning("%s", line)
         for line in self.book.unknown_times(submissions):
             log.warning("%s", clean(line))
+        for grader in self.graders:
+            grader.show()
         results, passed_over = list(grade_each(self.graders, submissions)), []
         for submission, result in zip(submissions, results, strict=True):
             if result.note:

@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,28 @@ ABSENT = Other("nothing")
 KNOWN = "mistakes.safetensors.gz"  # in a release's checks/
 
 
+class Later(Set[Place]):
+    """Places that are looked for when one is first asked for: what is known only by many runs, most never ask for."""
+
+    _from_iterable = frozenset  # of `|` and `-`
+
+    def __init__(self, find: Callable[[], Iterable[Place]]):
+        self._find = find
+
+    @cached_property
+    def _places(self) -> frozenset[Place]:
+        return frozenset(self._find())
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._places
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 @dataclass(frozen=True)
 class KnownMistake:
     """A mistake's name and hint, and every place in the answers that it changes, with what is then there.
@@ -40,7 +63,7 @@ class KnownMistake:
     of: str
     hint: str
     changed: Mapping[Place, Any]
-    incidental: frozenset[Place] = frozenset()
+    incidental: Set[Place] = frozenset()
 
     def under(self, probes: set[tuple[bool, str]]) -> dict[Place, Any]:
         """What it changes in the answers to `probes`; wall times only if nothing else, since a busy machine does too."""
@@ -109,6 +132,7 @@ def diagnose(
     ours, right = all_leaves(observed, probes), all_leaves(expected, probes)
     differing = differing_places(ours, right)
     only_times = all(isinstance(ours.get(place, right.get(place)), Timing) for place in differing)
+    whole = sum(only_times or not isinstance(ours.get(place), Timing) for place in differing)  # nothing explains more
     best, most, looked_at = None, 0, []
     for mistake in known:
         looked_at.append(mistake)
@@ -118,7 +142,7 @@ def diagnose(
         explained = len(changed.keys() & differing)
         if explained > most and _agrees(changed, ours):
             best, most = mistake, explained
-            if most == len(differing):  # nothing can explain more
+            if most == whole:
                 break
     return best or _in_essence(ours, right, differing, probes, looked_at, varying)
 
@@ -345,5 +369,7 @@ def load_known(path: Path) -> tuple[list[KnownMistake], frozenset[Place]]:
 
 def with_incidental(mistake: KnownMistake, varying: Set[Place]) -> KnownMistake:
     """The mistake with what it changes where right answers differ too marked as incidental."""
-    incidental = {place for place in mistake.changed if in_a_row(place) in varying}
-    return replace(mistake, incidental=mistake.incidental | incidental)
+    before = mistake.incidental
+    return replace(
+        mistake, incidental=Later(lambda: (p for p in mistake.changed if p in before or in_a_row(p) in varying))
+    )

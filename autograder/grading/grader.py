@@ -24,7 +24,7 @@ from autograder.grading.judge import PASSED, Judged, Verdict, clean, cut_paths
 from autograder.grading.naming import Naming
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import Recording
-from autograder.grading.timings import Timings
+from autograder.grading.timings import NAMING, Timings
 from autograder.grading.workers import start_server
 from autograder.sandboxed.notebook import Code, HandedIn
 
@@ -187,6 +187,10 @@ class Grader:
         with self.timings.stage("reading"):
             return self.observers[PUBLIC].read(data)
 
+    def show(self) -> None:
+        """Says that `handed_in` will be asked for what is read from now on, so that a file is parsed once."""
+        self.observers[PUBLIC].shown = {}
+
     def handed_in(self, data: bytes) -> list[HandedIn]:
         """The cells of a notebook as they are to be shown; raises `Unreadable`."""
         return self.observers[PUBLIC].handed_in(data)
@@ -203,7 +207,10 @@ class Grader:
         return recordings
 
     def _observe_one(self, public: bool, seed: int | None, code: Code, function: str | None, **how: Any) -> Recording:
-        return self.observers[public].observe(code, seeds(self.seed)[public] if seed is None else seed, function, **how)
+        drawn = seeds(self.seed)[public] if seed is None else seed
+        recording = self.observers[public].observe(code, drawn, function, **how)
+        self.timings.observed_for_a_hint(recording)
+        return recording
 
     def grade(self, code: Code, function: str | None = None, hints: bool = True) -> Graded:
         """Grades `code`: all of it, or only the checks of one function; with `hints`, names the mistakes.
@@ -218,7 +225,7 @@ class Grader:
         verdicts: list[Verdict] = [j.verdict for j in judged]
         unnamed: list[str] = []
         if hints:
-            with self.timings.stage("naming mistakes"):
+            with self.timings.stage(NAMING):
                 verdicts, unnamed = self.naming.name(code, judged, recordings)
         # of the public process alone: in the other one the submission could write hidden probes into them
         notes = tuple((clean(cell), cut_paths(clean(note))) for cell, note in recordings[PUBLIC].notes)

@@ -7,7 +7,7 @@ asked those once more. Under the hidden ones they are observed once for a class'
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
@@ -20,6 +20,7 @@ from autograder.grading.contents import Contents
 from autograder.grading.diagnose import (
     KNOWN,
     KnownMistake,
+    Later,
     Place,
     all_leaves,
     consistent,
@@ -104,8 +105,9 @@ class Naming:
         if all(public for public, _ in probes):
             return diagnose_all(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
-        varying = self.varying(function, True) | self.varying(function, False)
-        found = diagnose_all(seen, self.expected, probes, self._under_hidden(candidates), varying)
+        # one by one: each costs a run, the first is likely the one, and other submissions are named beside this one
+        varying = Later(lambda: self.varying(function, True) | self.varying(function, False))
+        found = diagnose_all(seen, self.expected, probes, map(self.with_hidden, candidates), varying)
         if found:
             return found
         by_public = self._by_public_answers(judged, seen, candidates)
@@ -145,12 +147,6 @@ class Naming:
         made = [mistake for mistake in candidates if mistake.name in named]
         return sorted(made, key=lambda mistake: len(mistake.changed), reverse=True)
 
-    def _under_hidden(self, made: list[KnownMistake]) -> Iterator[KnownMistake]:
-        """The mistakes under the hidden probes too. The first by itself: it is likely the one, and each costs a run."""
-        yield from map(self.with_hidden, made[:1])
-        with ThreadPoolExecutor(self._at_once) as pool:
-            yield from pool.map(self.with_hidden, made[1:])
-
     def known(self, function: str) -> list[KnownMistake]:
         """The known mistakes of `function` under the public probes: those that the release holds, or made once."""
         with self._lock:
@@ -164,12 +160,13 @@ class Naming:
 
     def varying(self, function: str, public: bool) -> frozenset[Place]:
         """Where right answers to one set of probes differ: what the release holds of it, or observed once."""
-        with self._lock:
-            if public and self._released[0]:
-                return self._released[1]
+        if public and self._released[0]:
+            return self._released[1]
+        with self._observing[f"the alternatives of {function}, {public}"]:  # who needs them too waits
             if (function, public) not in self._varying:
                 codes = [self._contents.code(entry) for entry in self._contents.alternatives if entry.of == function]
-                answers = [self.observe(code, function, [public]) for code in codes]
+                with ThreadPoolExecutor(self._at_once) as pool:
+                    answers = list(pool.map(lambda code: self.observe(code, function, [public]), codes))
                 self._varying[function, public] = varying_places(answers, self.expected)
             return self._varying[function, public]
 
@@ -180,7 +177,7 @@ class Naming:
                 entry = next(entry for entry in self._contents.mistakes if entry.name == mistake.name)
                 changed = {**mistake.changed, **self.as_known(entry, [False]).changed}
                 whole = replace(mistake, changed=changed)
-                self._hidden[mistake.name] = with_incidental(whole, self.varying(mistake.of, False))
+                self._hidden[mistake.name] = with_incidental(whole, Later(lambda: self.varying(mistake.of, False)))
             return self._hidden[mistake.name]
 
     @cached_property

@@ -457,3 +457,8 @@ def test_a_picture_behind_very_many_outputs_is_found():
     outputs = [{"output_type": "stream", "text": "x"}] * 300 + [output(**{"image/png": PNG[1]})]
     (cell,) = read_contents(dumped({"cells": [{"cell_type": "code", "outputs": outputs}]}))
     assert PNG[0] in [kind for kind, _ in cell["shown"]]
+
+
+def test_what_a_cell_is_made_of_is_parsed_once(cells):
+    """Every cell of every submission is compared with every stub."""
+    assert all(cell.stub is cell.stub and cell.solution is cell.solution for cell in cells)

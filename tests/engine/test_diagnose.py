@@ -1,5 +1,7 @@
 """Naming the mistake: the one that explains most, both where there are two, and none where none agrees."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import FUNCTIONS, needs_walls
 from toy_course import solved
@@ -7,6 +9,7 @@ from toy_course import solved
 from autograder.errors import Malformed
 from autograder.grading.diagnose import (
     KnownMistake,
+    Later,
     diagnose,
     diagnose_all,
     known_mistake,
@@ -18,7 +21,7 @@ from autograder.grading.diagnose import (
 )
 from autograder.grading.recordings import Observation, Recording
 from autograder.sandboxed.notebook import read_cells, select
-from autograder.sandboxed.recording import Error
+from autograder.sandboxed.recording import Error, Timing
 
 RIGHT = {"totals": {"plain": 10, "frozen": 20}, "sizes": [1.0, 2.0]}
 
@@ -151,6 +154,33 @@ FROM_0, SWAPPED = {"x": [0.0, 1.0]}, {"words": ["test", "training"]}
 def test_what_varies_between_right_answers_is_not_held_against_a_mistake(known, seen, name):
     found = diagnose(recording(plot=PLOT | seen), recording(plot=PLOT), [(True, "plot")], plots(*known), varying())
     assert (found.name if found else "") == name
+
+
+def test_what_varies_is_looked_for_only_where_no_mistake_agrees_in_all():
+    """Under the hidden probes that takes a run of every right answer there is."""
+    looked = []
+    later = Later(lambda: looked.append("looked") or varying())
+    [made] = plots(FROM_0)
+    known = [with_incidental(replace(made, incidental=frozenset()), later)]
+
+    def found(**seen: object) -> list[str]:
+        both = recording(plot=PLOT | seen), recording(plot=PLOT)
+        return [one.name for one in diagnose_all(*both, [(True, "plot")], known, later)]
+
+    assert found(**FROM_0) == ["0"] and not looked
+    assert found(**FROM_0, words=["a", "b"]) == ["0"]  # all it changes is here, and words that it does not change
+    assert found(x=[0.0, 2.0], words=["a", "b"]) == [] and looked == ["looked"]
+    assert later | {"more"} == {*varying(), "more"} and len(later) == len(varying())
+
+
+def test_no_further_mistake_is_looked_at_when_one_explains_all_but_wall_times():
+    """Each costs a run, and wall times differ on any machine."""
+    right, seen = {"rate": 1, "seconds": Timing(0.1)}, {"rate": 2, "seconds": Timing(0.9)}
+    made = [recording(fit=right | {"rate": rate}) for rate in (2, 3)]
+    known = [known_mistake("rate", "f", "hint", lambda _, one=one: one, recording(fit=right)) for one in made]
+    looked = iter(known)
+    assert diagnose(recording(fit=seen), recording(fit=right), [(True, "fit")], looked) == known[0]
+    assert list(looked) == known[1:]
 
 
 def test_an_error_of_the_function_is_not_one_of_who_uses_what_it_returned():

@@ -5,6 +5,9 @@ import shutil
 import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -15,6 +18,7 @@ from toy_course import SOURCE, write_course
 
 from autograder import cli
 from autograder.classes.grade import write_result
+from autograder.classes.submissions import Submission
 from autograder.course import source
 from autograder.course.course import Course
 from autograder.errors import CourseError
@@ -22,6 +26,7 @@ from autograder.files import write_whole
 from autograder.gradebook.autograded import rebuild
 from autograder.gradebook.gradebook import ClassBook, check_gradebook, timestamp
 from autograder.gradebook.preprocessors import prepare
+from autograder.grading.contents import Contents
 from autograder.grading.grader import Graded
 from autograder.grading.judge import Verdict
 from autograder.grading.report import Result, feedback_page, with_grades_of
@@ -333,6 +338,32 @@ def test_the_gradebook_is_nbgrader_s(book):
             "exercise-averages",
             QUESTION,
         }
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_cannot_be_entered_whole_is_not_entered(book, monkeypatch, known):
+    """A full disk: of a student who is there already all stays as it was, and nobody is new."""
+    student = "ada" if known else "eve"
+    folder = book.module.root / "submitted" / student / "toys"
+    folder.mkdir(parents=True)
+    (folder / "timestamp.txt").write_text("2026-03-01 12:00:00 UTC")
+    submission = Submission(student, folder / "toys.ipynb")
+    grader: Any = SimpleNamespace(contents=Contents(book.module))
+    refused = Result(student, "toys", "refused", 3.0, reason="is cut off")
+
+    def entered() -> list:
+        with sqlite3.connect(book.module.root / "gradebook.db") as db:
+            tables = ("student", "submitted_assignment", "grade")
+            return [sorted(db.execute(f"SELECT * FROM {table}"), key=str) for table in tables]
+
+    before = entered()
+    with monkeypatch.context() as patch:
+        patch.setattr("autograder.gradebook.gradebook.write_whole", Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            book.record([grader], submission, refused, None)
+    assert entered() == before
+    book.record([grader], submission, refused, None)
+    assert entered() != before and (book.folder(student) / "toys.ipynb").is_file()
 
 
 # --- the student's page -----------------------------------------------------------------------------------------------

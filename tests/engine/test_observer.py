@@ -15,7 +15,7 @@ from toy_course import notebook, solved, write_course
 from autograder.course.course import Course
 from autograder.course.needs import SLOW, Needs
 from autograder.errors import CourseError, GraderFault, Malformed, NotKept, Unavailable, Unreadable
-from autograder.grading.observer import Observer
+from autograder.grading.observer import MOST_SHOWN, Observer
 from autograder.grading.recordings import Observed, load_recording, save_recording
 from autograder.grading.workers import Turns, Worker
 from autograder.sandboxed.notebook import Cell, Code, parse, read_cells, released_by, select
@@ -459,6 +459,36 @@ def test_what_was_read_is_kept(stored):
     twin = object.__new__(Observer)
     twin.__dict__ = {**stored.__dict__, "functions": ["double"]}
     assert twin.read(solved()) != first and len(stored.asked) == 4
+
+
+def test_what_the_gradebook_shows_comes_with_the_code(stored, observer):
+    """A second fork for it would cost more than parsing the file. Each file's cells are handed out once, and few wait."""
+    stored.shown = {}
+    assert stored.read(solved()) == code()
+    assert stored.handed_in(solved()) == observer.handed_in(solved()) and len(stored.asked) == 1 and stored.shown == {}
+    assert stored.handed_in(solved()) == observer.handed_in(solved()) and len(stored.asked) == 2
+    bad = solved()[:100]
+    with pytest.raises(Unreadable, match="damaged or cut off"):
+        stored.read(bad)
+    with pytest.raises(Unreadable, match="damaged or cut off"):
+        stored.handed_in(bad)
+    assert len(stored.asked) == 3
+    stored.shown = dict.fromkeys(map(str, range(MOST_SHOWN)), {})
+    stored.read(solved(mean="def mean(n): return 1.5"))
+    assert not stored.asked[-1].get("shown") and len(stored.shown) == MOST_SHOWN
+
+
+def test_what_cannot_be_shown_costs_nobody_what_is_graded(stored):
+    """The fork ends after the code: it is read once more by itself."""
+    observer_s, stored.shown = stored._ask, {}
+
+    def ask(job, *how):
+        state, answer, *rest = observer_s(job, *how)
+        return ("timed out" if job.get("shown") else state), answer, *rest
+
+    stored._ask = ask
+    assert stored.read(solved()) == code()
+    assert [job.get("shown", False) for job in stored.asked] == [True, False] and stored.shown == {}
 
 
 def test_what_was_read_depends_on_the_reader(stored, monkeypatch):

@@ -104,3 +104,9 @@ def test_what_students_import_comes_from_one_place():
 def test_checks_are_written_without_torch():
     code = "import sys; from autograder.authoring import check, same, probe, mistake; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_the_gradebook_comes_without_a_grammar_of_web_addresses():
+    """Which takes longer than all the rest of it."""
+    code = "import sys, autograder.gradebook.gradebook; sys.exit('rfc3987_syntax.syntax_helpers' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,8 @@ import tempfile
 import textwrap
 import threading
 import time
+import unittest.mock
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from autograder import cli
 from autograder.errors import CourseError
 from autograder.grading.observer import Observer
 from autograder.grading.workers import hidden_folders
-from autograder.sandboxed import groups, sandbox, seccomp
+from autograder.sandboxed import groups, sandbox, seccomp, worker
 from autograder.sandboxed.notebook import read_cells, select
 
 ORDINARY = 65534
@@ -359,6 +361,27 @@ def test_the_watch_counts(work, least):
     ((idle,), (busy,)) = run(script.replace("WORK", "0")), run(script.replace("WORK", work))
     assert busy - idle >= least
     assert idle < 2 * sandbox.SCRATCH_MEGABYTES + 50
+
+
+def test_the_watch_finds_all_that_was_started_by_either_way():
+    """By the kernel's lists of children, and by everyone's parent where it keeps none; also what a thread has started."""
+    sleep = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"]
+    with ThreadPoolExecutor() as pool:
+        children = [subprocess.Popen(sleep), pool.submit(subprocess.Popen, sleep).result()]
+        try:
+            own, parents = os.readlink("/proc/self"), {}
+            while sum(str(child.pid) in parents for child in children) < len(children):
+                time.sleep(0.05)
+                parents = worker._by_parent()
+            found = set(worker._descendants(own))
+            grandchildren = {name for child in children for name in parents[str(child.pid)]}
+            assert {str(child.pid) for child in children} | grandchildren <= found
+            with unittest.mock.patch("os.path.exists", lambda path: False):
+                assert set(worker._descendants(own)) == found
+        finally:
+            for child in children:
+                subprocess.run(["kill", *worker._children(str(child.pid)), str(child.pid)], check=False)
+                child.wait()
 
 
 CONTROLLERS = "cpuset cpu io memory pids"
