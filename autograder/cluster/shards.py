@@ -69,7 +69,7 @@ class Shards(Generic[Who]):
 
     def __init__(self, grader: Grader, nodes: Nodes, say: Callable[[str], None]):
         self._grader, self._nodes, self._say = grader, nodes, say
-        self._again: deque[list[Item[Who]]] = deque()  # what did not come back
+        self._again: deque[list[Work[Who]]] = deque()  # what did not come back
         self._out: dict[Future[bytes], list[Item[Who]]] = {}
         self._lost: Counter[str] = Counter()
         self._in_a_row = 0
@@ -101,7 +101,10 @@ class Shards(Generic[Who]):
         ready: list[Who] = []
         while len(self._out) < self._nodes.at_once:
             again = self._again.popleft() if self._again else None
-            items, blobs = self._shard((item.work for item in again) if again else waiting, ready)
+            source = iter(again) if again else waiting
+            items, blobs = self._shard(source, ready)
+            if again and (left := list(source)):  # their files have grown meanwhile
+                self._again.appendleft(left)
             if items:
                 self._out[self._nodes.submit(work, pack({}, [self._common, self._order(items, blobs)]))] = items
             elif not again:
@@ -162,7 +165,7 @@ class Shards(Generic[Who]):
         if "lacks" in about:
             self._say(f"{about['node']} was left out: {'; '.join(map(str, about['lacks']))[:500]}")
             self._nodes.leave_out(str(about["node"]))
-            self._again.appendleft(items)
+            self._again.appendleft([item.work for item in items])
             return []
         self._in_a_row = 0
         try:
@@ -195,12 +198,12 @@ class Shards(Generic[Who]):
             )
         if len(items) > 1:
             half = len(items) // 2
-            self._again.extend([items[:half], items[half:]])
+            self._again.extend([item.work for item in some] for some in (items[:half], items[half:]))
             self._say(f"a shard of {len(items)} was lost ({why}): it goes out again, in halves")
             return []
         self._lost[items[0].digest] += 1
         if self._lost[items[0].digest] < LOST_ALONE:
-            self._again.append(items)
+            self._again.append([items[0].work])
             return []
         self._grader.not_observed[items[0].digest] = f"the node that observed it was lost {LOST_ALONE} times ({why})"
         return [items[0].work.who]

@@ -243,6 +243,17 @@ def test_a_grader_fault_there_is_not_graded_here(course, shared):
     assert results["ada"]["status"] == NOT_GRADED and "unshare" in results["ada"]["reason"]
 
 
+def test_files_that_have_grown_while_they_were_lost_are_all_sent(course, shared, monkeypatch):
+    def lose(notebooks):
+        if shards.SHARD_BYTES > 10:
+            monkeypatch.setattr(shards, "SHARD_BYTES", 10)  # as if each filled a shard now
+            raise RuntimeError("lost")
+
+    elsewhere = graded(course, shared, Here(lose))
+    forget(course)
+    assert plain(elsewhere) == plain(graded(course, shared, None))
+
+
 def test_shards_are_small_enough_for_a_scheduler(course, shared, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_BYTES", len(CLASS["ada"]))
     graded(course, shared, nodes := Here())
