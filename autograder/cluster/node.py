@@ -11,25 +11,23 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from autograder.cluster.parcels import Parcel, pack, unpack
-from autograder.course.needs import Needs
+from autograder.cluster.parcels import Parcel, lay_out, pack, unpack
 from autograder.defaults import CORES, WORKERS_PER_CORE
 from autograder.errors import CourseError, GraderFault, Unreadable
-from autograder.files import write_whole
 from autograder.grading.grader import FILES, PUBLIC
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import recording_bytes
 from autograder.grading.workers import start_server
 from autograder.installed import DISTRIBUTION, versions
-from autograder.sandboxed import PACKAGED_DATA
 from autograder.sandboxed.notebook import Code, Released
 from autograder.sandboxed.sandbox import missing_walls
 
+FOLDERS = "autograder-node-"  # how the names of a node's own begin
 IDLE_SECONDS = 120  # after which a node that stays up ends its workers
 LIBRARIES = (DISTRIBUTION, "torch", "torchvision", "numpy", "matplotlib")  # on which a recording depends
 
@@ -61,38 +59,43 @@ def lacking(here: dict[str, Any], wanted: dict[str, str] | None = None) -> list[
     return [*here["lacks"], *other]
 
 
-def work(parcel: bytes) -> bytes:
-    """Observes one shard. See shards.py for what it holds and what comes back.
+def answered(parcel: bytes, do: Callable[[bytes, Parcel, str], bytes]) -> bytes:
+    """What `do` gives of a shard's `common`, its order and this node's name. See sending.py for what becomes of it.
 
-    A node that cannot build the walls, has other versions or no room on its disk says so, and observes nothing.
+    A node that cannot build the walls, has other versions or no room on its disk says so, and does nothing.
     """
-    (_, (common, items)), here = unpack(parcel), about()
+    (_, (common, order)), here = unpack(parcel), about()
     if lacks := lacking(here, unpack(common)[0]["versions"]):
         return pack({"node": here["node"], "lacks": lacks})
     try:
-        with _station(common) as station:
-            return station.observe(unpack(items), here["node"])
+        return do(common, unpack(order), here["node"])
     except (OSError, CourseError, GraderFault) as error:  # a full disk, workers that do not start
         return pack({"node": here["node"], "lacks": [f"{type(error).__name__}: {error}"]})
+
+
+def work(parcel: bytes) -> bytes:
+    """Observes one shard. See shards.py for what it holds and what comes back."""
+    return answered(parcel, _observe)
+
+
+def _observe(common: bytes, items: Parcel, node: str) -> bytes:
+    with _station(common) as station:
+        return station.observe(items, node)
 
 
 class Station:
     """The workers of one module's probes on this node, and the folder in which its probes and data lie."""
 
     def __init__(self, common: Parcel):
-        about, blobs = common
+        about, _ = common
         self.users = self.uses = 0  # at the moment, and in all
-        self._folder = tempfile.TemporaryDirectory(prefix="autograder-node-")
-        root = Path(self._folder.name)
-        for name, blob in about["files"].items():
-            write_whole(root / name, blobs[blob])
-        data = {name: PACKAGED_DATA / packaged for name, packaged in about["packaged"].items()}
-        data |= {name: root / file for name, file in about["data"].items()}
-        needs, released = Needs(data, tuple(about["packages"])), Released.from_dict(about["released"])
-        self.workers = about["workers"] or WORKERS_PER_CORE * _cores()
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDERS)
+        tests, needs = lay_out(common, Path(self._folder.name))
+        released = Released.from_dict(about["released"])
+        self.workers = about["workers"] or WORKERS_PER_CORE * cores()
         how: dict[str, Any] = {"limit": about["limit"], "workers": self.workers}
         self.observers = {
-            public: Observer(root / about["folder"], file, about["functions"], None, released, needs, **how)
+            public: Observer(tests, file, about["functions"], None, released, needs, **how)
             for public, file in FILES.items()
         }
         self._server, sockets = start_server(self.workers, needs.packages, len(FILES))
@@ -157,7 +160,7 @@ def _close_idle(common: bytes, uses: int) -> None:
             _STATIONS.pop(common).close()
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that the scheduler has given this process."""
     if "SLURM_CPUS_ON_NODE" in os.environ:
         return int(os.environ["SLURM_CPUS_ON_NODE"])
