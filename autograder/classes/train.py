@@ -11,19 +11,23 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from autograder.classes.grade import write_section
+from autograder.classes.grade import saying, write_section
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
+from autograder.cluster.nodes import Nodes, open_nodes
 from autograder.course.course import Course, Module
+from autograder.defaults import ON
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
 from autograder.grading.judge import clean
 from autograder.grading.observer import Observer
 from autograder.grading.report import number
+from autograder.sandboxed.notebook import Code
 from autograder.sandboxed.training import Preset, Recipe
 from autograder.training.full import FullTraining, Outcome, Settings
 from autograder.training.images import Images
 from autograder.training.judge import speed
+from autograder.training.on_nodes import Run, Runs
 from autograder.training.report import class_page, section
 from autograder.training.run import Log
 
@@ -51,24 +55,34 @@ def train_and_write(
     out: Path,
     seed: int | None,
     console: Console,
+    on: str = ON,
 ) -> list[Trained]:
-    """Trains a class and writes, for each, a JSON file and a section of the feedback page, and `training/class.html`."""
+    """Trains a class and writes, for each, a JSON file and a section of the feedback page, and `training/class.html`.
+
+    `on` says where submissions are trained: see `open_nodes`.
+    """
     settings = replace(settings, seed=class_seed(out, seed))
     training = FullTraining(module, recipe, settings, images, out / "training" / "runs")
-    results = []
-    with training.open(console.print):
-        for trained in train_class(training, submissions, console):
+    found: dict[str, Trained] = {}
+    with (
+        open_nodes(on, 0, module.root, saying(console)) as nodes,
+        training.open(saying(console), elsewhere=nodes is not None),
+    ):
+        for trained in train_class(training, submissions, console, nodes):
             write_trained(training, trained, out)
-            results.append(trained)
+            found[trained.student] = trained
+    results = [found[submission.student] for submission in submissions]
     page = write_class(training, results, out)
     print_trained(results, settings.preset, console)
     console.print(f"{page}, {out}/feedback/", highlight=False, soft_wrap=True)
     return results
 
 
-def train_class(training: FullTraining, submissions: list[Submission], console: Console) -> Iterator[Trained]:
-    """Each submission's run, one after another, with a bar that shows how far it is."""
-    module, preset = training.module, training.settings.preset
+def train_class(
+    training: FullTraining, submissions: list[Submission], console: Console, nodes: Nodes | None = None
+) -> Iterator[Trained]:
+    """Each submission's run, with a bar that shows how far it is: one after another here, or as they come from `nodes`."""
+    module = training.module
     reader = Observer(
         module.tests,
         "probes_public",
@@ -80,31 +94,83 @@ def train_class(training: FullTraining, submissions: list[Submission], console: 
         workers=1,
     )
     with reader, _progress(console) as progress:
-        for place, submission in enumerate(submissions, 1):
-            name = f"{clean(submission.student)} ({place}/{len(submissions)})"
-            bar = progress.add_task(name, total=preset.work, said="")
+        if nodes:
+            yield from _train_on(nodes, training, reader, submissions, console, progress)
+        else:
+            yield from _train_here(training, reader, submissions, progress)
 
-            def watch(images: int, log: Log, bar: TaskID = bar, start: float = time.monotonic()) -> None:
-                done = len(log.epochs) * preset.given  # more than `images` where an earlier run was taken up
-                pace = images / (time.monotonic() - start + 1e-9)
-                progress.update(bar, completed=max(done, images), said=f"{pace:,.0f} images/s, {_how_it_goes(log, preset)}")
 
-            yield _train_one(training, reader, submission, watch)
-            progress.remove_task(bar)
+def _train_here(
+    training: FullTraining, reader: Observer, submissions: list[Submission], progress: Progress
+) -> Iterator[Trained]:
+    preset = training.settings.preset
+    for place, submission in enumerate(submissions, 1):
+        name = f"{clean(submission.student)} ({place}/{len(submissions)})"
+        bar = progress.add_task(name, total=preset.work, said="")
+
+        def watch(images: int, log: Log, bar: TaskID = bar, start: float = time.monotonic()) -> None:
+            done = len(log.epochs) * preset.given  # more than `images` where an earlier run was taken up
+            pace = images / (time.monotonic() - start + 1e-9)
+            progress.update(bar, completed=max(done, images), said=f"{pace:,.0f} images/s, {_how_it_goes(log, preset)}")
+
+        yield _train_one(training, reader, submission, watch)
+        progress.remove_task(bar)
 
 
 def _train_one(
     training: FullTraining, reader: Observer, submission: Submission, watch: Callable[[int, Log], None]
 ) -> Trained:
-    student = submission.student
-    if submission.problem:
-        return Trained(student, problem=clean(f"{submission.path}: {submission.problem}"))
+    code = _read(reader, submission)
+    if isinstance(code, Trained):
+        return code
     try:
-        return Trained(student, training.train(reader.read(submission.read()), watch))
-    except (Unreadable, OSError) as error:
-        return Trained(student, problem=clean(f"{submission.path} {error}"))
+        return Trained(submission.student, training.train(code, watch))
     except GraderFault as error:
-        return Trained(student, problem=clean(f"{submission.path} was not trained: {error}"))
+        return _not_trained(submission, error)
+
+
+def _train_on(
+    nodes: Nodes,
+    training: FullTraining,
+    reader: Observer,
+    submissions: list[Submission],
+    console: Console,
+    progress: Progress,
+) -> Iterator[Trained]:
+    """As runs come back; those whose code is the same have one run."""
+    bar = progress.add_task(f"training on {nodes.name}", total=len(submissions), said="")
+    runs: dict[int, Run[Submission]] = {}
+    for submission in submissions:
+        code = _read(reader, submission)
+        if isinstance(code, Trained):
+            progress.advance(bar)
+            yield code
+        else:
+            seed = training.seed_of(code)
+            runs.setdefault(seed, Run([], code, seed)).who.append(submission)
+    sent = Runs[Submission](training, nodes, saying(console))
+    for run in (run for back in sent.back(runs.values()) for run in back):
+        problem = sent.problem(run)
+        outcome = None if problem else training.judged(run.code, run.seed)
+        for submission in run.who:
+            progress.advance(bar)
+            yield Trained(submission.student, outcome) if outcome else _not_trained(submission, problem)
+
+
+def _read(reader: Observer, submission: Submission) -> Code | Trained:
+    """A submission's code, or why there is none."""
+    if submission.problem:
+        return Trained(submission.student, problem=clean(f"{submission.path}: {submission.problem}"))
+    try:
+        return reader.read(submission.read())
+    except (Unreadable, OSError) as error:
+        return Trained(submission.student, problem=clean(f"{submission.path} {error}"))
+    except GraderFault as error:
+        return _not_trained(submission, error)
+
+
+def _not_trained(submission: Submission, why: object) -> Trained:
+    return Trained(submission.student, problem=clean(f"{submission.path} was not trained: {why}"))
 
 
 def _how_it_goes(log: Log, preset: Preset) -> str:

@@ -13,6 +13,7 @@ from autograder.cli.options import (
     add_command,
     add_engine,
     add_module,
+    add_on,
     add_sandbox,
     engine,
     grades_folder,
@@ -137,10 +138,13 @@ def _add_train(commands: "Commands") -> None:
     )
     train.add_argument("--download", action="store_true", help="fetch CIFAR-10 (170 MB) where it is missing")
     train.add_argument("--batch-size", type=int, metavar="N", help="another than the preset's, where memory is short")
-    train.add_argument("--threads", type=int, default=CORES, metavar="N", help="of the CPU (default: all)")
+    train.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: all, of each node with --on)")
     train.add_argument("--seed", type=int, help="of weights and images (default: drawn once, kept)")
     train.add_argument(
-        "--limit", type=float, metavar="SECONDS", help="for one run (default: four times what the reference would take)"
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        help="for one run (default: four times what the reference would take here, which --on's nodes should be as fast as)",
     )
     train.add_argument(
         "--calibrate", type=int, metavar="N", help="train the reference N times, and the training mistakes: for floors"
@@ -149,6 +153,7 @@ def _add_train(commands: "Commands") -> None:
         "--claim", type=Path, nargs="+", metavar="FILE", help="check claims of students' own runs instead; trains nothing"
     )
     add_sandbox(train)
+    add_on(train, "where submissions are trained: slurm[:NAME=VALUE,…] or dask[:ADDRESS] (default: local, on this machine)")
 
 
 def _add_extend(commands: "Commands") -> None:
@@ -346,6 +351,8 @@ def _train(options: argparse.Namespace) -> int:
     for name in ("batch_size", "threads", "limit"):
         if (value := getattr(options, name)) is not None and value <= 0:
             raise CourseError(f"--{name.replace('_', '-')} must be positive")
+    if options.on != ON and (options.calibrate or options.claim):
+        raise CourseError("--on trains submissions; --calibrate and --claim are for this machine alone: leave one away")
     module = Course.find().module(options.module)
     if options.claim:
         return _check_claims(options, module)
@@ -363,9 +370,9 @@ def _train(options: argparse.Namespace) -> int:
     settings = Settings(
         preset,
         seed=1,
-        device=choose_device(options.device),
+        device=choose_device(options.device) if options.on == ON else _device_of_nodes(options),
         sandbox=options.sandbox,
-        threads=options.threads,
+        threads=options.threads or (CORES if options.on == ON else 0),
         limit=options.limit,
     )
     place = options.data or module.root / "data"
@@ -374,9 +381,21 @@ def _train(options: argparse.Namespace) -> int:
         calibrate(module, recipe, settings, images, list(range(1, options.calibrate + 1)), console.print)
         return 0
     submissions, out = find_submissions(module, options.paths), grades_folder(options, module)
-    results = train_and_write(module, recipe, settings, images, submissions, out, options.seed, console)
+    results = train_and_write(module, recipe, settings, images, submissions, out, options.seed, console, options.on)
     _enter_bonuses(module, recipe.exercise, out)
     return 0 if all(each.holds for each in results) else 1
+
+
+def _device_of_nodes(options: argparse.Namespace) -> str:
+    """The device to train on elsewhere: one that need not be here, where the limit is known without measuring it."""
+    from autograder.training.run import choose_device
+
+    if options.device != "auto" and options.limit:
+        return str(options.device)
+    try:
+        return choose_device(options.device)
+    except CourseError as error:
+        raise CourseError(f"{error}. A run's limit is measured on it: --limit SECONDS names one without") from None
 
 
 def _enter_bonuses(module: "Module", exercise: str, out: Path) -> None:
@@ -406,7 +425,7 @@ def _check_claims(options: argparse.Namespace, module: "Module") -> int:
     from autograder.training.run import choose_device
 
     recipe, place, out = recipe_of(module), options.data or module.root / "data", grades_folder(options, module)
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads or CORES)
 
     @functools.cache
     def find(preset: "Preset") -> "tuple[Images, Images]":

@@ -105,8 +105,6 @@ def engine(options: argparse.Namespace) -> dict[str, Any]:
     """The engine's settings; says what is missing instead of running open."""
     if (options.workers is not None and options.workers < 1) or options.limit <= 0:
         raise CourseError("--workers and --limit must be positive")
-    if options.on != ON and options.sandbox == "none":
-        raise CourseError("--sandbox none is for this machine alone: leave it or --on away")
     require_sandbox(options)
     given = options.workers or 0
     workers = {"workers": given or WORKERS} if options.on == ON else {"workers": WORKERS, "node_workers": given}
@@ -117,6 +115,8 @@ def require_sandbox(options: argparse.Namespace) -> None:
     """Says what is missing for the walls instead of running open, or what `--sandbox none` means."""
     from autograder.grading.workers import require_walls
 
+    if options.sandbox == "none" and vars(options).get("on", ON) != ON:
+        raise CourseError("--sandbox none is for this machine alone: leave it or --on away")
     if options.sandbox == "none":
         print(
             "autograder: --sandbox none: submissions can read your files, reach the network and fool the grader",

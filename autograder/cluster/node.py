@@ -69,7 +69,9 @@ def answered(parcel: bytes, do: Callable[[bytes, Parcel, str], bytes]) -> bytes:
         return pack({"node": here["node"], "lacks": lacks})
     try:
         return do(common, unpack(order), here["node"])
-    except (OSError, CourseError, GraderFault) as error:  # a full disk, workers that do not start
+    except CourseError as error:  # workers that stop at once, a device that is not there
+        return pack({"node": here["node"], "lacks": [str(error)]})
+    except (OSError, GraderFault) as error:  # a full disk, workers that do not start
         return pack({"node": here["node"], "lacks": [f"{type(error).__name__}: {error}"]})
 
 

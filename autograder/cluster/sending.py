@@ -18,6 +18,7 @@ from autograder.errors import CourseError, Malformed
 
 LOST_ALONE = 2  # times that a submission may be lost by itself
 LOST_IN_A_ROW = 12  # shards, with nothing coming back between them: that is no submission's fault
+OTHER_FORM = (Malformed, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 W = TypeVar("W")
 
@@ -79,11 +80,7 @@ class Sending(ABC, Generic[W]):
 
     @abstractmethod
     def _keep(self, items: list[Item[W]], about: dict[str, Any], blobs: list[bytes]) -> None:
-        """Keeps what came back of a shard.
-
-        Raises:
-            Malformed, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError: it has another form.
-        """
+        """Keeps what came back of a shard; raises one of `OTHER_FORM` where it has another form."""
 
     @abstractmethod
     def _give_up(self, item: Item[W], said: str) -> None:
@@ -130,7 +127,7 @@ class Sending(ABC, Generic[W]):
         self._in_a_row = 0
         try:
             self._keep(items, about, blobs)
-        except (Malformed, KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except OTHER_FORM as error:
             return self._lose(items, f"{about.get('node')} answered in another form ({error!r})")
         return [item.work for item in items]
 
@@ -150,6 +147,7 @@ class Sending(ABC, Generic[W]):
         self._lost[items[0].name] += 1
         if self._lost[items[0].name] < LOST_ALONE:
             self._again.append([items[0].work])
+            self._say(f"a shard was lost ({why}): it goes out again")
             return []
         self._give_up(items[0], f"was lost {LOST_ALONE} times ({why})")
         return [items[0].work]

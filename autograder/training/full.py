@@ -23,7 +23,7 @@ from autograder.sandboxed.training import Preset, Recipe
 from autograder.training.claim_file import Weights
 from autograder.training.images import Images, give, split
 from autograder.training.judge import Judgement, growth, judge, peak, speed
-from autograder.training.run import Kept, Log, Trainer, scratch
+from autograder.training.run import Kept, Log, Trainer, nearest_device, scratch
 
 TIMES_THE_REFERENCE = 4.0  # that a run may take, and a minute
 PACE_BATCHES = 24  # of the reference, by which its pace on this device is measured
@@ -32,7 +32,12 @@ PACE_SECONDS = 3600.0  # that these may take
 
 @dataclass(frozen=True)
 class Settings:
-    """How a class is trained. `limit` are seconds for one run; None: from the reference's pace."""
+    """How a class is trained.
+
+    Args:
+        threads: of the CPU; 0: on other machines all that each has, here all there are.
+        limit: seconds for one run; None: from the reference's pace on this machine.
+    """
 
     preset: Preset
     seed: int
@@ -81,25 +86,35 @@ class FullTraining:
     def __init__(self, module: Module, recipe: Recipe, settings: Settings, images: tuple[Images, Images], store: Path):
         self.module, self.recipe, self.settings, self.images, self.store = module, recipe, settings, images, store
         self.contents = Contents(module)
-        self.pace = 0.0  # images a second of the reference
+        self.pace = 0.0  # images a second of the reference where submissions are trained; 0: not known
         self.limit = settings.limit or 0.0
 
     @contextmanager
-    def open(self, say: Callable[[str], None]) -> Iterator["FullTraining"]:
-        """Starts the worker, and measures the reference's pace.
+    def open(self, say: Callable[[str], None], elsewhere: bool = False) -> Iterator["FullTraining"]:
+        """Measures the reference's pace, and starts the worker.
+
+        What is trained `elsewhere` needs no worker here, and the pace only where nobody has said how long a run may take: the
+        reference itself leaves this machine for no other.
 
         Raises:
             CourseError: the reference itself cannot be trained here; says what would help.
         """
         with scratch() as self._given:
-            say(f"the reference's pace on {self.settings.device}")
-            self.pace = self._measure_pace()
-            self.limit = self.settings.limit or 60 + TIMES_THE_REFERENCE * self.settings.preset.work / self.pace
+            if not (elsewhere and self.settings.limit):
+                say(f"the reference's pace on {self.settings.device}")
+                pace = self._measure_pace()
+                self.limit = self.settings.limit or 60 + TIMES_THE_REFERENCE * self.settings.preset.work / pace
+            if elsewhere:
+                yield self
+                return
+            self.pace = pace
             with self._trainer(self.settings.preset) as self._worker:
                 yield self
 
     def _trainer(self, preset: Preset) -> Trainer:
-        return Trainer(self.module, preset, self.settings.device, self._given, self.settings.sandbox, self.settings.threads)
+        settings, needs = self.settings, self.contents.needs
+        threads = settings.threads or CORES
+        return Trainer(self.module.tests, needs, preset, settings.device, self._given, settings.sandbox, threads)
 
     def _measure_pace(self) -> float:
         preset = self.settings.preset
@@ -130,11 +145,16 @@ class FullTraining:
             GraderFault: the sandbox or the worker failed; what was done is kept.
         """
         seed = self.seed_of(code) if seed is None else seed
-        recipe, preset, device = self.recipe, self.settings.preset, self.settings.device
-        kept, images = Kept(self.store / self._key(code, seed)), split(preset, seed, *self.images)
-        give(images, self._given)
-        log = self._worker.train(code, self.contents.functions, seed, kept, self.limit, watch)
-        judgement = judge(recipe, preset, seed, log, weights := kept.weights(), images, device, self.pace)
+        give(split(self.settings.preset, seed, *self.images), self._given)
+        self._worker.train(code, self.contents.functions, seed, self.kept(code, seed), self.limit, watch)
+        return self.judged(code, seed)
+
+    def judged(self, code: Code, seed: int) -> "Outcome":
+        """Judges the run by `code` that is kept, wherever it was trained."""
+        recipe, preset, device = self.recipe, self.settings.preset, nearest_device(self.settings.device)
+        kept, images = self.kept(code, seed), split(preset, seed, *self.images)
+        log, weights = kept.log(), kept.weights()
+        judgement = judge(recipe, preset, seed, log, weights, images, device, self.pace)
         if not log.may_go_on:
             log.accuracy = {str(number): accuracy for number, accuracy in judgement.accuracy.items()}
             log.still = judgement.still
@@ -146,12 +166,16 @@ class FullTraining:
         text = json.dumps([self.settings.seed, vars(code)])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
-    def _key(self, code: Code, seed: int) -> str:
-        """The name under which a run is kept: a hash of everything that it depends on."""
+    def kept(self, code: Code, seed: int) -> Kept:
+        """The run by `code`, in a folder whose name is a hash of everything that it depends on."""
         settings = self.settings
-        judged = {"floor": 0.0, "points": 0.0}  # no run depends on them
-        how = [asdict(settings.preset) | judged, seed, settings.device, settings.sandbox]
-        return hashlib.sha256(json.dumps([how, self._steps(), vars(code)]).encode()).hexdigest()[:32]
+        how = [self.preset, seed, settings.device, settings.sandbox]
+        return Kept(self.store / hashlib.sha256(json.dumps([how, self._steps(), vars(code)]).encode()).hexdigest()[:32])
+
+    @property
+    def preset(self) -> dict[str, Any]:
+        """The preset without what it is judged by, on which no run depends."""
+        return asdict(self.settings.preset) | {"floor": 0.0, "points": 0.0}
 
     def _steps(self) -> list[str]:
         """The text of all that a run consists of: the recipe's file, but not RECIPE with its floors, and what it imports."""

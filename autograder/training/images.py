@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from autograder.errors import CourseError
 from autograder.sandboxed.training import GIVEN, Preset
@@ -41,9 +41,14 @@ class Split:
 
 def give(parts: Split, folder: Path) -> None:
     """Writes what a submission is given of `parts` into `folder`."""
+    (folder / GIVEN).write_bytes(given_of(parts))
+
+
+def given_of(parts: Split) -> bytes:
+    """What a submission is given of `parts`, as a file that it reads: never what is held back."""
     given = {"train": parts.train, "test": parts.test}
     arrays = {f"{name}_images": np.ascontiguousarray(part.images) for name, part in given.items()}
-    save_file(arrays | {f"{name}_labels": part.labels.astype(np.int64) for name, part in given.items()}, folder / GIVEN)
+    return save(arrays | {f"{name}_labels": part.labels.astype(np.int64) for name, part in given.items()})
 
 
 def split(preset: Preset, seed: int, train: Images, test: Images) -> Split:

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from autograder.course.course import Module
-from autograder.course.needs import SLOW, needs_of
+from autograder.course.needs import SLOW, Needs
 from autograder.defaults import CORES
 from autograder.errors import CourseError, GraderFault, Malformed
 from autograder.files import write_whole
@@ -84,6 +83,10 @@ class Log:
         """Whether it was stopped for its time alone, so that more of it would take it further."""
         return self.state == "timed out"
 
+    def is_over(self, limit: float) -> bool:
+        """Whether it has ended, and would not go on for being given `limit` seconds."""
+        return bool(self.state) and not (self.may_go_on and limit > self.limit)
+
     @property
     def out_of_memory(self) -> bool:
         return self.state == TOO_MUCH_MEMORY or self.state == "crashed: SIGKILL" or (
@@ -94,18 +97,20 @@ class Log:
 class Kept:
     """A run's folder: its log, the weights of the last epochs, and what the next one needs."""
 
+    LOG = "log.json"
+
     def __init__(self, folder: Path):
         self.folder = folder
 
     def log(self) -> Log:
         """What is kept of the run; an empty log where nothing is, or nothing whole."""
         try:
-            return Log(**json.loads((self.folder / "log.json").read_text(encoding="utf-8")))
+            return Log(**json.loads((self.folder / self.LOG).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return Log()
 
     def write(self, log: Log) -> None:
-        write_whole(self.folder / "log.json", json.dumps(asdict(log)))
+        write_whole(self.folder / self.LOG, json.dumps(asdict(log)))
 
     def add(self, log: Log, number: int, message: bytes) -> None:
         """Keeps an epoch. The log comes last: what it does not know of is trained again."""
@@ -113,15 +118,23 @@ class Kept:
         self.write(log)
         self._epoch(number - KEPT_EPOCHS).unlink(missing_ok=True)
 
+    def epochs(self, log: Log) -> dict[int, Path]:
+        """Where the messages of the last epochs of `log` lie, by number, whether they are there or not."""
+        return {number: self._epoch(number) for number in range(1, len(log.epochs) + 1)[-KEPT_EPOCHS:]}
+
     def settle(self, log: Log) -> None:
         """Keeps of a run that has ended and was judged the log and the last weights: a class's runs would fill a disk."""
         self.write(log)
-        *earlier, last = sorted(self.folder.glob("epoch-*.safetensors")) or [Path()]
-        for path in earlier:
+        for path in sorted(self.folder.glob("epoch-*.safetensors"))[:-1]:
             path.unlink()
-        if last.name and "optimizer" in (message := _read(last)):
-            kept = {name: part for name, part in message.items() if name not in ("optimizer", "random")}
-            write_whole(last, encode(kept, MAX_MESSAGE_BYTES, bounds=message_bounds()))
+        self.lighten()
+
+    def lighten(self) -> None:
+        """Takes from what is kept of a run that has ended what only its next epoch would need: most of it."""
+        for path in self.folder.glob("epoch-*.safetensors"):
+            if "optimizer" in (message := _read(path)):
+                kept = {name: part for name, part in message.items() if name not in ("optimizer", "random")}
+                write_whole(path, encode(kept, MAX_MESSAGE_BYTES, bounds=message_bounds()))
 
     def checkpoint(self, done: int) -> bytes:
         """The message of epoch `done`, from which the next one starts; empty when there is none."""
@@ -150,24 +163,22 @@ class Trainer:
     """A worker that trains one submission after another on one device.
 
     Args:
+        tests: the folder `tests/<module>/` of a course, or of what a node was sent, with `training.py`.
         given: the folder with the images that the next submission is given; see `give`.
         sandbox: "full", or "none" for limits alone.
-
-    Raises:
-        CourseError: the module has no full training.
     """
 
-    def __init__(self, module: Module, preset: Preset, device: str, given: Path, sandbox: str, threads: int = CORES):
-        if not (module.tests / "training.py").is_file():
-            raise CourseError(f"{module.name} has no full training: tests/{module.name}/training.py would say what it is")
+    def __init__(
+        self, tests: Path, needs: Needs, preset: Preset, device: str, given: Path, sandbox: str, threads: int = CORES
+    ):
         self.preset, self.device, self.given, self.threads = preset, device, given, threads
         self._folders = len(WRITABLE) * SCRATCH_MEGABYTES * 2**20 if sandbox == "full" else 0  # counted as full
         self._setting = {
-            "folder": str(module.tests),
+            "folder": str(tests),
             "file": "training",
             "sandbox": sandbox,
-            "hidden": [str(folder) for folder in hidden_folders(module.root)] if sandbox == "full" else [],
-            "data": needs_of(module).setting,
+            "hidden": [str(folder) for folder in hidden_folders(tests.parents[1])] if sandbox == "full" else [],
+            "data": needs.setting,
             "given": [str(given)],
             "devices": [str(path) for path in device_files(device)],
             "memory": int(preset.memory_gib * GIB) + self._folders,
@@ -203,7 +214,7 @@ class Trainer:
             GraderFault: the worker or its walls failed; what was done is kept.
         """
         log = kept.log()
-        if log.state and not (log.may_go_on and limit > log.limit):
+        if log.is_over(limit):
             return log
         checkpoint = kept.checkpoint(len(log.epochs)) if log.epochs else b""
         if log.epochs and not checkpoint:
@@ -352,15 +363,25 @@ def choose_device(name: str) -> str:
     Raises:
         CourseError: it is not there.
     """
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = _devices()
     if name == "auto":
         return next(kind for kind, usable in there.items() if usable)
     if not there[name]:
         usable = [kind for kind, here in there.items() if here]
         raise CourseError(f"--device {name}: there is none here that PyTorch can use; there is {', '.join(usable)}")
     return name
+
+
+def nearest_device(name: str) -> str:
+    """The device `name`, or the CPU where that is not here: what weights that were trained elsewhere are judged on."""
+    return name if _devices()[name] else "cpu"
+
+
+def _devices() -> dict[str, bool]:
+    """Which devices PyTorch can use here, the fastest first."""
+    import torch
+
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 def device_files(device: str) -> list[Path]:

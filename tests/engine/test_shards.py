@@ -2,11 +2,11 @@
 
 import json
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import needs_walls
+from here import Here
 from rich.console import Console
 from toy_course import RIGHT, notebook, solved, write_course
 
@@ -32,37 +32,6 @@ CLASS = {
 }
 EXERCISES = {"arithmetic": ["double", "quadruple"], "averages": ["mean"]}
 SEED = 7
-
-
-class Here(Nodes):
-    """Threads of this process in place of other machines. `before` is told what is in a shard, and may lose it."""
-
-    name, shard, at_once, workers = "here", 3, 2, 2
-
-    def __init__(self, before=lambda notebooks: None, answer=None):
-        self.before, self.answer = before, answer
-        self.sent, self.came, self.left_out = [], [], []
-        self._pool = ThreadPoolExecutor(2)
-
-    def submit(self, task, /, parcel: bytes) -> Future:
-        self.sent.append(parcel)
-        return self._pool.submit(self._run, task, parcel)
-
-    def _run(self, task, parcel: bytes) -> bytes:
-        self.before(unpack(unpack(parcel)[1][1])[1])
-        self.came.append(self.answer(parcel) if self.answer else task(parcel))
-        return self.came[-1]
-
-    def leave_out(self, node: str) -> None:
-        self.left_out.append(node)
-        if len(self.left_out) > 2:
-            raise CourseError("no node is left")
-
-    def each(self):
-        return {}
-
-    def shutdown(self, wait=True, *, cancel_futures=False) -> None:
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
 @pytest.fixture(scope="module", autouse=True)
