@@ -17,6 +17,7 @@ from autograder.cluster.node import about, lacking
 from autograder.cluster.nodes import Nodes, Say
 from autograder.errors import CourseError
 
+UNWARNED = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}  # a shard is as large as it is, and sent once
 CONNECT_SECONDS = 15  # in which a scheduler, and a first worker, must answer
 
 
@@ -56,7 +57,8 @@ class DaskNodes(Nodes):
     def submit(self, task: Callable[[bytes], bytes], /, parcel: bytes) -> Future[bytes]:  # type: ignore[override]
         able = self._able()
         how: dict[str, Any] = {"pure": False, "retries": 0, "workers": able}
-        future: Future[bytes] = self._patiently(lambda client: client.get_executor(**how).submit(task, parcel))
+        with dask.config.set(UNWARNED):
+            future: Future[bytes] = self._patiently(lambda client: client.get_executor(**how).submit(task, parcel))
         return future
 
     def leave_out(self, node: str) -> None:

@@ -289,6 +289,15 @@ def test_a_dask_scheduler_that_is_started_anew_loses_nothing(dask, course, here,
         assert grade(course, tmp_path / "out", f"dask:{dask.address}") == here
 
 
+def test_a_large_shard_crosses_without_a_word_of_dask_s(dask, recwarn):
+    from autograder.cluster.on_dask import DaskNodes
+
+    nodes = DaskNodes(dask.address, 1, print)
+    assert nodes.submit(bytes.strip, b" " * 11 * 2**20 + b"x").result() == b"x"  # 10 MiB are what it warns of
+    nodes.shutdown()
+    assert not [warned for warned in recwarn if "large graph" in str(warned.message)]
+
+
 def test_doctor_asks_each_worker_of_dask(dask, course, monkeypatch, capsys):
     monkeypatch.chdir(course)
     until("two workers", lambda: cli.main(["doctor", "--on", f"dask:{dask.address}"]) == 0 and _lines(capsys) == 2)
