@@ -10,6 +10,7 @@ from pathlib import Path
 import nbgrader.api
 import pytest
 import toy_course
+from toy_course import WITH_IMAGES
 
 from autograder.authors import release, verify
 from autograder.classes import grade
@@ -52,7 +53,7 @@ def collected_once(folder: Path, kept: dict[str, list] = {}) -> list:  # noqa: B
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Module:
     """The toy module, in a course of its own."""
-    return Course(toy_course.write_course(tmp_path_factory.mktemp("course"))).module("toy")
+    return Course(toy_course.write_course(tmp_path_factory.mktemp("course"), source=WITH_IMAGES)).module("toy")
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +137,7 @@ def _forget_toys():
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, observers) -> Path:
     """A course whose toy was released once, for real: the solved notebook was run."""
-    root = toy_course.write_course(tmp_path_factory.mktemp("released"))
+    root = toy_course.write_course(tmp_path_factory.mktemp("released"), source=WITH_IMAGES)
     with pytest.MonkeyPatch.context() as patch, imported_anew():
         patch.setattr(release, "public_observer", lambda *_: contextlib.nullcontext(observers[True]))
         release.release(Course(root).module("toy"))
