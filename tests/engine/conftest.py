@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import nbgrader.api
 import pytest
@@ -21,7 +22,6 @@ from autograder.grading.contents import collect
 from autograder.grading.gate import require_sound
 from autograder.grading.grader import FILES, Grader
 from autograder.grading.observer import Observer
-from autograder.sandboxed.notebook import Released
 from autograder.sandboxed.sandbox import missing_walls
 
 FUNCTIONS = ["double", "quadruple", "mean"]
@@ -79,8 +79,8 @@ def shared_grader(observers) -> type[Grader]:
 
         @functools.cached_property
         def observers(self):
-            store, released = Course(self.module.root).store, self.contents.released
-            return {public: _with_store(observer, store, released) for public, observer in observers.items()}
+            about = {"store": Course(self.module.root).store, "released": self.contents.released, "needs": self.contents.needs}
+            return {public: _twin(observer, about) for public, observer in observers.items()}
 
         def __enter__(self):
             require_sound(self.contents)
@@ -92,10 +92,10 @@ def shared_grader(observers) -> type[Grader]:
     return SharedGrader
 
 
-def _with_store(observer: Observer, store: Path, released: Released) -> Observer:
-    """The same workers with another store, for notebooks of another release."""
+def _twin(observer: Observer, about: dict[str, Any]) -> Observer:
+    """The same workers for another course; recordings are kept as that course's own grader would keep them."""
     twin = object.__new__(Observer)
-    twin.__dict__ = {**observer.__dict__, "store": store, "released": released}
+    twin.__dict__ = {name: value for name, value in vars(observer).items() if name != "_fingerprint"} | about
     return twin
 
 
