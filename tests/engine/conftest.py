@@ -31,6 +31,22 @@ os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ[
 # for each new gradebook in a process that takes two seconds, and it answers the same: here it is asked once
 nbgrader.api.get_alembic_version = functools.cache(nbgrader.api.get_alembic_version)
 
+# The files that take a minute and more, the longest first: started last, one of them would leave a core idle at the end.
+LONGEST = (
+    "test_agreement.py",
+    "test_install.py",
+    "test_train.py",
+    "test_nbgrader.py",
+    "test_week08_training.py",
+    "test_notebooks_of_the_course.py",
+    "test_benchmarks.py",
+    "test_new.py",
+    "test_killed.py",
+    "test_attacks.py",
+    "test_for_tas_session.py",
+    "test_two_notebooks.py",
+)
+
 NO_SKIPS = bool(os.environ.get("AUTOGRADER_NO_SKIPS"))  # set by .ci/run: what is missing there fails
 
 needs_walls = pytest.mark.skipif(bool(missing_walls()) and not NO_SKIPS, reason="; ".join(missing_walls()))
@@ -48,6 +64,11 @@ def collected_once(folder: Path, kept: dict[str, list] = {}) -> list:  # noqa: B
     if text not in kept:
         kept[text] = collect(folder)
     return kept[text]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; the others stay in their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
