@@ -1,6 +1,7 @@
 # On a fresh machine `make demo` or `make test` sets up everything in .venv by itself (Python 3.11 or newer, pip).
 PYTHON ?= python3
-PYTEST ?= pytest -q -n 2 --dist loadfile  # two files side by side; threads of torch's beside them would wait for each other
+# two files side by side, the longest first; threads of torch's beside them would wait for each other
+PYTEST ?= pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 BIN = .venv/bin
 
 .PHONY: demo test release benchmark clean

@@ -6,9 +6,12 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
+import nbgrader.api
 import pytest
 import toy_course
+from toy_course import WITH_IMAGES
 
 from autograder.authors import release, verify
 from autograder.classes import grade
@@ -19,13 +22,30 @@ from autograder.grading.contents import collect
 from autograder.grading.gate import require_sound
 from autograder.grading.grader import FILES, Grader
 from autograder.grading.observer import Observer
-from autograder.sandboxed.notebook import Released
 from autograder.sandboxed.sandbox import missing_walls
 
 FUNCTIONS = ["double", "quadruple", "mean"]
 LIMIT = 1.5  # seconds for a probe; the toy's take microseconds, a busy machine's fork well under this
 
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # nbgrader calls `alembic`
+# for each new gradebook in a process that takes two seconds, and it answers the same: here it is asked once
+nbgrader.api.get_alembic_version = functools.cache(nbgrader.api.get_alembic_version)
+
+# The files that take a minute and more, the longest first: started last, one of them would leave a core idle at the end.
+LONGEST = (
+    "test_agreement.py",
+    "test_install.py",
+    "test_train.py",
+    "test_nbgrader.py",
+    "test_week08_training.py",
+    "test_notebooks_of_the_course.py",
+    "test_benchmarks.py",
+    "test_new.py",
+    "test_killed.py",
+    "test_attacks.py",
+    "test_for_tas_session.py",
+    "test_two_notebooks.py",
+)
 
 NO_SKIPS = bool(os.environ.get("AUTOGRADER_NO_SKIPS"))  # set by .ci/run: what is missing there fails
 
@@ -46,10 +66,15 @@ def collected_once(folder: Path, kept: dict[str, list] = {}) -> list:  # noqa: B
     return kept[text]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; the others stay in their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Module:
     """The toy module, in a course of its own."""
-    return Course(toy_course.write_course(tmp_path_factory.mktemp("course"))).module("toy")
+    return Course(toy_course.write_course(tmp_path_factory.mktemp("course"), source=WITH_IMAGES)).module("toy")
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +100,8 @@ def shared_grader(observers) -> type[Grader]:
 
         @functools.cached_property
         def observers(self):
-            store, released = Course(self.module.root).store, self.contents.released
-            return {public: _with_store(observer, store, released) for public, observer in observers.items()}
+            about = {"store": Course(self.module.root).store, "released": self.contents.released, "needs": self.contents.needs}
+            return {public: _twin(observer, about) for public, observer in observers.items()}
 
         def __enter__(self):
             require_sound(self.contents)
@@ -88,10 +113,10 @@ def shared_grader(observers) -> type[Grader]:
     return SharedGrader
 
 
-def _with_store(observer: Observer, store: Path, released: Released) -> Observer:
-    """The same workers with another store, for notebooks of another release."""
+def _twin(observer: Observer, about: dict[str, Any]) -> Observer:
+    """The same workers for another course; recordings are kept as that course's own grader would keep them."""
     twin = object.__new__(Observer)
-    twin.__dict__ = {**observer.__dict__, "store": store, "released": released}
+    twin.__dict__ = {name: value for name, value in vars(observer).items() if name != "_fingerprint"} | about
     return twin
 
 
@@ -133,7 +158,7 @@ def _forget_toys():
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, observers) -> Path:
     """A course whose toy was released once, for real: the solved notebook was run."""
-    root = toy_course.write_course(tmp_path_factory.mktemp("released"))
+    root = toy_course.write_course(tmp_path_factory.mktemp("released"), source=WITH_IMAGES)
     with pytest.MonkeyPatch.context() as patch, imported_anew():
         patch.setattr(release, "public_observer", lambda *_: contextlib.nullcontext(observers[True]))
         release.release(Course(root).module("toy"))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from conftest import LIMIT, imported_anew, needs_walls
-from toy_course import PROBES_PUBLIC, solved, write_course
+from toy_course import PROBES_PUBLIC, WITH_IMAGES, solved, write_course
 
 import autograder
 from autograder import authoring
@@ -49,7 +49,7 @@ FOR_STUDENTS = {
 @pytest.fixture(scope="module")
 def observer(tmp_path_factory):
     """One worker for a toy whose probe tells what is loaded."""
-    root = write_course(tmp_path_factory.mktemp("rooms"), "toys", probes_public=PROBES_PUBLIC + LOOKING)
+    root = write_course(tmp_path_factory.mktemp("rooms"), "toys", source=WITH_IMAGES, probes_public=PROBES_PUBLIC + LOOKING)
     module = Course(root).module("toys")
     about = {"needs": needs_of(module), "limit": 10 * LIMIT, "workers": 1}
     with imported_anew(), Observer(module.tests, "probes_public", ["double"], **about) as observer:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import walls
 from conftest import FUNCTIONS, needs_walls
-from toy_course import solved, write_course
+from toy_course import WITH_IMAGES, solved, write_course
 
 from autograder import cli
 from autograder.errors import CourseError
@@ -307,7 +307,7 @@ def test_a_course_in_a_readable_place_is_hidden(tmp_path):
 @needs_walls
 def test_a_course_that_is_its_own_environment(tmp_path):
     """`python -m venv .` in the course: the environment works behind the walls, and the course is not to be seen."""
-    root = write_course(tmp_path / "course")
+    root = write_course(tmp_path / "course", source=WITH_IMAGES)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", root], check=True)
     (site,) = root.glob("lib/python*/site-packages")
     (site / "libraries.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import toy_course
 from conftest import LIMIT, needs_walls
-from toy_course import RIGHT, SOURCE, write_course
+from toy_course import RIGHT, SOURCE, WITH_IMAGES, write_course
 
 from autograder.authors.release import released_files
 from autograder.cli import main
@@ -310,9 +310,9 @@ def test_two_functions_in_one_cell_and_one_that_is_no_longer_asked_for(module, t
 
 
 def test_data_that_differ_are_kept(module, tmp_path):
-    path = given_out(module, tmp_path / "mine")
+    path = given_out(change(module, source=WITH_IMAGES), tmp_path / "mine")
     (file := next(each for each in (path.parent / "data").rglob("*") if each.is_file())).write_bytes(b"mine")
-    done = update(path, change(module, **next_version()).release)
+    done = update(path, change(module, source=WITH_IMAGES.replace("Toy numbers", "Toys")).release)
     assert any(str(file) in line for line in done.said)
     assert b"mine" in [each.read_bytes() for each in file.parent.iterdir() if each.is_file()] and file.read_bytes() != b"mine"
 

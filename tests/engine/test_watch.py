@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -439,7 +440,8 @@ def test_two_notebooks_that_arrive_one_after_the_other(hurried, tmp_path, monkey
     assert cli.main(["grade", "counting", "--watch", "--workers", "1"]) == cli.INTERRUPTED
     assert points[0] == [3, 0] and points[-1] == [3, 5]
     said = capsys.readouterr()
-    assert "1 graded, 0 wait" in said.out and "second.ipynb is missing: no points for what is in it" in said.out
+    assert re.search("1 graded, [01] wait", said.out)  # the second may be there before this line is
+    assert "second.ipynb is missing: no points for what is in it" in said.out
     assert "run the same command again" in said.err
     assert "ada,graded,8,8" in (root / "grades/counting/grades.csv").read_text()
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from conftest import needs_walls
-from toy_course import SOURCE, notebook, write_course
+from toy_course import WITH_IMAGES, notebook, write_course
 from toy_weeks import COUNTS_COLUMN, HEAD, RIGHT, TOTALS, WRONG, write_totals
 
 from autograder import cli
@@ -81,8 +81,8 @@ def test_a_release_holds_the_module_s_own_data_and_no_other(totals, tmp_path):
     files = released_files(Contents(totals))
     data = {name: files[name] for name in files if name.startswith("data/")}
     assert set(data) == {"data/birds.csv", "data/more/notes.txt"} and data["data/more/notes.txt"] == b"counted in May\n"
-    bare = Course(write_course(tmp_path / "bare", source=SOURCE.replace("TinyCIFAR10, ", ""))).module("toy")
-    tiny = Course(write_course(tmp_path / "tiny")).module("toy")
+    bare = Course(write_course(tmp_path / "bare")).module("toy")
+    tiny = Course(write_course(tmp_path / "tiny", source=WITH_IMAGES)).module("toy")
     assert needs_of(bare).data == {}
     assert "tiny-cifar-10/test_batch" in needs_of(tiny).data and needs_of(tiny).own == {}
 
@@ -150,7 +150,7 @@ def test_gradescope_gets_the_data_and_what_modules_share(totals):
 
 def test_what_is_imported_before_a_submission_is_what_the_module_imports(totals, tmp_path):
     assert needs_of(totals).packages == ()
-    assert needs_of(Course(write_course(tmp_path / "tiny")).module("toy")).packages == ("torchvision",)
+    assert needs_of(Course(write_course(tmp_path / "tiny", source=WITH_IMAGES)).module("toy")).packages == ("torchvision",)
     for line in ("import torch", "from torch import nn", "import numpy, torch.nn", "if 1:\n    import torch as t"):
         (totals.tests / "probes_hidden.py").write_text(line + "\n")
         assert needs_of(totals).packages == ("torch",), line

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from toy_course import solved, write_course
+from toy_course import WITH_IMAGES, solved, write_course
 
 from autograder.course.course import Course, Module
 from autograder.course.needs import needs_of
@@ -186,7 +186,7 @@ def main(home: str = "", uid: str = "") -> None:
     if uid:
         become(int(uid), home)
     with tempfile.TemporaryDirectory() as folder:
-        try_in(write_course(Path(folder)))
+        try_in(write_course(Path(folder), source=WITH_IMAGES))
 
 
 def try_in(course: Path) -> None:
