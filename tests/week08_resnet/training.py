@@ -39,13 +39,13 @@ def begin(student, run: Run) -> Setup:
 
 def epoch(student, run: Run, setup: Setup) -> dict[str, list[float]]:
     """A measurement of the gradients by the student's function, which leaves no trace, and one epoch of the given loop."""
-    start = time.perf_counter()
+    begun = time.perf_counter()
     images, labels = (tensor[:MEASURED].to(run.device) for tensor in next(iter(setup.loaders[1])))
     student.gradient_norms(setup.net.train(), images, labels, nn.NLLLoss())
     train = one_pass(setup.net.train(), setup.loaders[0], run.device, setup.optimizer)
     test = one_pass(setup.net.eval(), setup.loaders[1], run.device)
     figures = dict(zip(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), (*train, *test), strict=True))
-    return {name: [value] for name, value in (figures | {"seconds": time.perf_counter() - start}).items()}
+    return {name: [value] for name, value in (figures | {"seconds": time.perf_counter() - begun}).items()}
 
 
 def one_pass(

@@ -160,8 +160,8 @@ def turns_gradients_off_for_good(net, images, labels, criterion):
     """Gradients are turned on for the measurement and off behind it, for the whole program: the next training step fails.
     Leave the setting alone, or use `with torch.enable_grad():`, which puts it back."""
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    torch.set_grad_enabled(True)
+    torch.set_grad_enabled(mode=True)
     norms = _norms_of(net, images, labels, criterion)
-    torch.set_grad_enabled(False)
+    torch.set_grad_enabled(mode=False)
     _put_back(buffers)
     return norms
