@@ -107,16 +107,16 @@ def test_a_kept_run_is_taken_for_the_same_steps_alone(tmp_path):
     recipe, path = recipe_of(module), module.tests / "training.py"
     how = settings(recipe)
     training = FullTraining(module, recipe, how, tiny(how), tmp_path / "runs")
-    keys, text = [training._key(training.contents.reference, 1)], path.read_text()
+    keys, text = [training.kept(training.contents.reference, 1).folder], path.read_text()
     path.write_text(text.replace("floor=0.05", "floor=0.5"))
-    assert training._key(training.contents.reference, 1) == keys[0]
+    assert training.kept(training.contents.reference, 1).folder == keys[0]
     shared = tmp_path / "tests" / "common" / "parts.py"
     shared.parent.mkdir()
     takes = "from .parts import steps"
     for ours, theirs in (("def help(): return 1", ""), (takes, "steps = 1"), (takes, "steps = 2")):
         path.write_text(f"{ours}\n{text}")
         shared.write_text(theirs)
-        keys.append(training._key(training.contents.reference, 1))
+        keys.append(training.kept(training.contents.reference, 1).folder)
     assert len(set(keys)) == 4
 
 
