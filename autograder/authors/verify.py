@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from autograder.cluster.nodes import Nodes, open_nodes
+from autograder.cluster.nodes import Nodes, open_nodes, saying
 from autograder.cluster.shards import Ask, Shards, Work
 from autograder.course import source
 from autograder.course.catalogue import Entry
@@ -72,7 +72,7 @@ def _verify(
 ) -> bool:
     finding = Finding()
     with (
-        open_nodes(on, node_workers, module.root, console.print) as nodes,
+        open_nodes(on, node_workers, module.root, saying(console)) as nodes,
         Grader(module, seed, **engine) as grader,
         ThreadPoolExecutor(grader.workers) as pool,
     ):
@@ -116,7 +116,7 @@ def _observe_on(
         asked = [Ask(public, drawn[public], name) for name in dependents.get(entry.of, []) for public in (PUBLIC, HIDDEN)]
         code = grader.contents.code(entry)
         work.append(Work(entry, code.as_json, (*asked, Ask(PUBLIC, PUBLIC_SEED, entry.of))))
-    batches = Shards[Entry](grader, nodes, console.print).observed(work)
+    batches = Shards[Entry](grader, nodes, saying(console)).observed(work)
     done = (entry for batch in batches for entry in batch)
     for _ in _shown(console, "observed elsewhere", mistakes, done):
         pass

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
-from autograder.cluster.nodes import Nodes, open_nodes
+from autograder.cluster.nodes import Nodes, open_nodes, saying
 from autograder.cluster.shards import Shards, Work
 from autograder.course.calendar import calendar
 from autograder.course.course import Course, Module
@@ -163,11 +163,6 @@ def observed(
         else:
             for _ in batches:  # a submission is graded when all its notebooks have been observed
                 pass
-
-
-def saying(console: Console) -> Callable[[str], None]:
-    """Shows a line above the bar."""
-    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def exercises_of(graders: list[Grader]) -> dict[str, list[str]]:

@@ -20,7 +20,6 @@ from autograder.classes.grade import (
     graded,
     read_result,
     result_files,
-    saying,
     watched,
     with_again,
     write_grades_csv,
@@ -28,7 +27,7 @@ from autograder.classes.grade import (
 )
 from autograder.classes.seed import kept_seed
 from autograder.classes.submissions import Submission
-from autograder.cluster.nodes import open_nodes
+from autograder.cluster.nodes import open_nodes, saying
 from autograder.course.course import Module
 from autograder.defaults import ON, PROBE_SECONDS, SANDBOX
 from autograder.errors import CourseError, NotKept

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from autograder.classes.grade import saying, write_section
+from autograder.classes.grade import write_section
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
-from autograder.cluster.nodes import Nodes, open_nodes
+from autograder.cluster.nodes import Nodes, open_nodes, saying
 from autograder.course.course import Course, Module
 from autograder.defaults import ON
 from autograder.errors import CourseError, GraderFault, Unreadable

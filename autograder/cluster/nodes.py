@@ -12,9 +12,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograder.defaults import ON
 from autograder.errors import CourseError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Say = Callable[[str], None]
 KINDS = ("slurm", "dask")
@@ -46,6 +50,11 @@ class Nodes(Executor):
     @abstractmethod
     def each(self) -> dict[str, list[str]]:
         """What each node that there is now lacks for observing, by its name."""
+
+
+def saying(console: "Console") -> Say:
+    """Shows lines above the bar of `console`, as they are: what a scheduler says may hold brackets."""
+    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
