@@ -46,7 +46,7 @@ from autograder.grading.grader import Grader
 from autograder.grading.judge import NOT_GRADED, clean
 from autograder.grading.report import GRADED, REFUSED, Result
 from autograder.grading.workers import PACKAGES
-from autograder.installed import versions
+from autograder.installed import LIBRARIES, versions
 
 Given = TypeVar("Given")
 Done = dict[str, tuple[bytes, str]]  # by student: the mark of what was graded, and the result's status
@@ -448,7 +448,7 @@ class Memory:
 
 def _judged_by(module: Module, *how: object) -> str:
     """A hash of the engine, the module, the libraries and the settings."""
-    libraries = versions("torch", "torchvision", "numpy", "matplotlib")
+    libraries = versions(*LIBRARIES)
     digest = hashlib.sha256(json.dumps([sys.version, libraries, how]).encode())
     folders = [PACKAGES / "autograder", module.folder, module.tests, module.tests.parent / COMMON, module.release]
     files = (path for folder in folders for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts)

@@ -23,13 +23,12 @@ from autograder.grading.grader import FILES, PUBLIC
 from autograder.grading.observer import Observer
 from autograder.grading.recordings import recording_bytes
 from autograder.grading.workers import start_server
-from autograder.installed import DISTRIBUTION, versions
+from autograder.installed import DISTRIBUTION, LIBRARIES, versions
 from autograder.sandboxed.notebook import Code, Released
 from autograder.sandboxed.sandbox import missing_walls
 
 FOLDERS = "autograder-node-"  # how the names of a node's own begin
 IDLE_SECONDS = 120  # after which a node that stays up ends its workers
-LIBRARIES = (DISTRIBUTION, "torch", "torchvision", "numpy", "matplotlib")  # on which a recording depends
 
 
 def about() -> dict[str, Any]:
@@ -45,7 +44,7 @@ def report(_: bytes) -> bytes:
 
 def own_versions() -> dict[str, str]:
     """The versions, by name, that must be the same on all machines that observe one class."""
-    return {"python": ".".join(platform.python_version_tuple()[:2]), **versions(*LIBRARIES)}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **versions(DISTRIBUTION, *LIBRARIES)}
 
 
 def lacking(here: dict[str, Any], wanted: dict[str, str] | None = None) -> list[str]:

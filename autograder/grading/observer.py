@@ -33,7 +33,7 @@ from autograder.grading.answers import (
 )
 from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
 from autograder.grading.workers import Worker, hidden_folders, start_server
-from autograder.installed import versions
+from autograder.installed import LIBRARIES, versions
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import NOTHING_RELEASED, Code, HandedIn, Released
 from autograder.sandboxed.recording import Bounds, Error
@@ -399,7 +399,7 @@ def _fingerprint(folder: Path, file: str, needs: Needs) -> str:
     """A hash of what a recording depends on beside the student's code: engine, probes, data, library versions."""
     beside = {path for path in folder.glob("[!_]*.py") if not path.name.startswith(NOT_PROBES)}
     files = sorted(beside.union(brought(folder, [file])))
-    libraries = [" ".join(one) for one in versions("torch", "torchvision", "numpy", "matplotlib").items()]
+    libraries = [" ".join(one) for one in versions(*LIBRARIES).items()]
     data = needs.data.values()
     return _hash_of([*sorted(SANDBOXED.glob("*.py")), *files, *data], file, *libraries, *needs.data)
 
