@@ -85,7 +85,7 @@ def bare(about: dict[str, Any], notebooks: list[str]) -> None:
         code = select(read_cells(Path(path).read_bytes()), functions)
         for public, asked in probes.items():
             names = [probe.name for probe in asked if not probe.beside]
-            job = {"functions": functions, "probes": names, "seed": seeds(about["seed"])[public], "threads": 1}
+            job = {"functions": functions, "probes": names, "seeds": [seeds(about["seed"])[public]] * len(names), "threads": 1}
             observe(job, code, asked, lambda _: None)
 
 

@@ -3,10 +3,13 @@
 The reference has full marks, twice and under another seed; the stub has none; every known mistake is caught by a check
 it names, costs nothing in functions that are right, and is told by its own hint; every alternative has full marks;
 every check is needed by some mistake. For every check it prints how far right and wrong answers stay from the line.
+
+Mistakes answer the public probes on the inputs that a release holds, as a student who makes one is asked by `check`: the
+hint is found by the same answers. The reference and the alternatives answer those drawn for a class.
 What is an author's error in itself, whatever the catalogue says, is refused before: see grading/gate.py.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -25,10 +28,11 @@ from autograder.defaults import ON
 from autograder.errors import CourseError
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake, diagnose
-from autograder.grading.grader import HIDDEN, PUBLIC, Graded, Grader, seeds
+from autograder.grading.grader import HIDDEN, PUBLIC, Grader, seeds
 from autograder.grading.judge import PASSED, Judged, judge
 from autograder.grading.naming import probes_of
 from autograder.grading.observer import PUBLIC_SEED
+from autograder.grading.recordings import Recording
 from autograder.grading.report import number
 from autograder.sandboxed.notebook import choose, needed
 
@@ -89,11 +93,13 @@ def _verify(
         console.print(f"{module.title}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
         if nodes:
             _observe_on(nodes, grader, mistakes, dependents, console)
-        graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), alternatives)
-        for entry, results in _shown(console, "alternatives", alternatives, graded):
+        drawn, released = seeds(grader.seed), _released(grader)
+        judged = pool.map(lambda entry: _judge_entry(grader, entry, dependents, drawn, grader.expected), alternatives)
+        for entry, results in _shown(console, "alternatives", alternatives, judged):
             _verify_alternative(entry, results, finding)
-        graded = pool.map(lambda entry: _grade_entry(grader, entry, dependents), mistakes)
-        for entry, results in _shown(console, "mistakes", mistakes, graded):
+        right = grader.naming.expected
+        judged = pool.map(lambda entry: _judge_entry(grader, entry, dependents, released, right), mistakes)
+        for entry, results in _shown(console, "mistakes", mistakes, judged):
             _verify_mistake(entry, results, finding)
         rivals = [entry for entry in contents.mistakes if entry.of in functions]
         known = [mistake for _, mistake in _shown(console, "hints", rivals, pool.map(grader.naming.as_known, rivals))]
@@ -106,16 +112,20 @@ def _verify(
     return not finding.problems
 
 
+def _released(grader: Grader) -> dict[bool, int]:
+    """What each set of probes draws from as mistakes are asked."""
+    return {**seeds(grader.seed), PUBLIC: PUBLIC_SEED}
+
+
 def _observe_on(
     nodes: Nodes, grader: Grader, mistakes: list[Entry], dependents: dict[str, list[str]], console: Console
 ) -> None:
     """Has the mistakes observed elsewhere. Reference and alternatives are answers, and those leave this machine never."""
-    drawn = seeds(grader.seed)
     work = []
     for entry in mistakes:
-        asked = [Ask(public, drawn[public], name) for name in dependents.get(entry.of, []) for public in (PUBLIC, HIDDEN)]
-        code = grader.contents.code(entry)
-        work.append(Work(entry, code.as_json, (*asked, Ask(PUBLIC, PUBLIC_SEED, entry.of))))
+        names = dependents.get(entry.of, [])
+        asks = tuple(Ask(public, seed, name) for public, seed in _released(grader).items() for name in names)
+        work.append(Work(entry, grader.contents.code(entry).as_json, asks))
     batches = Shards[Entry](grader, nodes, saying(console)).observed(work)
     done = (entry for batch in batches for entry in batch)
     for _ in _shown(console, "observed elsewhere", mistakes, done):
@@ -167,23 +177,36 @@ def _verify_stub(grader: Grader, finding: Finding) -> None:
 
 
 def _dependents(grader: Grader) -> dict[str, list[str]]:
-    """For each function, it and the functions whose reference calls it: those that its mistakes could reach."""
+    """For each function, it first, the functions whose reference calls it: those that its mistakes could reach."""
     statements, functions = grader.contents.statements, grader.contents.functions
     reached = {name: {b for s in needed(statements, [name]) for b in s.binds} for name in functions}
-    return {name: [other for other in functions if other == name or name in reached[other]] for name in functions}
+    return {name: [name, *(other for other in functions if other != name and name in reached[other])] for name in functions}
 
 
-def _grade_entry(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> dict[str, Graded]:
-    code = grader.contents.code(entry)
-    return {function: grader.grade(code, function, hints=False) for function in dependents.get(entry.of, [])}
+def _judge_entry(
+    grader: Grader,
+    entry: Entry,
+    dependents: dict[str, list[str]],
+    drawn: Mapping[bool, int],
+    expected: Mapping[bool, Recording],
+) -> dict[str, list[Judged]]:
+    """The verdicts by function, all asked in one process for each set of probes, as those of a submission are."""
+    code, functions = grader.contents.code(entry), dependents.get(entry.of, [])
+    for public, seed in drawn.items():
+        grader.observers[public].fetch(code, [(seed, function) for function in functions])
+    results = {}
+    for function in functions:
+        seen = {public: grader.observers[public].observe(code, seed, function) for public, seed in drawn.items()}
+        results[function] = judge([c for c in grader.contents.checks if c.function == function], seen, expected)
+    return results
 
 
-def _verify_alternative(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
+def _verify_alternative(entry: Entry, results: dict[str, list[Judged]], finding: Finding) -> None:
     if not results:
         finding.problems.append(f"the alternative {entry.name} is of {entry.of!r}, which the notebook does not define")
-    for graded in results.values():
-        _right(graded.judged, finding)
-        for verdict in graded.verdicts:
+    for judged in results.values():
+        _right(judged, finding)
+        for verdict in (j.verdict for j in judged):
             if verdict.state != PASSED:
                 finding.problems.append(
                     f"the alternative {entry.name} of {entry.of} fails {verdict.check}: {verdict.message}"
@@ -195,11 +218,11 @@ def _right(judged: Iterable[Judged], finding: Finding) -> None:
         finding.right[j.verdict.check] = max([finding.right.get(j.verdict.check, 0.0), *j.distances])
 
 
-def _verify_mistake(entry: Entry, results: dict[str, Graded], finding: Finding) -> None:
+def _verify_mistake(entry: Entry, results: dict[str, list[Judged]], finding: Finding) -> None:
     if entry.of not in results:
         finding.problems.append(f"the mistake {entry.name} is of {entry.of!r}, which the notebook does not define")
         return
-    failing = [j for j in results[entry.of].judged if j.verdict.state != PASSED]
+    failing = [j for j in results[entry.of] if j.verdict.state != PASSED]
     for j in failing:
         finding.caught.setdefault(j.verdict.check, []).append(entry.name)
         over = [distance for distance in j.distances if distance > 1]
@@ -212,8 +235,8 @@ def _verify_mistake(entry: Entry, results: dict[str, Graded], finding: Finding) 
         finding.problems.append(
             f"the mistake {entry.name} of {entry.of} names {', '.join(entry.caught_by)}, is caught by {', '.join(names)}"
         )
-    for function, graded in results.items():
-        lost = [verdict.check for verdict in graded.verdicts if verdict.state != PASSED]
+    for function, judged in results.items():
+        lost = [j.verdict.check for j in judged if j.verdict.state != PASSED]
         if function != entry.of and lost:
             finding.problems.append(f"the mistake {entry.name} of {entry.of} also costs {function}: {', '.join(lost)}")
 

@@ -50,12 +50,12 @@ def replies(answer: bytes, bounds: Bounds) -> list[dict[str, Any]]:
     return list(_frames(answer, bounds))[1:]
 
 
-def read_answer(answer: bytes, asked: list[str], bounds: Bounds) -> tuple[dict[str, Observation], tuple[Any, ...] | None]:
-    """Observations by probe name, for the probes asked and in their order; doubled or unasked ones are forged.
+def read_answer(answer: bytes, asked: list[str], bounds: Bounds) -> tuple[list[Observation], tuple[Any, ...] | None]:
+    """Observations of the probes asked, in their order, as far as they came; with unasked ones among them all are forged.
 
     The notes on the cells come first; None when they did not come. `bounds` is what the submission may still cost.
     """
-    observations: dict[str, Observation] = {}
+    observations: list[Observation] = []
     notes: tuple[Any, ...] | None = None
     for value in replies(answer, bounds):
         if value.get("probe") == "" and not observations:
@@ -63,8 +63,8 @@ def read_answer(answer: bytes, asked: list[str], bounds: Bounds) -> tuple[dict[s
             continue
         name = value.get("probe")
         if len(observations) == len(asked) or name != asked[len(observations)]:
-            return {name: _forged() for name in asked}, ()
-        observations[name] = _observation(value)
+            return [_forged()] * len(asked), ()
+        observations.append(_observation(value))
     return observations, notes
 
 

@@ -22,7 +22,7 @@ from autograder.grading.court import Court
 from autograder.grading.gate import require_sound
 from autograder.grading.judge import PASSED, Judged, Verdict, clean, cut_paths
 from autograder.grading.naming import Naming
-from autograder.grading.observer import Observer
+from autograder.grading.observer import PUBLIC_SEED, Observer
 from autograder.grading.recordings import Recording
 from autograder.grading.timings import NAMING, Timings
 from autograder.grading.workers import start_server
@@ -96,7 +96,7 @@ class Grader:
         self.module, self.seed = module, seed
         self.workers, self.limit = workers, limit
         self.contents = Contents(module)
-        self.naming = Naming(self.contents, self._observe_one, lambda: self.expected, workers)
+        self.naming = Naming(self.contents, self._observe_one, self._fetch, lambda: self.expected, workers)
         self.timings = Timings()
         self.not_observed: dict[str, str] = {}  # notebooks, by SHA-256, that other machines failed to observe, and why
         self._engine: dict[str, Any] = {"sandbox": sandbox, "limit": limit, "workers": workers}
@@ -211,6 +211,9 @@ class Grader:
         recording = self.observers[public].observe(code, drawn, function, **how)
         self.timings.observed_for_a_hint(recording)
         return recording
+
+    def _fetch(self, code: Code, functions: list[str]) -> None:
+        self.observers[PUBLIC].fetch(code, [(PUBLIC_SEED, function) for function in functions])
 
     def grade(self, code: Code, function: str | None = None, hints: bool = True) -> Graded:
         """Grades `code`: all of it, or only the checks of one function; with `hints`, names the mistakes.

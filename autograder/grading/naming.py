@@ -54,12 +54,20 @@ class Naming:
 
     Args:
         observe: gives recordings, under a seed, or with None under the class's own.
+        fetch: has several functions of a code asked the public probes on the released inputs, side by side in one process.
         expected: gives the reference's recordings under the class's seed.
         at_once: how many mistakes are observed side by side.
     """
 
-    def __init__(self, contents: Contents, observe: Observe, expected: Callable[[], dict[bool, Recording]], at_once: int):
-        self._contents, self._observe, self._expected = contents, observe, expected
+    def __init__(
+        self,
+        contents: Contents,
+        observe: Observe,
+        fetch: Callable[[Code, list[str]], None],
+        expected: Callable[[], dict[bool, Recording]],
+        at_once: int,
+    ):
+        self._contents, self._observe, self._fetch, self._expected = contents, observe, fetch, expected
         self._at_once = max(1, at_once)
         self._known: dict[str, list[KnownMistake]] = {}
         self._hidden: dict[str, KnownMistake] = {}
@@ -71,14 +79,15 @@ class Naming:
         self, code: Code, judged: list[Judged], recordings: Mapping[bool, Recording]
     ) -> tuple[list[Verdict], list[str]]:
         """The verdicts with hints, and the functions for which a recording that is needed is not kept."""
+        by_function = {name: [j for j in judged if j.verdict.function == name] for name in self._contents.functions}
+        wrong = {name: mine for name, mine in by_function.items() if _can_be_named(mine, recordings)}
+        self._fetch(code, list(wrong))
         found: dict[str, KnownMistake] = {}
         unnamed = []
-        for function in self._contents.functions:
-            mine = [j for j in judged if j.verdict.function == function]
+        for function, mine in wrong.items():
             try:
-                if any(j.verdict.wrong for j in mine):
-                    mistakes = self._diagnose(code, function, mine, recordings)
-                    found |= by_check(mine, mistakes, {m.name: m.caught_by for m in self._contents.mistakes})
+                mistakes = self._diagnose(code, function, mine, recordings)
+                found |= by_check(mine, mistakes, {m.name: m.caught_by for m in self._contents.mistakes})
             except NotKept:
                 unnamed.append(function)
         return with_hints([j.verdict for j in judged], found), unnamed
@@ -86,9 +95,6 @@ class Naming:
     def _diagnose(
         self, code: Code, function: str, judged: list[Judged], recordings: Mapping[bool, Recording]
     ) -> list[KnownMistake]:
-        public = [(public, probe) for public, probe in probes_of(judged) if public]
-        if any(recordings[True].observations[probe].state not in ANSWERED for _, probe in public):
-            return []
         seen = {**recordings, **self.observe(code, function, [True])}
         return with_insides(seen, self.expected, judged, self._undo.get(function, []), self._explaining)
 
@@ -199,6 +205,13 @@ class Naming:
         """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False)."""
         ask = partial(self.observe, self._contents.code(entry), entry.of, sets)
         return known_mistake(entry.name, entry.of, entry.hint, ask, self.expected)
+
+
+def _can_be_named(judged: list[Judged], recordings: Mapping[bool, Recording]) -> bool:
+    """Whether something is wrong in a function that has answered the public probes."""
+    public = [probe for public, probe in probes_of(judged) if public]
+    answered = all(recordings[True].observations[probe].state in ANSWERED for probe in public)
+    return answered and any(j.verdict.wrong for j in judged)
 
 
 def probes_of(judged: Iterable[Judged]) -> list[tuple[bool, str]]:

@@ -12,7 +12,7 @@ import queue
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from autograder.grading.answers import (
     replies,
     what_is_broken,
 )
-from autograder.grading.recordings import Observation, Recording, load_recording, save_recording
+from autograder.grading.recordings import Observation, Recording, load_recording, recording_bytes, save_recording
 from autograder.grading.workers import Worker, hidden_folders, start_server
 from autograder.installed import LIBRARIES, versions
 from autograder.sandboxed import sandbox
@@ -235,12 +235,41 @@ class Observer:
             self._save(key, recording)
         return recording
 
+    def observe_each(self, code: Code, asks: Sequence[tuple[int, str | None]]) -> list[Recording]:
+        """A recording for each of `asks`, its seed and function, all in one process: starting one costs more than most probes.
+
+        Where something ends it early, each has a process of its own, so that none pays for what another does.
+        """
+        together = self._together(code, asks) if len(asks) > 1 else None
+        return together or [self._observe(code, seed, only, threads=1) for seed, only in asks]
+
+    def _together(self, code: Code, asks: Sequence[tuple[int, str | None]]) -> list[Recording] | None:
+        """Recordings for `asks` from one process; None unless it came to its end."""
+        groups = [self._names(only) for _, only in asks]
+        names = [name for group in groups for name in group]
+        seeds = [seed for (seed, _), group in zip(asks, groups, strict=True) for _ in group]
+        job = self._job(code, threads=1, probes=names, seeds=seeds)
+        state, answer, cpu, _ = self._ask(job, code.as_json(), BUDGET * self.limit)
+        bounds = Bounds()
+        seen, notes = read_answer(answer, names, bounds)
+        if state != "finished" or notes is None or len(seen) < len(names) or bounds.exceeded:
+            return None
+        left = iter(seen)
+        return [Recording({name: next(left) for name in group}, notes, cpu / len(asks)) for group in groups]
+
+    def fetch(self, code: Code, asks: Iterable[tuple[int, str | None]]) -> None:
+        """Sees to it that `observe` finds the recordings of `asks` in the store; see `observe_each`."""
+        missing = [ask for ask in asks if self.store and not self.holds(code, *ask)]
+        if self._workers and missing:
+            for (seed, only), recording in zip(missing, self.observe_each(code, missing), strict=True):
+                self.keep(code, recording_bytes(recording), seed, only)
+
     def holds(self, code: Code, seed: int, only: str | None = None, again: bool = False) -> bool:
         """Whether a recording is kept; for the arguments see `observe`."""
         return self.store is not None and self._path(self.key(code, seed, only, again)).is_file()
 
     def keep(self, code: Code, recording: bytes, seed: int, only: str | None = None, again: bool = False) -> None:
-        """Keeps a recording that was made on another machine in this run."""
+        """Keeps a recording that was made in this run, on another machine or beside others."""
         key = self.key(code, seed, only, again)
         write_whole(self._path(key), recording)
         self._fresh.add(key)
@@ -251,26 +280,22 @@ class Observer:
         parts = [self._fingerprint, _as_json(replace(code, version="")), how]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _observe(self, code: Code, seed: int, only: str | None, threads: int, reference: bool, printed: bool) -> Recording:
+    def _observe(
+        self, code: Code, seed: int, only: str | None, threads: int, reference: bool = False, printed: bool = False
+    ) -> Recording:
         self._need_workers("no recording of it is kept for these probes, this seed, --limit and --sandbox")
-        waiting = [
-            name
-            for name, function, beside in self._asked()
-            if only in (None, function) and (reference or not beside)
-        ]
+        waiting = self._names(only, reference)
         observations: dict[str, Observation] = {}
         notes: tuple[Any, ...] = ()
         cpu, left, bounds = 0.0, BUDGET * self.limit, Bounds()
-        body = code.as_json()
-        packages = packages_in([text for _, _, text in code.pieces])
-        job = {"kind": "observe", "functions": self.functions, "seed": seed, "threads": threads, "printed": printed}
-        job |= {"packages": packages}
+        job, body = self._job(code, threads=threads, printed=printed), code.as_json()
         unread = not self.probes  # its cells run all the same: what happened to them is told
         while waiting or unread:
             unread = False
-            state, answer, cpu_now, wall = self._ask({**job, "probes": waiting}, body, left)
+            state, answer, cpu_now, wall = self._ask({**job, "probes": waiting, "seeds": [seed] * len(waiting)}, body, left)
             cpu, left = cpu + cpu_now, left - wall
-            new, notes_now = read_answer(answer, waiting, bounds)
+            seen, notes_now = read_answer(answer, waiting, bounds)
+            new = dict(zip(waiting, seen, strict=False))
             observations |= new
             notes = notes_now or notes
             waiting = [name for name in waiting if name not in new]
@@ -288,6 +313,14 @@ class Observer:
                 observations |= self._over_budget(waiting, observations, at_hand)
                 waiting = []
         return Recording(observations, notes, cpu)
+
+    def _job(self, code: Code, **how: Any) -> dict[str, Any]:
+        packages = packages_in([text for _, _, text in code.pieces])
+        return {"kind": "observe", "functions": self.functions, "packages": packages, **how}
+
+    def _names(self, only: str | None, reference: bool = False) -> list[str]:
+        """The probes about the function `only`, or all."""
+        return [name for name, function, beside in self._asked() if only in (None, function) and (reference or not beside)]
 
     def _over_budget(self, waiting: list[str], seen: dict[str, Observation], at_hand: float) -> dict[str, Observation]:
         """The probes that the budget left no time for, the first after `at_hand` seconds; names who used it.

@@ -36,17 +36,19 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
     """Runs `code` and the probes named in `job["probes"]`; sends one encoded value for the code and one for each probe.
 
     Args:
-        job: `functions` (the contract's), `probes`, `seed`, `threads` (torch's); `printed` when what is printed is asked for.
+        job: `functions` (the contract's), `probes`, the `seeds` of each, `threads` (torch's); `printed` when what is printed
+            is asked for.
     """
     if recording.torch:
         recording.torch.set_num_threads(job["threads"])
-    asked = tuple(probe for probe in probes if probe.name in job["probes"])  # the submission finds it in this frame
+    called = {probe.name: probe for probe in probes}
+    asked = tuple((called[name], seed) for name, seed in zip(job["probes"], job["seeds"], strict=True))
     look = guard(probes)
     student, notes = run(code, job["functions"], look)
     look()
     send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(notes.items())]}))
-    for probe in asked:
-        answer = _answer(probe, student, job["seed"], job.get("printed", False))
+    for probe, seed in asked:  # not the job's own list, which the submission finds in this frame
+        answer = _answer(probe, student, seed, job.get("printed", False))
         look()
         send(answer)
 

@@ -111,6 +111,37 @@ def test_code_that_ends_while_it_is_read_is_asked_once(stored, ending, state):
     assert len(stored.asked) == 1
 
 
+def plain(recording):
+    """A recording but for its times."""
+    return {name: (o.state, o.value, o.error) for name, o in recording.observations.items()}, recording.notes
+
+
+def test_several_functions_and_seeds_in_one_process_answer_as_each_does_alone(stored):
+    right, asks = code(), [(7, "mean"), (7, "double"), (8, "mean")]
+    together = stored.observe_each(right, asks)
+    assert [job["probes"] for job in stored.asked] == [["means", "doubles", "means"]]
+    alone = [stored.observe(right, seed, only, fresh=True) for seed, only in asks]
+    assert list(map(plain, together)) == list(map(plain, alone)) and all(recording.cpu > 0 for recording in together)
+
+
+@pytest.mark.parametrize("ending", ["__import__('os')._exit(0)", "__import__('os').write(3, b'lie')", "while True: pass"])
+def test_what_ends_one_function_costs_no_other_that_is_asked_beside_it(stored, ending):
+    asks = [(7, "mean"), (7, "double")]
+    [means, doubles] = stored.observe_each(mean(ending), asks)
+    assert means.observations["means"].state in ("crashed", "timed out")
+    assert doubles.observations["doubles"].value == {"whole": 6, "fraction": 0.5}
+    assert len(stored.asked) == 3
+
+
+def test_what_is_fetched_is_found_by_those_who_ask_for_it(stored):
+    right, asks = code(), [(7, "mean"), (7, "double")]
+    stored.observe(right, *asks[0])
+    stored.fetch(right, asks)
+    stored.fetch(right, asks)
+    assert [job["probes"] for job in stored.asked] == [["means"], ["doubles"]]
+    assert not stored.observe(right, *asks[1]).cached and len(stored.asked) == 2
+
+
 SPAWNED = """
 import torch
 from torch.utils.data import DataLoader, Dataset
