@@ -1,10 +1,11 @@
 # On a fresh machine `make demo` or `make test` sets up everything in .venv by itself (Python 3.11 or newer, pip).
 PYTHON ?= python3
 # two files side by side, the longest first; threads of torch's beside them would wait for each other
-PYTEST ?= pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+SUITE = pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST ?= $(SUITE) -m "not long"
 BIN = .venv/bin
 
-.PHONY: demo test release benchmark clean
+.PHONY: demo test test-all release benchmark clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready
@@ -17,6 +18,9 @@ test: .venv/ready
 	$(BIN)/autograder release --check
 	$(BIN)/autograder verify
 	OMP_NUM_THREADS=1 $(BIN)/python -m $(PYTEST)
+
+test-all:  # with the tests that train, start a cluster or a browser, or play a whole term: what CI runs
+	$(MAKE) test PYTEST="$(SUITE)"
 
 release: .venv/ready
 	$(BIN)/autograder release

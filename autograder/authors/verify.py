@@ -9,6 +9,7 @@ hint is found by the same answers. The reference and the alternatives answer tho
 What is an author's error in itself, whatever the catalogue says, is refused before: see grading/gate.py.
 """
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from autograder.defaults import ON
 from autograder.errors import CourseError
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake, diagnose
-from autograder.grading.grader import HIDDEN, PUBLIC, Grader, seeds
+from autograder.grading.grader import FILES, HIDDEN, PUBLIC, Grader, seeds
 from autograder.grading.judge import PASSED, Judged, judge
 from autograder.grading.naming import probes_of
 from autograder.grading.observer import PUBLIC_SEED
@@ -48,6 +49,14 @@ class Finding:
     caught: dict[str, list[str]] = field(default_factory=dict)
     right: dict[str, float] = field(default_factory=dict)
     wrong: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A mistake, made: the verdicts on each function that it can reach, and what it changes in its own one's answers."""
+
+    judged: dict[str, list[Judged]]
+    known: KnownMistake | None
 
 
 def verify(module: Module, seed: int, console: Console, only: Collection[str] = (), **engine: Any) -> bool:
@@ -78,7 +87,7 @@ def _verify(
     with (
         open_nodes(on, node_workers, module.root, saying(console)) as nodes,
         Grader(module, seed, **engine) as grader,
-        ThreadPoolExecutor(grader.workers) as pool,
+        ThreadPoolExecutor(len(FILES) * grader.workers) as pool,  # one for each worker
     ):
         contents = grader.contents
         mistakes, alternatives = (
@@ -87,23 +96,23 @@ def _verify(
         functions = contents.functions if not only else {*only, *(entry.of for entry in (*mistakes, *alternatives))}
         checks = [check for check in contents.checks if check.function in functions]
         grader.expected  # noqa: B018  the reference first
-        _verify_reference(grader, checks, finding)
+        _verify_reference(grader, checks, finding, pool)
         _verify_stub(grader, finding)
         dependents = _dependents(grader)
         console.print(f"{module.title}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
         if nodes:
             _observe_on(nodes, grader, mistakes, dependents, console)
-        drawn, released = seeds(grader.seed), _released(grader)
-        judged = pool.map(lambda entry: _judge_entry(grader, entry, dependents, drawn, grader.expected), alternatives)
+        judged = pool.map(lambda entry: _judge_alternative(grader, entry, dependents), alternatives)
         for entry, results in _shown(console, "alternatives", alternatives, judged):
             _verify_alternative(entry, results, finding)
-        right = grader.naming.expected
-        judged = pool.map(lambda entry: _judge_entry(grader, entry, dependents, released, right), mistakes)
-        for entry, results in _shown(console, "mistakes", mistakes, judged):
-            _verify_mistake(entry, results, finding)
-        rivals = [entry for entry in contents.mistakes if entry.of in functions]
-        known = [mistake for _, mistake in _shown(console, "hints", rivals, pool.map(grader.naming.as_known, rivals))]
-        named = pool.map(lambda entry: _named(grader, entry, known), mistakes)
+        made: dict[str, Made] = {}
+        for entry, one in _shown(console, "mistakes", mistakes, pool.map(lambda e: _make(grader, e, dependents), mistakes)):
+            _verify_mistake(entry, one.judged, finding)
+            made[entry.name] = one
+        rivals = [entry for entry in contents.mistakes if entry.of in functions and entry.name not in made]
+        known = [one.known for one in made.values() if one.known]
+        known += [mistake for _, mistake in _shown(console, "rivals", rivals, pool.map(grader.naming.as_known, rivals))]
+        named = pool.map(lambda entry: _named(grader, entry, made[entry.name], known), mistakes)
         for entry, name in _shown(console, "hints told apart", mistakes, named):
             _verify_hint(entry, name, finding)
         if all(name in contents.functions for name in only):
@@ -154,12 +163,13 @@ def _shown(console: Console, what: str, entries: list[Entry], results: Iterable[
     yield from track(pairs, what, len(entries), console=console, transient=True, disable=not console.is_terminal)
 
 
-def _verify_reference(grader: Grader, checks: list[Check], finding: Finding) -> None:
+def _verify_reference(grader: Grader, checks: list[Check], finding: Finding, pool: ThreadPoolExecutor) -> None:
     """The reference, observed afresh, under this seed and another, with one thread and with two."""
-    for seed, threads in ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1)):
-        first = grader.expected if seed == grader.seed else grader.observe(grader.contents.reference, seed=seed, reference=True)
-        again = grader.observe(grader.contents.reference, seed=seed, fresh=True, threads=threads)
-        judged = judge(checks, again, first)
+    reference, ways = grader.contents.reference, ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1))
+    observed = pool.map(lambda way: grader.observe(reference, seed=way[0], fresh=True, threads=way[1]), ways)
+    other = grader.observe(reference, seed=grader.seed + 1, reference=True)
+    for (seed, threads), again in zip(ways, observed, strict=True):
+        judged = judge(checks, again, grader.expected if seed == grader.seed else other)
         _right(judged, finding)
         for verdict in (j.verdict for j in judged if j.verdict.state != PASSED):
             finding.problems.append(
@@ -183,22 +193,33 @@ def _dependents(grader: Grader) -> dict[str, list[str]]:
     return {name: [name, *(other for other in functions if other != name and name in reached[other])] for name in functions}
 
 
-def _judge_entry(
-    grader: Grader,
-    entry: Entry,
-    dependents: dict[str, list[str]],
-    drawn: Mapping[bool, int],
-    expected: Mapping[bool, Recording],
-) -> dict[str, list[Judged]]:
-    """The verdicts by function, all asked in one process for each set of probes, as those of a submission are."""
+def _judge_alternative(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> dict[str, list[Judged]]:
+    """The verdicts by function."""
+    return _judged(grader, _observed(grader, entry, dependents, seeds(grader.seed)), grader.expected)
+
+
+def _make(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> Made:
+    seen = _observed(grader, entry, dependents, _released(grader))
+    known = grader.naming.as_known(entry, seen=seen[entry.of]) if seen else None
+    return Made(_judged(grader, seen, grader.naming.expected), known)
+
+
+def _observed(
+    grader: Grader, entry: Entry, dependents: dict[str, list[str]], drawn: Mapping[bool, int]
+) -> dict[str, dict[bool, Recording]]:
+    """Recordings by function, all asked in one process for each set of probes, as those of a submission are."""
     code, functions = grader.contents.code(entry), dependents.get(entry.of, [])
     for public, seed in drawn.items():
         grader.observers[public].fetch(code, [(seed, function) for function in functions])
-    results = {}
-    for function in functions:
-        seen = {public: grader.observers[public].observe(code, seed, function) for public, seed in drawn.items()}
-        results[function] = judge([c for c in grader.contents.checks if c.function == function], seen, expected)
-    return results
+    observe = {public: functools.partial(grader.observers[public].observe, code, seed) for public, seed in drawn.items()}
+    return {function: {public: observe[public](function) for public in drawn} for function in functions}
+
+
+def _judged(
+    grader: Grader, seen: Mapping[str, Mapping[bool, Recording]], expected: Mapping[bool, Recording]
+) -> dict[str, list[Judged]]:
+    checks = grader.contents.checks
+    return {name: judge([c for c in checks if c.function == name], mine, expected) for name, mine in seen.items()}
 
 
 def _verify_alternative(entry: Entry, results: dict[str, list[Judged]], finding: Finding) -> None:
@@ -241,14 +262,15 @@ def _verify_mistake(entry: Entry, results: dict[str, list[Judged]], finding: Fin
             finding.problems.append(f"the mistake {entry.name} of {entry.of} also costs {function}: {', '.join(lost)}")
 
 
-def _named(grader: Grader, entry: Entry, known: list[KnownMistake]) -> str | None:
+def _named(grader: Grader, entry: Entry, made: Made, known: list[KnownMistake]) -> str | None:
     """The mistake that is told of an entry's answers, "" where nothing is to be told, None where nothing is."""
     rivals = [mistake for mistake in known if mistake.of == entry.of]
-    checks = [check for check in grader.contents.checks if check.function == entry.of]
-    recordings, expected = grader.naming.observe(grader.contents.code(entry), entry.of), grader.naming.expected
-    failing = [j for j in judge(checks, recordings, expected) if j.verdict.state != PASSED]
-    named = diagnose(recordings, expected, probes_of(failing), rivals) if failing else None
-    return named.name if named else None if failing else ""
+    failing = [j for j in made.judged.get(entry.of, []) if j.verdict.state != PASSED]
+    if not failing:
+        return ""
+    recordings = grader.naming.observe(grader.contents.code(entry), entry.of)
+    named = diagnose(recordings, grader.naming.expected, probes_of(failing), rivals)
+    return named.name if named else None
 
 
 def _verify_hint(entry: Entry, named: str | None, finding: Finding) -> None:

@@ -33,6 +33,7 @@ class Contents:
 
     def __init__(self, module: Module):
         self.module = module
+        self._codes: dict[tuple[str, str], Code] = {}
 
     @cached_property
     def cells(self) -> list[source.SourceCell]:
@@ -156,7 +157,9 @@ class Contents:
 
     def code(self, entry: Entry) -> Code:
         """A mistake or an alternative as a submission."""
-        return entry.code(self.statements, self.functions)
+        if (entry.of, entry.name) not in self._codes:
+            self._codes[entry.of, entry.name] = entry.code(self.statements, self.functions)
+        return self._codes[entry.of, entry.name]
 
     @property
     def made_from(self) -> str:

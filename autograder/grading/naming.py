@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
@@ -201,9 +201,18 @@ class Naming:
         except (OSError, ValueError, KeyError):
             return [], frozenset()
 
-    def as_known(self, entry: Entry, sets: Iterable[bool] = (True, False)) -> KnownMistake:
-        """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False)."""
-        ask = partial(self.observe, self._contents.code(entry), entry.of, sets)
+    def as_known(
+        self, entry: Entry, sets: Iterable[bool] = (True, False), seen: Mapping[bool, Recording] | None = None
+    ) -> KnownMistake:
+        """A mistake of the catalogue, observed under `sets` of probes: public (True), hidden (False).
+
+        Args:
+            seen: what `observe` would give, where it is at hand.
+        """
+
+        def ask(again: bool) -> Mapping[bool, Recording]:
+            return seen if seen and not again else self.observe(self._contents.code(entry), entry.of, sets, again)
+
         return known_mistake(entry.name, entry.of, entry.hint, ask, self.expected)
 
 

@@ -30,7 +30,7 @@ from autograder.sandboxed import PACKAGED_DATA
 from autograder.sandboxed.notebook import Code, read_cells, select
 from autograder.sandboxed.sandbox import default_readable
 
-pytestmark = needs_walls
+pytestmark = [needs_walls, pytest.mark.long]
 
 COURSE, MODULE = Path(__file__).resolve().parents[2], "week08_densenet"
 INPUTS = {"released": PUBLIC_SEED, "drawn anew": seeds(VERIFY_SEED)[PUBLIC]}

@@ -36,7 +36,8 @@ def start(user: str, *how: str) -> tuple[Path, subprocess.Popen]:
         who = [str(NOBODY)]
         os.chown(course, NOBODY, NOBODY)
     command = [sys.executable, str(Path(__file__).with_name("corpus.py")), *how, str(course), str(report), *who]
-    return report, subprocess.Popen(command, stderr=subprocess.PIPE)
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # they are for the run around it
+    return report, subprocess.Popen(command, stderr=subprocess.PIPE, env=env)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ import whole_cifar10
 from autograder.sandboxed.training import Preset
 from autograder.training.images import find_images
 
+pytestmark = pytest.mark.long
+
 WRONG = solved(double="def double(x):\n    return x * x")
 SPIN = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**7))'])"
 PRINT_POINTS = """

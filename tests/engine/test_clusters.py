@@ -24,7 +24,7 @@ from autograder.classes.submissions import find_submissions
 from autograder.course.course import Course
 from autograder.errors import CourseError
 
-pytestmark = needs_walls
+pytestmark = [needs_walls, pytest.mark.long]
 
 STUDENTS = [f"student-{number:02}" for number in range(12)]
 SLOW = "def mean(numbers):\n    import time\n    time.sleep(0.2)\n    return sum(numbers) / len(numbers)"
@@ -100,6 +100,23 @@ def until(what: str, holds):
     return found
 
 
+@contextlib.contextmanager
+def killed(course: Path, out: Path, on: str):
+    """A grader that is killed after the block, which waits for the right moment, and the same command once more."""
+    shutil.rmtree(course / ".autograder" / "recordings", ignore_errors=True)
+    out.mkdir(exist_ok=True)
+    (out / "seed").write_text(str(SEED))
+    call = [sys.executable, "-c", MAIN, "grade", "toy", "--on", on, "--workers", "1", "--output", str(out)]
+    call += ["--no-gradebook", "--limit", str(4 * LIMIT)]
+    first = subprocess.Popen(call, cwd=course, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield
+    assert first.poll() is None, "it had ended before it was killed"
+    first.kill()
+    first.wait()
+    again = subprocess.run(call, cwd=course, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+
+
 # --- Slurm ------------------------------------------------------------------------------------------------------------
 
 
@@ -171,18 +188,9 @@ def test_a_node_that_dies_and_a_controller_that_restarts_lose_nothing(on_slurm, 
 
 
 def test_a_killed_grader_goes_on_and_leaves_no_job(on_slurm, course, here, tmp_path):
-    shutil.rmtree(course / ".autograder" / "recordings", ignore_errors=True)
-    (tmp_path / "seed").write_text(str(SEED))
-    call = [sys.executable, "-c", MAIN, "grade", "toy", "--on", "slurm", "--workers", "1", "--output", str(tmp_path)]
-    call += ["--no-gradebook", "--limit", str(4 * LIMIT)]
-    first = subprocess.Popen(call, cwd=course, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    left = until("noted jobs", lambda: grader_of(on_slurm, course) if jobs(on_slurm) else [])
-    first.kill()
-    first.wait()
-    assert left and jobs(on_slurm, "all")
-    again = subprocess.run(call, cwd=course, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert results(tmp_path) == here
+    with killed(course, tmp_path, "slurm"):
+        left = until("noted jobs", lambda: grader_of(on_slurm, course) if jobs(on_slurm) else [])
+    assert left and results(tmp_path) == here
     assert list((course / ".autograder" / "slurm").iterdir()) == []
     until("an empty queue", lambda: not jobs(on_slurm))
 
@@ -286,6 +294,16 @@ def test_a_dask_scheduler_that_is_started_anew_loses_nothing(dask, course, here,
 
     with meanwhile(restart):
         assert grade(course, tmp_path / "out", f"dask:{dask.address}") == here
+
+
+def test_a_killed_grader_on_dask_goes_on_and_leaves_no_task(dask, course, here, tmp_path):
+    from distributed import Client
+
+    with killed(course, tmp_path / "out", f"dask:{dask.address}"):
+        until("a worker at work", dask.busy)
+    assert results(tmp_path / "out") == here
+    with Client(dask.address) as client:
+        until("an idle scheduler", lambda: not client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
 
 
 def test_a_large_shard_crosses_without_a_word_of_dask_s(dask, recwarn):

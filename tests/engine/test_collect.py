@@ -471,6 +471,7 @@ def test_autograder_collect(module, archive, monkeypatch, capsys):
     assert "kim_3_4_toy.zip is a damaged zip" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_nbgrader_zip_collect_is_the_same(module, archive):
     shutil.copy(Path(__file__).parents[2] / "nbgrader_config.py", module.root)
     put(archive, {"doejane_1_2_toy.ipynb": OLD, "doejane_3_4_toy.ipynb": NEW, "kim_5_6_toy.zip": b"PK"})

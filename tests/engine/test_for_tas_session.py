@@ -40,7 +40,7 @@ from autograder.errors import CourseError
 from autograder.gradebook import preprocessors
 from autograder.grading.contents import Contents
 
-pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
+pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"), pytest.mark.long]
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "for-tas.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from conftest import needs_walls
 from test_nbgrader import CONFIG, PLOT, SQUARE, TOKEN, formgrader, grades, hand_in, handed_in, run
 from toy_course import SOURCE, write_course
 
-pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
+pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"), pytest.mark.long]
 
 COMMENT = "Say what a *float* is."
 

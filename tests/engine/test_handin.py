@@ -68,6 +68,7 @@ def finish(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("functions", "failing"), [(RIGHT, []), (WRONG, ["arithmetic"])], ids=["right", "wrong"])
+@pytest.mark.long
 def test_check_autograder_check_validate_and_the_grader_agree(folder, grader, capsys, functions, failing):
     path = folder / "toy.ipynb"
     edit(path, **functions)

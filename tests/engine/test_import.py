@@ -110,6 +110,7 @@ def course(tmp_path, monkeypatch):
 
 
 @needs_walls
+@pytest.mark.long
 def test_an_imported_module_holds_at_once(course, capsys):
     write(course / "old" / "numbers.ipynb", CELLS)
     assert main(["import", "old/numbers.ipynb", "--name", "week01_numbers"]) == 0

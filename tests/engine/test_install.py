@@ -202,6 +202,7 @@ def run(python: Path, folder: Path, *arguments: str, **more) -> subprocess.Compl
 
 
 @needs_walls
+@pytest.mark.long
 def test_students_need_only_the_light_set(light, folder):
     tools = f"import importlib.util; print([n for n in {TEACHERS_TOOLS} if importlib.util.find_spec(n)])"
     assert run(light, folder, "-c", tools).stdout == "[]\n"
@@ -237,6 +238,7 @@ def red(outputs: list[NotebookNode]) -> list[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@pytest.mark.long
 def test_the_first_cells_print_nothing_red(light, module, tmp_path):
     """Up to the first exercise, with what a student installs and no more; nor does the bar that students import."""
     cells = released_cells(Contents(module))
@@ -247,6 +249,7 @@ def test_the_first_cells_print_nothing_red(light, module, tmp_path):
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_whole_notebook_with_its_checks_prints_nothing_red(light, folder, tmp_path):
     cells = json.loads((folder / "toy.ipynb").read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
@@ -262,6 +265,7 @@ ANOTHER = {
 
 
 @pytest.mark.parametrize("kind", ANOTHER)
+@pytest.mark.long
 def test_a_missing_package_or_another_of_its_name_is_one_line(tmp_path, wheel, kind):
     python = light_python(tmp_path / "poor", wheel)
     site = next((tmp_path / "poor").glob("lib/python*/site-packages"))

@@ -13,6 +13,8 @@ from browser import chromium, free_port
 
 from autograder.course.course import Course
 
+pytestmark = pytest.mark.long
+
 MODULE = "week08_densenet"
 SCREENSHOT = "AUTOGRADER_SCREENSHOT"  # where to keep the picture of the wrong answer, e.g. docs/notebook.png
 WRONG = "    return sum(tensor.numel() for tensor in net.state_dict().values())"

@@ -30,6 +30,8 @@ from autograder.grading.report import GRADED, Result
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import Cell, Code, select
 
+pytestmark = pytest.mark.long
+
 KILLS = 110
 STUDENTS = [f"student-{number:02d}" for number in range(12)]
 EXERCISES = {"numbers": ["double"]}

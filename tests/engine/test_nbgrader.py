@@ -32,7 +32,7 @@ from autograder.grading.grader import Graded
 from autograder.grading.judge import Verdict
 from autograder.grading.report import Result
 
-pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")]
+pytestmark = [needs_walls, pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"), pytest.mark.long]
 
 CONFIG = Path(__file__).parents[2] / "nbgrader_config.py"
 PLOT = """

@@ -37,6 +37,7 @@ def written(root: Path) -> dict[str, bytes]:
 
 
 @needs_walls
+@pytest.mark.long
 def test_the_ten_steps_of_the_page_hold(course):
     section = PAGE.read_text().partition("## A new week in ten steps\n")[2].partition("\n## ")[0]
     blocks = [(kind, textwrap.dedent(text)) for _, kind, text in BLOCK.findall(section)]

@@ -20,6 +20,8 @@ from autograder.course.course import Course
 from autograder.grading.contents import Contents
 from autograder.sandboxed.cifar10 import TinyCIFAR10
 
+pytestmark = pytest.mark.long
+
 COURSE = Course(Path(__file__).resolve().parents[2])
 WEEKS = ["week08_densenet", "week08_googlenet", "week08_resnet", "week09_complexity"]  # those that were written here
 LOOK = "# @title How figures look"

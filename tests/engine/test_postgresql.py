@@ -18,6 +18,8 @@ from toy_course import write_course
 
 from autograder import cli
 
+pytestmark = pytest.mark.long
+
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 

@@ -330,6 +330,7 @@ def test_the_workflow_publishes_when_something_is_pushed_or_its_date_comes(repos
         write_workflow(Course(root), "students", DURING)
 
 
+@pytest.mark.long
 def test_the_workflows_own_lines_publish_twice(repository, tmp_path):
     """The last step's script, with a folder in the place of GitHub."""
     root, public = repository.root, tmp_path / "public.git"

@@ -288,6 +288,7 @@ def make_class(out: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [300, 5000])
+@pytest.mark.long
 def test_a_large_class_opens_in_a_browser(size, tmp_path, monkeypatch, capsys):
     root = write_course(tmp_path / "course", "toys")
     monkeypatch.chdir(root)

@@ -223,6 +223,7 @@ def test_a_wrong_run_is_told_and_the_next_one_holds(training, name):
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_run_that_never_ends_is_stopped_and_goes_on_with_more_time(module, recipe, tmp_path):
     how = settings(recipe, limit=6.0)
     with FullTraining(module, recipe, how, tiny(how), tmp_path).open(str) as training:
@@ -234,6 +235,7 @@ def test_a_run_that_never_ends_is_stopped_and_goes_on_with_more_time(module, rec
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_run_that_was_stopped_after_two_epochs_goes_on_after_them(module, recipe, tmp_path):
     """What the next epoch needs is kept, and what was measured of the first two is not taken for the last ones."""
     slow = "fit.calls = getattr(fit, 'calls', 0) + 1\n    if fit.calls == 3: time.sleep(600)\n    history = {"
@@ -323,6 +325,7 @@ def test_likeness_is_one_for_the_same_and_nothing_for_a_stranger():
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(module, recipe, tmp_path):
     """The grader is killed after the second epoch; the one that takes over ends with the same weights."""
     def script(store: Path) -> list[str]:
@@ -369,6 +372,7 @@ def wait_for(there, process) -> None:
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_class_gets_pages_points_and_a_table(module, recipe, tmp_path):
     for student, cells in {"ada": CELLS, "bob": [c.replace("return history", "return None") for c in CELLS]}.items():
         folder = tmp_path / "class" / student / NAME

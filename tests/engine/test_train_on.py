@@ -31,7 +31,7 @@ from autograder.training.full import FullTraining, recipe_of
 from autograder.training.on_nodes import Run, Runs
 from autograder.training.run import FIGURES, Kept
 
-pytestmark = needs_walls
+pytestmark = [needs_walls, pytest.mark.long]
 
 BROKEN = [cell.replace("return history", "return None") for cell in CELLS]
 CLASS = {"ada": notebook(*CELLS), "bob": notebook(*BROKEN), "cem": notebook(*CELLS), "fay": b"{not a notebook"}

@@ -31,7 +31,7 @@ from autograder.students import check
 from autograder.students.handin import check_notebook, find_notebooks, pack
 from autograder.training.full import recipe_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of nbgrader's own
+pytestmark = [pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"), pytest.mark.long]  # of nbgrader's own
 NAME, ROOT = "counting", Path(__file__).parents[2]
 BOTH = ["first.ipynb", "second.ipynb"]
 

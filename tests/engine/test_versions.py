@@ -372,6 +372,7 @@ CLASS = [f"student{number:02d}" for number in range(30)]
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_correction_is_carried_through_a_class_of_thirty_half_on_the_version_before(module, tmp_path, monkeypatch, capsys):
     """Every third has a mistake; five answers are marked before the correction; half of the class updates its notebooks."""
     monkeypatch.chdir(module.root)

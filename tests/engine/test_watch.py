@@ -447,6 +447,7 @@ def test_two_notebooks_that_arrive_one_after_the_other(hurried, tmp_path, monkey
 
 
 @needs_walls
+@pytest.mark.long
 def test_the_command_while_a_class_hands_in(tmp_path):
     """The real command: one hands in twice, Ctrl-C, it goes on, and all is as `grade` gives it; nobody is graded twice."""
     root = write_course(tmp_path / "course")

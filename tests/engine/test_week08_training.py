@@ -14,6 +14,8 @@ from autograder.grading.grader import Grader
 from autograder.training.full import FullTraining, Settings, preset_of, recipe_of
 from autograder.training.images import find_images
 
+pytestmark = pytest.mark.long
+
 FINDINGS = {"end", "memory", "accuracy", "figures", "weights", "batches"}
 MODULES = [module.name for module in Course.find().modules() if (module.tests / "training.py").is_file()]
 REHEARSED = [name for name in MODULES if name != "week08_densenet"]  # whose mistakes a rehearsal is long enough for

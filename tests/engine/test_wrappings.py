@@ -184,6 +184,7 @@ WRAPPINGS = (
 
 
 @needs_walls
+@pytest.mark.long
 def test_a_wrapping_costs_one_check_in_every_function_of_week_8():
     module = Course(Path(__file__).resolve().parents[2]).module("week08_densenet")
     with Grader(module, 7, workers=1) as grader:

@@ -594,7 +594,7 @@ class NormalisesByTheBatchAlways(_Block):
         return torch.cat(self.written(x), 1)
 
 
-@mistake(of="InceptionBlock", caught_by="test_block_has_torchvisions_names")
+@mistake(of="InceptionBlock", caught_by="test_blocks_of_any_width_have_torchvisions_names")
 class SharesOneSqueeze(_Block):
     """One 1 × 1 convolution squeezes for both large kernels. Each branch has its own, with a width of its own."""
 

@@ -393,7 +393,7 @@ def forgets_the_input_channels(net, input_shape=(3, 224, 224)):
     return _sum(net, input_shape, count)
 
 
-@mistake(of="count_macs", caught_by="test_macs_of_densenet121")
+@mistake(of="count_macs", caught_by="test_macs_of_convolutions")
 def always_takes_224(net, input_shape=(3, 224, 224)):
     """The image is 224 × 224 whatever `input_shape` says. Look for a shape that is written down."""
     return _sum(net, (3, 224, 224), _macs)
