@@ -29,7 +29,7 @@ from autograder.defaults import ON
 from autograder.errors import CourseError
 from autograder.grading.contents import Contents
 from autograder.grading.diagnose import KnownMistake, diagnose
-from autograder.grading.grader import FILES, HIDDEN, PUBLIC, Grader, seeds
+from autograder.grading.grader import HIDDEN, PUBLIC, Grader, seeds
 from autograder.grading.judge import PASSED, Judged, judge
 from autograder.grading.naming import probes_of
 from autograder.grading.observer import PUBLIC_SEED
@@ -87,7 +87,7 @@ def _verify(
     with (
         open_nodes(on, node_workers, module.root, saying(console)) as nodes,
         Grader(module, seed, **engine) as grader,
-        ThreadPoolExecutor(len(FILES) * grader.workers) as pool,  # one for each worker
+        ThreadPoolExecutor(grader.workers) as pool,
     ):
         contents = grader.contents
         mistakes, alternatives = (

@@ -4,11 +4,12 @@ What the mistakes change under the public probes on the released inputs lies in 
 asked those once more. Under the hidden ones they are observed once for a class's seed, when a submission needs it.
 """
 
+import contextlib
 import json
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -40,6 +41,7 @@ from autograder.grading.recordings import Recording
 from autograder.grading.wrappings import Undo, inside, undone_for
 from autograder.sandboxed.notebook import Code
 
+AHEAD = 2  # candidates for a hint that are made side by side: often the last of them are not needed
 ANSWERED = ("returned", "raised")  # states of a probe that may as well be asked again; the others took all their time
 
 
@@ -111,13 +113,29 @@ class Naming:
         if all(public for public, _ in probes):
             return diagnose_all(seen, self.expected, probes, candidates, self.varying(function, True))
         candidates = self._named(candidates, {j.verdict.check for j in failing})
-        # one by one: each costs a run, the first is likely the one, and other submissions are named beside this one
         varying = Later(lambda: self.varying(function, True) | self.varying(function, False))
-        found = diagnose_all(seen, self.expected, probes, map(self.with_hidden, candidates), varying)
+        with contextlib.closing(self._made(candidates)) as made:
+            found = diagnose_all(seen, self.expected, probes, made, varying)
         if found:
             return found
         by_public = self._by_public_answers(judged, seen, candidates)
         return [by_public] if by_public else []
+
+    def _made(self, candidates: list[KnownMistake]) -> Generator[KnownMistake]:
+        """`candidates` with what they change under the hidden probes: each costs a run, so the first, which is likely the
+        one, comes alone, and the others some at a time."""
+        yield from map(self.with_hidden, candidates[:1])
+        pool = ThreadPoolExecutor(AHEAD)
+        try:
+            ahead: deque[Future[KnownMistake]] = deque()
+            for candidate in candidates[1:]:
+                ahead.append(pool.submit(self.with_hidden, candidate))
+                if len(ahead) == AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     @cached_property
     def expected(self) -> dict[bool, Recording]:

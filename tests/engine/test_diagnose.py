@@ -281,3 +281,16 @@ def test_what_a_second_run_does_not_give_again_is_no_sign_of_a_mistake():
 
     found = known_mistake("misplaces", "f", "hint", observe, right)
     assert list(found.changed) == [(True, "history", "['loss'][0]")]
+
+
+def test_candidates_behind_the_first_are_made_some_at_a_time():
+    from autograder.grading.naming import AHEAD, Naming
+
+    made, naming = [], object.__new__(Naming)
+    naming.with_hidden = lambda mistake: made.append(mistake) or mistake
+    candidates = naming._made([0, 1, 2, 3, 4, 5])
+    assert next(candidates) == 0 and made == [0]
+    assert [next(candidates), next(candidates)] == [1, 2]
+    candidates.close()
+    assert len(made) <= 3 + AHEAD < 6
+    assert list(naming._made([0, 1, 2, 3, 4, 5])) == [0, 1, 2, 3, 4, 5] and list(naming._made([])) == []

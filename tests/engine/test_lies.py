@@ -1,11 +1,14 @@
 """Lies about what was observed, and what a release holds, earn no more than lies.py says; honest ones may exchange much."""
 
+import secrets
+
 import pytest
 from lies import LIES, PRELUDE, ROOT, points, replayed
 
 from autograder.course.course import Course
 from autograder.grading.grader import PUBLIC, Grader
 from autograder.grading.judge import judge
+from autograder.grading.observer import PUBLIC_SEED
 from autograder.sandboxed import sandbox
 from autograder.sandboxed.notebook import Cell, select
 
@@ -99,17 +102,19 @@ def test_who_exchanges_other_things_is_graded(line, grader):
 
 
 def test_a_plain_right_submission_costs_no_further_fork(grader, monkeypatch):
-    """And one that fails costs one for each function that failed."""
-    asked, observe = [], grader.naming._observe
+    """And one that fails costs one, however many of its functions failed."""
+    observer = grader.observers[PUBLIC]
+    asked, ask = [], observer._ask
 
-    def counting(public, seed, code, *rest, **how):
-        asked.extend([code] if public else [])
-        return observe(public, seed, code, *rest, **how)
+    def noting(job, body, *rest):
+        asked.append((body, set(job["seeds"]) == {PUBLIC_SEED}))
+        return ask(job, body, *rest)
 
-    monkeypatch.setattr(grader.naming, "_observe", counting)
+    monkeypatch.setattr(observer, "_ask", noting)
     grader.grade(grader.contents.reference)
-    assert not asked
-    cell = "def parameter_shapes(net): return []\ndef count_parameters(net): return 0"
+    assert not any(released for _, released in asked)
+    never_kept = f"'{secrets.token_hex(8)}'"
+    cell = f"def parameter_shapes(net): return {never_kept}\ndef count_parameters(net): return {never_kept}"
     wrong = select([Cell(1, cell)], grader.contents.functions)
     grader.grade(wrong)
-    assert asked.count(wrong) == 2
+    assert [released for body, released in asked if body == wrong.as_json()] == [False, True]
