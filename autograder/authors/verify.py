@@ -3,10 +3,10 @@
 The reference has full marks, twice and under another seed; the stub has none; every known mistake is caught by a check
 it names, costs nothing in functions that are right, and is told by its own hint; every alternative has full marks;
 every check is needed by some mistake. For every check it prints how far right and wrong answers stay from the line.
+What is an author's error in itself, whatever the catalogue says, is refused before: see grading/gate.py.
 
 Mistakes answer the public probes on the inputs that a release holds, as a student who makes one is asked by `check`: the
 hint is found by the same answers. The reference and the alternatives answer those drawn for a class.
-What is an author's error in itself, whatever the catalogue says, is refused before: see grading/gate.py.
 """
 
 import functools
