@@ -9,7 +9,6 @@ Mistakes answer the public probes on the inputs that a release holds, as a stude
 hint is found by the same answers. The reference and the alternatives answer those drawn for a class.
 """
 
-import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -209,10 +208,13 @@ def _observed(
 ) -> dict[str, dict[bool, Recording]]:
     """Recordings by function, all asked in one process for each set of probes, as those of a submission are."""
     code, functions = grader.contents.code(entry), dependents.get(entry.of, [])
+    seen: dict[str, dict[bool, Recording]] = {function: {} for function in functions}
     for public, seed in drawn.items():
-        grader.observers[public].fetch(code, [(seed, function) for function in functions])
-    observe = {public: functools.partial(grader.observers[public].observe, code, seed) for public, seed in drawn.items()}
-    return {function: {public: observe[public](function) for public in drawn} for function in functions}
+        observer = grader.observers[public]
+        made = observer.fetch(code, [(seed, function) for function in functions])
+        for function in functions:
+            seen[function][public] = made.get((seed, function)) or observer.observe(code, seed, function)
+    return seen
 
 
 def _judged(

@@ -33,7 +33,7 @@ class Contents:
 
     def __init__(self, module: Module):
         self.module = module
-        self._codes: dict[tuple[str, str], Code] = {}
+        self._codes: dict[tuple[str, str, str], Code] = {}
 
     @cached_property
     def cells(self) -> list[source.SourceCell]:
@@ -157,9 +157,10 @@ class Contents:
 
     def code(self, entry: Entry) -> Code:
         """A mistake or an alternative as a submission."""
-        if (entry.of, entry.name) not in self._codes:
-            self._codes[entry.of, entry.name] = entry.code(self.statements, self.functions)
-        return self._codes[entry.of, entry.name]
+        about = (entry.of, entry.name, entry.text)
+        if about not in self._codes:
+            self._codes[about] = entry.code(self.statements, self.functions)
+        return self._codes[about]
 
     @property
     def made_from(self) -> str:

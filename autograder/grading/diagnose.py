@@ -93,9 +93,11 @@ def known_mistake(
             second does not give again is left out: a mistake may carry them into any other figure.
     """
     recordings = observe(False)
-    changed = _changed(recordings, expected)
-    if _with_times(recordings, expected):
-        again = _changed(observe(True), expected)
+    probes = _probes(recordings)
+    right = all_leaves(expected, probes)
+    changed = _changed(all_leaves(recordings, probes), right)
+    if any(isinstance(leaf, Timing) and not leaf.is_integer() for leaf in right.values()):  # a count is whole, and no time
+        again = _changed(all_leaves(observe(True), probes), right)
         changed = {place: leaf for place, leaf in changed.items() if agree(again.get(place, ABSENT), leaf)}
     return KnownMistake(name, of, hint, changed)
 
@@ -104,14 +106,8 @@ def _probes(recordings: Mapping[bool, Recording]) -> set[tuple[bool, str]]:
     return {(public, probe) for public, recording in recordings.items() for probe in recording.observations}
 
 
-def _changed(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> dict[Place, Any]:
-    theirs, right = all_leaves(recordings, _probes(recordings)), all_leaves(expected, _probes(recordings))
+def _changed(theirs: Mapping[Place, Any], right: Mapping[Place, Any]) -> dict[Place, Any]:
     return {place: theirs.get(place, ABSENT) for place in differing_places(theirs, right)}
-
-
-def _with_times(recordings: Mapping[bool, Recording], expected: Mapping[bool, Recording]) -> bool:
-    leaves = all_leaves(expected, _probes(recordings)).values()
-    return any(isinstance(leaf, Timing) and not leaf.is_integer() for leaf in leaves)  # a count is whole, and no time
 
 
 def diagnose(
@@ -208,7 +204,7 @@ def varying_places(
     found = set()
     for recordings in alternatives:
         right = all_leaves(expected, _probes(recordings))
-        for place, leaf in _changed(recordings, expected).items():
+        for place, leaf in _changed(all_leaves(recordings, _probes(recordings)), right).items():
             if not isinstance(leaf, Timing) and not agree(leaf, right.get(place, ABSENT), ROUNDING):
                 found.add(in_a_row(place))
     return frozenset(found)

@@ -257,12 +257,13 @@ class Observer:
         left = iter(seen)
         return [Recording({name: next(left) for name in group}, notes, cpu / len(asks)) for group in groups]
 
-    def fetch(self, code: Code, asks: Iterable[tuple[int, str | None]]) -> None:
-        """Sees to it that `observe` finds the recordings of `asks` in the store; see `observe_each`."""
-        missing = [ask for ask in asks if self.store and not self.holds(code, *ask)]
-        if self._workers and missing:
-            for (seed, only), recording in zip(missing, self.observe_each(code, missing), strict=True):
-                self.keep(code, recording_bytes(recording), seed, only)
+    def fetch(self, code: Code, asks: Iterable[tuple[int, str | None]]) -> dict[tuple[int, str | None], Recording]:
+        """Sees to it that `observe` finds the recordings of `asks` in the store; gives those that had to be made."""
+        missing = [ask for ask in asks if not self.holds(code, *ask)] if self.store and self._workers else []
+        made = dict(zip(missing, self.observe_each(code, missing), strict=True)) if missing else {}
+        for (seed, only), recording in made.items():
+            self.keep(code, recording_bytes(recording), seed, only)
+        return made
 
     def holds(self, code: Code, seed: int, only: str | None = None, again: bool = False) -> bool:
         """Whether a recording is kept; for the arguments see `observe`."""

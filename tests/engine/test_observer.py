@@ -136,8 +136,8 @@ def test_what_ends_one_function_costs_no_other_that_is_asked_beside_it(stored, e
 def test_what_is_fetched_is_found_by_those_who_ask_for_it(stored):
     right, asks = code(), [(7, "mean"), (7, "double")]
     stored.observe(right, *asks[0])
-    stored.fetch(right, asks)
-    stored.fetch(right, asks)
+    assert list(stored.fetch(right, asks)) == asks[1:]
+    assert stored.fetch(right, asks) == {}
     assert [job["probes"] for job in stored.asked] == [["means"], ["doubles"]]
     assert not stored.observe(right, *asks[1]).cached and len(stored.asked) == 2
 
