@@ -203,8 +203,9 @@ def varying_places(
     wherever one does."""
     found = set()
     for recordings in alternatives:
-        right = all_leaves(expected, _probes(recordings))
-        for place, leaf in _changed(all_leaves(recordings, _probes(recordings)), right).items():
+        probes = _probes(recordings)
+        right = all_leaves(expected, probes)
+        for place, leaf in _changed(all_leaves(recordings, probes), right).items():
             if not isinstance(leaf, Timing) and not agree(leaf, right.get(place, ABSENT), ROUNDING):
                 found.add(in_a_row(place))
     return frozenset(found)
