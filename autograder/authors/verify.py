@@ -9,8 +9,10 @@ Mistakes answer the public probes on the inputs that a release holds, as a stude
 hint is found by the same answers. The reference and the alternatives answer those drawn for a class.
 """
 
+import contextlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -52,9 +54,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Made:
-    """A mistake, made: the verdicts on each function that it can reach, and what it changes in its own one's answers."""
+    """A mistake, made: the verdicts on each function that it can reach, its own one's answers, and what it changes in them."""
 
     judged: dict[str, list[Judged]]
+    seen: dict[bool, Recording]
     known: KnownMistake | None
 
 
@@ -85,8 +88,8 @@ def _verify(
     finding = Finding()
     with (
         open_nodes(on, node_workers, module.root, saying(console)) as nodes,
-        Grader(module, seed, **engine) as grader,
-        ThreadPoolExecutor(grader.workers) as pool,
+        Grader(module, seed, catalogue=True, **engine) as grader,
+        _pool(grader.workers) as pool,
     ):
         contents = grader.contents
         mistakes, alternatives = (
@@ -94,30 +97,37 @@ def _verify(
         )
         functions = contents.functions if not only else {*only, *(entry.of for entry in (*mistakes, *alternatives))}
         checks = [check for check in contents.checks if check.function in functions]
-        grader.expected  # noqa: B018  the reference first
-        _verify_reference(grader, checks, finding, pool)
-        _verify_stub(grader, finding)
+        grader.expected  # noqa: B018  the reference first; then all is asked at once, and looked at in its order
+        ways = ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1))  # seed, and torch's threads
+        references = pool.map(lambda way: _judge_reference(grader, checks, *way), ways)
         dependents = _dependents(grader)
+        judged = pool.map(lambda entry: _judge_alternative(grader, entry, dependents), alternatives)
         console.print(f"{module.title}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
         if nodes:
             _observe_on(nodes, grader, mistakes, dependents, console)
-        judged = pool.map(lambda entry: _judge_alternative(grader, entry, dependents), alternatives)
-        for entry, results in _shown(console, "alternatives", alternatives, judged):
-            _verify_alternative(entry, results, finding)
-        made: dict[str, Made] = {}
-        for entry, one in _shown(console, "mistakes", mistakes, pool.map(lambda e: _make(grader, e, dependents), mistakes)):
-            _verify_mistake(entry, one.judged, finding)
-            made[entry.name] = one
-        rivals = [entry for entry in contents.mistakes if entry.of in functions and entry.name not in made]
-        known = [one.known for one in made.values() if one.known]
-        known += [mistake for _, mistake in _shown(console, "rivals", rivals, pool.map(grader.naming.as_known, rivals))]
-        named = pool.map(lambda entry: _named(grader, entry, made[entry.name], known), mistakes)
-        for entry, name in _shown(console, "hints told apart", mistakes, named):
-            _verify_hint(entry, name, finding)
+        makes = pool.map(lambda entry: _make(grader, entry, dependents), mistakes)
+        for (of_seed, threads), results in zip(ways, references, strict=True):
+            _verify_reference(f"seed {of_seed}, {threads} threads", results, finding)
+        _verify_stub(grader, finding)
+        for entry, by_function in _shown(console, "alternatives", alternatives, judged):
+            _verify_alternative(entry, by_function, finding)
+        rivals = [entry for entry in contents.mistakes if entry.of in functions and not _is_chosen(entry, only)]
+        known = [mistake for _, mistake in _shown(console, "rivals", rivals, pool.map(grader.naming.as_known, rivals))]
+        _verify_mistakes(grader, mistakes, makes, known, finding, console)
         if all(name in contents.functions for name in only):
             _verify_needed(checks, finding)
     _print(module, checks, finding, console, only)
     return not finding.problems
+
+
+@contextlib.contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once who waits for them has ended."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _released(grader: Grader) -> dict[bool, int]:
@@ -162,18 +172,17 @@ def _shown(console: Console, what: str, entries: list[Entry], results: Iterable[
     yield from track(pairs, what, len(entries), console=console, transient=True, disable=not console.is_terminal)
 
 
-def _verify_reference(grader: Grader, checks: list[Check], finding: Finding, pool: ThreadPoolExecutor) -> None:
-    """The reference, observed afresh, under this seed and another, with one thread and with two."""
-    reference, ways = grader.contents.reference, ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1))
-    observed = pool.map(lambda way: grader.observe(reference, seed=way[0], fresh=True, threads=way[1]), ways)
-    other = grader.observe(reference, seed=grader.seed + 1, reference=True)
-    for (seed, threads), again in zip(ways, observed, strict=True):
-        judged = judge(checks, again, grader.expected if seed == grader.seed else other)
-        _right(judged, finding)
-        for verdict in (j.verdict for j in judged if j.verdict.state != PASSED):
-            finding.problems.append(
-                f"the reference fails {verdict.check} (seed {seed}, {threads} threads): {verdict.message}"
-            )
+def _judge_reference(grader: Grader, checks: list[Check], seed: int, threads: int) -> list[Judged]:
+    """The verdicts on the reference, observed afresh under a seed, by the first answers under that."""
+    reference = grader.contents.reference
+    expected = grader.expected if seed == grader.seed else grader.observe(reference, seed=seed, reference=True)
+    return judge(checks, grader.observe(reference, seed=seed, fresh=True, threads=threads), expected)
+
+
+def _verify_reference(how: str, judged: list[Judged], finding: Finding) -> None:
+    _right(judged, finding)
+    for verdict in (j.verdict for j in judged if j.verdict.state != PASSED):
+        finding.problems.append(f"the reference fails {verdict.check} ({how}): {verdict.message}")
 
 
 def _verify_stub(grader: Grader, finding: Finding) -> None:
@@ -200,20 +209,22 @@ def _judge_alternative(grader: Grader, entry: Entry, dependents: dict[str, list[
 def _make(grader: Grader, entry: Entry, dependents: dict[str, list[str]]) -> Made:
     seen = _observed(grader, entry, dependents, _released(grader))
     known = grader.naming.as_known(entry, seen=seen[entry.of]) if seen else None
-    return Made(_judged(grader, seen, grader.naming.expected), known)
+    return Made(_judged(grader, seen, grader.naming.expected), seen.get(entry.of, {}), known)
 
 
 def _observed(
     grader: Grader, entry: Entry, dependents: dict[str, list[str]], drawn: Mapping[bool, int]
 ) -> dict[str, dict[bool, Recording]]:
-    """Recordings by function, all asked in one process for each set of probes, as those of a submission are."""
+    """Recordings by function, all asked in one process where none is kept and nothing ends it."""
     code, functions = grader.contents.code(entry), dependents.get(entry.of, [])
     seen: dict[str, dict[bool, Recording]] = {function: {} for function in functions}
+    together = grader.both.fetch_both(code, drawn, functions) if functions else {}
     for public, seed in drawn.items():
         observer = grader.observers[public]
-        made = observer.fetch(code, [(seed, function) for function in functions])
+        apart = {} if together else observer.fetch(code, [(seed, function) for function in functions])
         for function in functions:
-            seen[function][public] = made.get((seed, function)) or observer.observe(code, seed, function)
+            made = together.get((public, seed, function)) or apart.get((seed, function))
+            seen[function][public] = made or observer.observe(code, seed, function)
     return seen
 
 
@@ -241,6 +252,29 @@ def _right(judged: Iterable[Judged], finding: Finding) -> None:
         finding.right[j.verdict.check] = max([finding.right.get(j.verdict.check, 0.0), *j.distances])
 
 
+def _verify_mistakes(
+    grader: Grader,
+    mistakes: list[Entry],
+    makes: Iterable[Made],
+    rivals: list[KnownMistake],
+    finding: Finding,
+    console: Console,
+) -> None:
+    """Looks at each of the mistakes as it is made, and tells those of a function apart while others are still observed."""
+    count = Counter(entry.of for entry in mistakes)
+    made: dict[str, list[tuple[Entry, Made]]] = {function: [] for function in count}
+    told: dict[str, Future[dict[str, str | None]]] = {}
+    with _pool(1) as aside:
+        for entry, one in _shown(console, "mistakes", mistakes, makes):
+            _verify_mistake(entry, one.judged, finding)
+            made[entry.of].append((entry, one))
+            if len(made[entry.of]) == count[entry.of]:
+                told[entry.of] = aside.submit(_tell_apart, grader, made.pop(entry.of), rivals)
+        names = (told[entry.of].result()[entry.name] for entry in mistakes)
+        for entry, name in _shown(console, "hints told apart", mistakes, names):
+            _verify_hint(entry, name, finding)
+
+
 def _verify_mistake(entry: Entry, results: dict[str, list[Judged]], finding: Finding) -> None:
     if entry.of not in results:
         finding.problems.append(f"the mistake {entry.name} is of {entry.of!r}, which the notebook does not define")
@@ -264,14 +298,19 @@ def _verify_mistake(entry: Entry, results: dict[str, list[Judged]], finding: Fin
             finding.problems.append(f"the mistake {entry.name} of {entry.of} also costs {function}: {', '.join(lost)}")
 
 
+def _tell_apart(grader: Grader, made: list[tuple[Entry, Made]], rivals: list[KnownMistake]) -> dict[str, str | None]:
+    """By its name for each mistake of a function the one that is told of its answers, "" where nothing is to be told, None
+    where nothing is."""
+    known = [*(one.known for _, one in made if one.known), *rivals]
+    return {entry.name: _named(grader, entry, one, known) for entry, one in made}
+
+
 def _named(grader: Grader, entry: Entry, made: Made, known: list[KnownMistake]) -> str | None:
-    """The mistake that is told of an entry's answers, "" where nothing is to be told, None where nothing is."""
-    rivals = [mistake for mistake in known if mistake.of == entry.of]
     failing = [j for j in made.judged.get(entry.of, []) if j.verdict.state != PASSED]
     if not failing:
         return ""
-    recordings = grader.naming.observe(grader.contents.code(entry), entry.of)
-    named = diagnose(recordings, grader.naming.expected, probes_of(failing), rivals)
+    rivals = [mistake for mistake in known if mistake.of == entry.of]
+    named = diagnose(made.seen, grader.naming.expected, probes_of(failing), rivals)
     return named.name if named else None
 
 

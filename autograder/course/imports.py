@@ -6,6 +6,7 @@ each of these: a module whose `__init__.py` has that folder in its `__path__` wr
 """
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,17 @@ def parsed(path: Path) -> ast.Module:
         CourseError: it is no Python, in one line with the place.
     """
     try:
-        return ast.parse(path.read_bytes(), str(path))
+        return _tree(path.read_bytes(), str(path))
     except SyntaxError as error:
         shown = f": {error.text.strip()[:80]}" if error.text else ""
         raise CourseError(f"{place(path, error.lineno)}: does not run: {error.msg}{shown}: mend this line") from None
     except ValueError as error:  # a null byte, or bytes that are no UTF-8
         raise CourseError(f"{place(path)}: {error}: save it again as a text in UTF-8") from None
+
+
+@functools.lru_cache(maxsize=32)  # a module's files, at which each look of the author's gate looks
+def _tree(text: bytes, name: str) -> ast.Module:
+    return ast.parse(text, name)
 
 
 def place(path: Path, line: int | None = None) -> str:

@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,7 @@ from autograder.grading.court import Court
 from autograder.grading.gate import require_sound
 from autograder.grading.judge import PASSED, Judged, Verdict, clean, cut_paths
 from autograder.grading.naming import Naming
-from autograder.grading.observer import PUBLIC_SEED, Observer
+from autograder.grading.observer import PUBLIC_SEED, BothSets, Observer
 from autograder.grading.recordings import Recording
 from autograder.grading.timings import NAMING, Timings
 from autograder.grading.workers import start_server
@@ -82,6 +83,7 @@ class Grader:
         sandbox: "full", or "none" for limits alone.
         workers: processes for each set of probes; with 0 nothing runs, and what is not kept is `NotKept`.
         limit: seconds a probe may take.
+        catalogue: whether it is to have workers for the course's own code too, in `both`.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Grader:
         module: Module,
         seed: int,
         *,
+        catalogue: bool = False,
         sandbox: str = SANDBOX,
         workers: int = WORKERS,
         limit: float = PROBE_SECONDS,
@@ -99,6 +102,7 @@ class Grader:
         self.naming = Naming(self.contents, self._observe_one, self._fetch, lambda: self.expected, workers)
         self.timings = Timings()
         self.not_observed: dict[str, str] = {}  # notebooks, by SHA-256, that other machines failed to observe, and why
+        self._catalogue = catalogue
         self._engine: dict[str, Any] = {"sandbox": sandbox, "limit": limit, "workers": workers}
         self._expected: dict[bool, Recording] = {}
         self._court: Court | None = None
@@ -121,11 +125,21 @@ class Grader:
             for public, file in FILES.items()
         }
 
+    @cached_property
+    def both(self) -> BothSets:
+        """Who asks the course's own code all probes in one process."""
+        return BothSets(self.observers)
+
+    @property
+    def _all_observers(self) -> list[Observer]:
+        return [*self.observers.values(), *([self.both] if self._catalogue else [])]
+
     def __enter__(self) -> "Grader":
         if self.workers:  # the module is read while the workers import what it needs
-            self._server, sockets = start_server(self.workers, self.contents.needs.packages, len(FILES))
+            observers = self._all_observers
+            self._server, sockets = start_server(self.workers, self.contents.needs.packages, len(observers))
             try:
-                for observer, theirs in zip(self.observers.values(), sockets, strict=True):
+                for observer, theirs in zip(observers, sockets, strict=True):
                     observer.start(theirs)
                 require_sound(self.contents)
             except BaseException:
@@ -137,7 +151,7 @@ class Grader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for observer in self.observers.values():
+        for observer in self._all_observers:
             observer.close()
         if self._court:
             self._court.close()
@@ -158,11 +172,18 @@ class Grader:
         """
         with self._lock:
             if not self._expected:
-                recordings = self.observe(self.contents.reference, reference=True)
+                recordings = self._observe_reference()
                 require_sound(self.contents, recordings)
                 self._expected = recordings
                 self._court = Court(self.contents.checks, self.contents.remarks, recordings)
         return self._expected
+
+    def _observe_reference(self) -> dict[bool, Recording]:
+        """Both sets side by side, since nothing else can be done meanwhile."""
+        reference, drawn = self.contents.reference, seeds(self.seed)
+        with ThreadPoolExecutor() as pool:
+            recordings = pool.map(lambda public: self._observe_set(public, reference, drawn[public], reference=True), drawn)
+            return dict(zip(drawn, recordings, strict=True))
 
     def judge(self, recordings: Mapping[bool, Recording], function: str | None = None) -> tuple[list[Judged], dict[str, str]]:
         """The verdicts on recordings, of all checks or those of one function, and the remarks by function.
@@ -199,12 +220,14 @@ class Grader:
         self, code: Code, function: str | None = None, seed: int | None = None, **how: Any
     ) -> dict[bool, Recording]:
         """The recordings of `code` under all probes, or those about one function; `how` as in `Observer.observe`."""
-        drawn, recordings = seeds(self.seed if seed is None else seed), {}
-        for public, observer in self.observers.items():
-            start = time.perf_counter()
-            recordings[public] = observer.observe(code, drawn[public], function, **how)
-            self.timings.observed(KINDS[public], recordings[public], time.perf_counter() - start)
-        return recordings
+        drawn = seeds(self.seed if seed is None else seed)
+        return {public: self._observe_set(public, code, drawn[public], function, **how) for public in self.observers}
+
+    def _observe_set(self, public: bool, code: Code, seed: int, function: str | None = None, **how: Any) -> Recording:
+        start = time.perf_counter()
+        recording = self.observers[public].observe(code, seed, function, **how)
+        self.timings.observed(KINDS[public], recording, time.perf_counter() - start)
+        return recording
 
     def _observe_one(self, public: bool, seed: int | None, code: Code, function: str | None, **how: Any) -> Recording:
         drawn = seeds(self.seed)[public] if seed is None else seed

@@ -12,7 +12,7 @@ import queue
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ from autograder.sandboxed.recording import Bounds, Error
 from autograder.sandboxed.worker import TOO_MUCH_SAID, send_message
 
 Answer = TypeVar("Answer")
+Asked = tuple[bool, int, str]  # public, seed, function
 SANDBOXED = Path(sandbox.__file__).parent
 READER_FILES = ("notebook.py", "worker.py")  # what the code that is read in a notebook depends on
 NOT_PROBES = ("test_", "mistakes", "alternatives", "training")  # what no recording depends on, unless the probes import it
@@ -77,6 +78,7 @@ class Observer:
         workers: int = WORKERS,
     ):
         self.folder, self.file, self.functions, self.store = folder, file, functions, store
+        self.files = [file]  # of which its workers hold the probes
         self.sandbox, self.limit, self.released, self.needs = sandbox, limit, released, needs
         self.probes: list[list[str]] = []  # name, function, and beside which other it is asked of the reference alone
         self._idle: queue.Queue[Worker] = queue.Queue()
@@ -123,7 +125,7 @@ class Observer:
         hidden = [str(folder) for folder in hidden_folders(course)] if self.sandbox == "full" else []
         return {
             "folder": str(self.folder),
-            "file": self.file if (self.folder / f"{self.file}.py").is_file() else "",
+            "files": [file for file in self.files if (self.folder / f"{file}.py").is_file()],
             "sandbox": self.sandbox,
             "hidden": hidden,
             "data": self.needs.setting,
@@ -245,17 +247,22 @@ class Observer:
 
     def _together(self, code: Code, asks: Sequence[tuple[int, str | None]]) -> list[Recording] | None:
         """Recordings for `asks` from one process; None unless it came to its end."""
-        groups = [self._names(only) for _, only in asks]
-        names = [name for group in groups for name in group]
-        seeds = [seed for (seed, _), group in zip(asks, groups, strict=True) for _ in group]
-        job = self._job(code, threads=1, probes=names, seeds=seeds)
-        state, answer, cpu, _ = self._ask(job, code.as_json(), BUDGET * self.limit)
+        return self._in_one_process(code, [(seed, self._names(only)) for seed, only in asks])
+
+    def _in_one_process(
+        self, code: Code, groups: Sequence[tuple[int, list[str]]], budget: float = BUDGET, **how: Any
+    ) -> list[Recording] | None:
+        """A recording for each seed and its probes; None unless all were asked. The `budget` is in limits of a probe."""
+        names = [name for _, group in groups for name in group]
+        seeds = [seed for seed, group in groups for _ in group]
+        job = self._job(code, threads=1, probes=names, seeds=seeds, **how)
+        state, answer, cpu, _ = self._ask(job, code.as_json(), budget * self.limit)
         bounds = Bounds()
         seen, notes = read_answer(answer, names, bounds)
         if state != "finished" or notes is None or len(seen) < len(names) or bounds.exceeded:
             return None
         left = iter(seen)
-        return [Recording({name: next(left) for name in group}, notes, cpu / len(asks)) for group in groups]
+        return [Recording({name: next(left) for name in group}, notes, cpu / len(groups)) for _, group in groups]
 
     def fetch(self, code: Code, asks: Iterable[tuple[int, str | None]]) -> dict[tuple[int, str | None], Recording]:
         """Sees to it that `observe` finds the recordings of `asks` in the store; gives those that had to be made."""
@@ -405,6 +412,40 @@ class Observer:
     def _path(self, key: str) -> Path:
         assert self.store
         return self.store / f"{key}.safetensors"
+
+
+class BothSets(Observer):
+    """Observes with workers that hold the public and the hidden probes: half the processes, for code of the course itself.
+
+    No submission comes here: it would find the hidden probes beside the public ones.
+
+    Args:
+        sets: the observers of the public probes (True) and of the hidden ones (False), which keep what is made here.
+    """
+
+    def __init__(self, sets: Mapping[bool, Observer]):
+        one = sets[True]
+        how: dict[str, Any] = {"sandbox": one.sandbox, "limit": one.limit, "workers": one._workers}
+        super().__init__(one.folder, one.file, one.functions, None, one.released, one.needs, **how)
+        self.files = [observer.file for observer in sets.values()]
+        self._sets = sets
+
+    def fetch_both(self, code: Code, drawn: Mapping[bool, int], functions: Iterable[str]) -> dict[Asked, Recording]:
+        """Sees to it that each set's `observe` finds the recordings of `functions` under its seed; gives those it made.
+
+        The code is run anew before the hidden probes, as it is where they are asked alone. Where something ends the process
+        early, or some are kept, none is made: the sets' own observers are to ask.
+        """
+        asks = [(public, seed, function) for public, seed in drawn.items() for function in functions]
+        if any(self._sets[public].holds(code, seed, function) for public, seed, function in asks):
+            return {}
+        groups = [(seed, self._sets[public]._names(function)) for public, seed, function in asks]
+        anew = sum(len(names) for (public, *_), (_, names) in zip(asks, groups, strict=True) if public)
+        made = self._in_one_process(code, groups, BUDGET * len(drawn), anew=anew)
+        found = dict(zip(asks, made, strict=True)) if made else {}
+        for (public, seed, function), recording in found.items():
+            self._sets[public].keep(code, recording_bytes(recording), seed, function)
+        return found
 
 
 def _as_json(code: Code) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import operator
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 STATUS = 86  # with which a process ends that is not intact
@@ -44,30 +44,32 @@ def guard(package: str) -> Callable[[], None]:
     for owner, name in _places(modules, functions):
         names.setdefault(id(owner), (owner, {}))[1][name] = None
     lookups = [_lookup(owner, list(wanted)) for owner, wanted in names.values()]
-    cells = [cell for function in functions for cell in function.__closure__ or ()]
-    marked = [vars(function) for function in functions]  # with its `Probe`, whose `ask` is what is asked
-    marked += [vars(value) for table in marked for value in table.values() if hasattr(value, "__dict__")]
-    marked += [function.__kwdefaults__ for function in functions if function.__kwdefaults__]
+    values = [value for function in functions for value in vars(function).values() if hasattr(value, "__dict__")]
+    owners = [*functions, *values]  # with its `Probe`, whose `ask` is what is asked
+    marked = [vars(owner) for owner in owners] + [f.__kwdefaults__ for f in functions if f.__kwdefaults__]
+    tables, unmarked = [table for table in marked if table], [table for table in marked if not table]
     # Python and torch.compile add names of their own to a module; one of a builtin's would be found in the builtin's place
     shadows = [(frozenset(vars(builtins)) - vars(module).keys(), vars(module)) for module in modules]
 
-    get_cell, get_values = operator.attrgetter("cell_contents"), dict.values
-    get_code, get_defaults = operator.attrgetter("__code__"), operator.attrgetter("__defaults__", "__kwdefaults__")
+    cells = [cell for function in functions for cell in function.__closure__ or ()]
+    parts: dict[str, Sequence[Any]] = dict.fromkeys(("__code__", "__defaults__", "__kwdefaults__"), functions)
+    parts |= {"__dict__": owners, "cell_contents": cells}
+    gets, get_values = [(operator.attrgetter(name), having) for name, having in parts.items()], dict.values
 
     def noted(chain: Any = itertools.chain, map: Any = map) -> Iterable[Any]:
         found = [lookup(table) for lookup, table in lookups]
-        found += [*map(get_defaults, functions), *map(get_values, marked)]
-        together: Iterable[Any] = chain(chain.from_iterable(found), map(get_code, functions), map(get_cell, cells))
+        found += map(get_values, tables)  # the one part that can grow: it would displace the code of functions, which is next
+        found += [map(get, having) for get, having in gets]
+        together: Iterable[Any] = chain.from_iterable(found)
         return together
 
-    kept = list(noted())  # alive, so that nothing else comes to have its id
-    first = list(map(id, kept))
-
+    kept = list(noted())  # alive, so that nothing else comes to have its place in memory
     gone = AttributeError, KeyError, ValueError  # one of the names, or of the cells' contents
 
-    def look(kept: Any = kept, list: Any = list, map: Any = map, id: Any = id, all: Any = all, end: Any = os._exit) -> None:
+    def look(map: Any = map, same: Any = operator.is_, all: Any = all, any: Any = any, end: Any = os._exit) -> None:
         try:
-            intact = list(map(id, noted())) == first and all(names.isdisjoint(table) for names, table in shadows)
+            intact = all(map(same, noted(), kept)) and not any(unmarked)
+            intact = intact and all(names.isdisjoint(table) for names, table in shadows)
         except gone:
             intact = False
         if not intact:

@@ -127,6 +127,10 @@ class Released:
     classes: frozenset[str] = frozenset()
     former: frozenset[tuple[str, str]] = frozenset()
 
+    def says(self, text: str) -> bool:
+        """Whether one of its statements is this."""
+        return bool(self.texts) and squeezed_hash(text) in self.texts
+
     def as_dict(self) -> dict[str, list[Any]]:
         """As JSON carries it."""
         former = [list(names) for names in sorted(self.former)]
@@ -412,7 +416,7 @@ def _runs(node: ast.stmt) -> bool:
 
 def _run_by(released: Released, statements: list[Statement]) -> list[Statement]:
     """The statements by which the released notebook's own cells make something, also where a student has edited a line."""
-    making = [(s, squeezed_hash(s.text) in released.texts) for s in statements if s.binds and _runs(s.node)]
+    making = [(s, released.says(s.text)) for s in statements if s.binds and _runs(s.node)]
     cells = {statement.cell for statement, theirs in making if theirs}
     return [s for s, theirs in making if theirs or (s.cell in cells and s.binds & released.run)]
 
@@ -431,11 +435,11 @@ def _without_idle_stubs(
 
     With `newest` somewhere is the same cell: who runs a stub's cell after the written one may have gone back to it.
     """
-    written = [(n, s.cell) for s in statements if not is_stub(s.node) for n in s.binds & functions]
+    written = [(n, s.cell) for s in statements for n in s.binds & functions if not is_stub(s.node)]
     cells, pairs = dict(written), set(written)
     kept = []
     for statement in statements:
-        names = statement.binds & functions if is_stub(statement.node) else ()
+        names = [name for name in statement.binds & functions if is_stub(statement.node)]
         idle = [name for name in names if ((name, statement.cell) in pairs if newest else name in cells)]
         if idle:
             where = statement.cell if newest else cells[idle[0]]
@@ -450,7 +454,7 @@ def _without_displacing(statements: list[Statement], released: Released) -> list
     own: set[str] = set()
     kept = []
     for statement in statements:
-        if squeezed_hash(statement.text) not in released.texts:
+        if not released.says(statement.text):
             own |= statement.binds
             kept.append(statement)
         elif not statement.binds & own:
@@ -574,15 +578,17 @@ def needed(statements: list[Statement], names: Iterable[str]) -> list[Statement]
     names = set(names)
     imported = {name for s in statements if isinstance(s.node, (ast.Import, ast.ImportFrom)) for name in s.binds}
     writers = {name: s.writes for s in statements if s.writes for name in s.binds.difference(names)}
-    wanted, chosen = set(names), set()
-    growing = True
-    while growing:
-        growing = False
-        for index, statement in enumerate(statements):
-            if index not in chosen and _touches(statement, wanted, imported, writers):
-                chosen.add(index)
-                wanted |= statement.reads
-                growing = True
+    makers: dict[str, list[int]] = {}
+    for index, statement in enumerate(statements):
+        for name in _touched(statement, imported, writers):
+            makers.setdefault(name, []).append(index)
+    waiting, wanted, chosen = ["*", *names], set[str](), set[int]()
+    while waiting:
+        if (name := waiting.pop()) not in wanted:
+            wanted.add(name)
+            new = set(makers.get(name, ())) - chosen
+            chosen |= new
+            waiting += [read for index in new for read in statements[index].reads]
     return [statements[index] for index in sorted(chosen)]
 
 
@@ -741,15 +747,15 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _touches(statement: Statement, wanted: set[str], imported: set[str], writers: dict[str, set[str]]) -> bool:
-    if "*" in statement.binds or statement.binds & wanted or statement.changes & wanted:
-        return True
+def _touched(statement: Statement, imported: set[str], writers: dict[str, set[str]]) -> set[str]:
+    """The names that the statement binds or changes: "*" may be any."""
+    found = statement.binds | statement.changes
     for name in statement.changes:
-        if name.endswith(".") and name[:-1] in wanted - imported:  # `names.append(…)`, but not `torch.manual_seed(…)`
-            return True
-        if name.endswith("()") and writers.get(name[:-2], set()) & wanted:  # `set_up()`, which binds a global
-            return True
-    return False
+        if name.endswith(".") and name[:-1] not in imported:  # `names.append(…)`, but not `torch.manual_seed(…)`
+            found.add(name[:-1])
+        if name.endswith("()"):  # `set_up()`, which binds a global
+            found |= writers.get(name[:-2], set())
+    return found
 
 
 def is_stub(node: ast.stmt) -> bool:

@@ -37,7 +37,7 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
 
     Args:
         job: `functions` (the contract's), `probes`, the `seeds` of each, `threads` (torch's); `printed` when what is printed
-            is asked for.
+            is asked for; `anew`, the place of a probe before which the code is run once more.
     """
     if recording.torch:
         recording.torch.set_num_threads(job["threads"])
@@ -47,7 +47,9 @@ def observe(job: dict[str, Any], code: Code, probes: list[Probe], send: Callable
     student, notes = run(code, job["functions"], look)
     look()
     send(encode({"probe": "", "notes": [[f"cell {n}", note] for n, note in sorted(notes.items())]}))
-    for probe, seed in asked:  # not the job's own list, which the submission finds in this frame
+    for place, (probe, seed) in enumerate(asked):  # not the job's own list, which the submission finds in this frame
+        if place == job.get("anew"):
+            student, _ = run(code, job["functions"], look)
         answer = _answer(probe, student, seed, job.get("printed", False))
         look()
         send(answer)

@@ -175,7 +175,7 @@ class Trainer:
         self._folders = len(WRITABLE) * SCRATCH_MEGABYTES * 2**20 if sandbox == "full" else 0  # counted as full
         self._setting = {
             "folder": str(tests),
-            "file": "training",
+            "files": ["training"],
             "sandbox": sandbox,
             "hidden": [str(folder) for folder in hidden_folders(tests.parents[1])] if sandbox == "full" else [],
             "data": needs.setting,

@@ -73,6 +73,11 @@ EXCHANGED = [
     "sys.modules['autograder.sandboxed.probing'].attempt.__defaults__ = (Exception,)",
     "[object.__setattr__(f.__probe__, 'ask', None) for key, m in list(sys.modules.items()) if key.endswith('probes_public') "
     "for f in list(vars(m).values()) if hasattr(f, '__probe__')]",
+    "[object.__setattr__(f.__probe__, '__dict__', {**vars(f.__probe__), 'ask': None}) for key, m in list(sys.modules.items()) "
+    "if key.endswith('probes_public') for f in list(vars(m).values()) if hasattr(f, '__probe__')]",
+    "sys.modules['autograder.sandboxed.observe']._answer.__dict__ = {'__wrapped__': None}",
+    "sys.modules['autograder.sandboxed.observe']._answer.__wrapped__ = None",
+    "sys.modules['autograder.sandboxed.observe']._answer.__kwdefaults__ = {'seed': 1}",
 ]
 
 
