@@ -36,6 +36,8 @@ DOCTOR_SECONDS = 120.0  # that a node may take to say what it lacks
 DEFAULTS = {"time": 60, "job_name": "autograder"}  # minutes
 KNOWN = "partition, time (minutes), mem, cpus_per_task, account, qos, constraint, python and what else submitit takes"
 ASKED_FIRST = ("partition", "account", "qos", "constraint")
+NOT_HEARD = ("transmitted", "contact", "authent", "munge")  # in sbatch's words where the question itself did not get through
+UNHEARD = "; `scontrol ping` says whether the scheduler is up, and this machine's clock and munge key must be the cluster's"
 JOBS, LOCK = "jobs.txt", "lock"
 
 
@@ -109,7 +111,9 @@ class SlurmNodes(Nodes):
         flags = [f"--{name}={self._options[name]}" for name in ASKED_FIRST if name in self._options]
         said = subprocess.run(["sbatch", "--test-only", "--wrap=true", *flags], capture_output=True, text=True)
         if said.returncode:
-            raise CourseError(f"--on slurm: such a job would not be taken: {' '.join(said.stderr.split())}")
+            why = " ".join(said.stderr.split())
+            mend = UNHEARD if any(word in why.lower() for word in NOT_HEARD) else ""
+            raise CourseError(f"--on slurm: such a job would not be taken: {why}{mend}")
 
     def submit(self, task: Callable[[bytes], bytes], /, parcel: bytes) -> Future[bytes]:  # type: ignore[override]
         return self._submit(task, parcel).future

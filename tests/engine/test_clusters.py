@@ -220,6 +220,16 @@ def test_what_slurm_does_not_take_is_said_at_once(on_slurm, course, tmp_path, se
         grade(course, tmp_path, f"slurm:{setting}")
 
 
+def test_a_scheduler_that_does_not_hear_may_have_another_clock(on_slurm, course, tmp_path, monkeypatch):
+    sbatch = tmp_path / "bin" / "sbatch"  # says what Slurm's own does where munge's clock is two hours ahead
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho 'allocation failure: Zero Bytes were transmitted or received' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(CourseError, match="Zero Bytes .*; `scontrol ping` .*clock and munge key"):
+        grade(course, tmp_path, "slurm:partition=cpu")
+
+
 def test_doctor_asks_each_node_of_slurm(on_slurm, course, monkeypatch, capsys):
     monkeypatch.chdir(course)
     assert cli.main(["doctor", "--on", "slurm:partition=cpu"]) == 0

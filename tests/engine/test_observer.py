@@ -15,7 +15,7 @@ from toy_course import notebook, solved, write_course
 from autograder.course.course import Course
 from autograder.course.needs import SLOW, Needs
 from autograder.errors import CourseError, GraderFault, Malformed, NotKept, Unavailable, Unreadable
-from autograder.grading.observer import MOST_SHOWN, Observer
+from autograder.grading.observer import MOST_SHOWN, BothSets, Observer
 from autograder.grading.recordings import Observed, load_recording, save_recording
 from autograder.grading.workers import Turns, Worker
 from autograder.sandboxed.notebook import Cell, Code, parse, read_cells, released_by, select
@@ -140,6 +140,38 @@ def test_what_is_fetched_is_found_by_those_who_ask_for_it(stored):
     assert stored.fetch(right, asks) == {}
     assert [job["probes"] for job in stored.asked] == [["means"], ["doubles"]]
     assert not stored.observe(right, *asks[1]).cached and len(stored.asked) == 2
+
+
+def both_sets(observers, store) -> BothSets:
+    """A twin of each of the two observers, with the answers kept in `store`, and workers of their own that hold both sets."""
+    sets = {}
+    for public, observer in observers.items():
+        sets[public] = object.__new__(Observer)
+        sets[public].__dict__ = {**observer.__dict__, "store": store}
+    return BothSets(sets)
+
+
+REMEMBERS = "def double(x, seen=[]):\n    seen.append(x)\n    return len(seen)"
+
+
+@pytest.mark.parametrize("double", ["def double(x):\n    return 2 * x", REMEMBERS], ids=["right", "remembers"])
+def test_the_courses_own_code_answers_both_sets_in_one_process_as_it_does_each_alone(observers, tmp_path, double):
+    drawn, functions, one = {True: 7, False: 8}, ["double", "mean"], code(double=double)
+    with both_sets(observers, tmp_path) as both:
+        made = both.fetch_both(one, drawn, functions)
+        assert len(made) == 4 and both.fetch_both(one, drawn, functions) == {}
+    for (public, seed, function), recording in made.items():
+        assert plain(recording) == plain(observers[public].observe(one, seed, function))
+        twin = object.__new__(Observer)
+        twin.__dict__ = {**observers[public].__dict__, "store": tmp_path}
+        assert twin.holds(one, seed, function)
+
+
+def test_what_ends_the_process_of_both_sets_is_left_to_each(observers, tmp_path):
+    with both_sets(observers, tmp_path) as both:
+        assert both.fetch_both(mean("__import__('os')._exit(0)"), {True: 7, False: 8}, ["double", "mean"]) == {}
+    assert not list(tmp_path.iterdir())
+
 
 
 SPAWNED = """
