@@ -25,7 +25,7 @@ test-all:  # with the tests that train, start a cluster or a browser, or play a 
 release: .venv/ready
 	$(BIN)/autograder release
 
-benchmark: .venv/ready  # half an hour; the machine must be quiet
+benchmark: .venv/ready  # an hour and a half; the machine must be quiet
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,benchmark]'
 	$(BIN)/python benchmarks/compare.py --write
 	$(BIN)/python benchmarks/growth.py --write

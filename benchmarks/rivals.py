@@ -6,6 +6,7 @@ those would cost is not counted against them.
 
 import json
 import shutil
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -143,5 +144,6 @@ def otter_scores(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def otter_is_missing() -> str:
-    """Why otter-grader cannot run here; empty when it can."""
-    return "" if shutil.which("otter") else "not run: `pip install 'visual-computing-autograder[benchmark]'` first"
+    """Why otter-grader cannot run in this Python's environment; empty when it can."""
+    there = shutil.which("otter", path=sysconfig.get_path("scripts"))
+    return "" if there else "not run: `pip install 'visual-computing-autograder[benchmark]'` first"

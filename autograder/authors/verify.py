@@ -9,10 +9,9 @@ Mistakes answer the public probes on the inputs that a release holds, as a stude
 hint is found by the same answers. The reference and the alternatives answer those drawn for a class.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -37,6 +36,7 @@ from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Recording
 from autograder.grading.report import number
 from autograder.sandboxed.notebook import choose, needed
+from autograder.threads import pool
 
 Result = TypeVar("Result")
 
@@ -89,7 +89,7 @@ def _verify(
     with (
         open_nodes(on, node_workers, module.root, saying(console)) as nodes,
         Grader(module, seed, catalogue=True, **engine) as grader,
-        _pool(grader.workers) as pool,
+        pool(grader.workers) as workers,
     ):
         contents = grader.contents
         mistakes, alternatives = (
@@ -99,35 +99,25 @@ def _verify(
         checks = [check for check in contents.checks if check.function in functions]
         grader.expected  # noqa: B018  the reference first; then all is asked at once, and looked at in its order
         ways = ((grader.seed, 1), (grader.seed, 2), (grader.seed + 1, 1))  # seed, and torch's threads
-        references = pool.map(lambda way: _judge_reference(grader, checks, *way), ways)
+        references = workers.map(lambda way: _judge_reference(grader, checks, *way), ways)
         dependents = _dependents(grader)
-        judged = pool.map(lambda entry: _judge_alternative(grader, entry, dependents), alternatives)
+        judged = workers.map(lambda entry: _judge_alternative(grader, entry, dependents), alternatives)
         console.print(f"{module.title}: {len(mistakes)} known mistakes, {len(alternatives)} alternatives …")
         if nodes:
             _observe_on(nodes, grader, mistakes, dependents, console)
-        makes = pool.map(lambda entry: _make(grader, entry, dependents), mistakes)
+        makes = workers.map(lambda entry: _make(grader, entry, dependents), mistakes)
         for (of_seed, threads), results in zip(ways, references, strict=True):
             _verify_reference(f"seed {of_seed}, {threads} threads", results, finding)
         _verify_stub(grader, finding)
         for entry, by_function in _shown(console, "alternatives", alternatives, judged):
             _verify_alternative(entry, by_function, finding)
         rivals = [entry for entry in contents.mistakes if entry.of in functions and not _is_chosen(entry, only)]
-        known = [mistake for _, mistake in _shown(console, "rivals", rivals, pool.map(grader.naming.as_known, rivals))]
+        known = [mistake for _, mistake in _shown(console, "rivals", rivals, workers.map(grader.naming.as_known, rivals))]
         _verify_mistakes(grader, mistakes, makes, known, finding, console)
         if all(name in contents.functions for name in only):
             _verify_needed(checks, finding)
     _print(module, checks, finding, console, only)
     return not finding.problems
-
-
-@contextlib.contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing more once who waits for them has ended."""
-    pool = ThreadPoolExecutor(threads)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _released(grader: Grader) -> dict[bool, int]:
@@ -264,7 +254,7 @@ def _verify_mistakes(
     count = Counter(entry.of for entry in mistakes)
     made: dict[str, list[tuple[Entry, Made]]] = {function: [] for function in count}
     told: dict[str, Future[dict[str, str | None]]] = {}
-    with _pool(1) as aside:
+    with pool(1) as aside:
         for entry, one in _shown(console, "mistakes", mistakes, makes):
             _verify_mistake(entry, one.judged, finding)
             made[entry.of].append((entry, one))

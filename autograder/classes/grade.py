@@ -5,9 +5,9 @@ import functools
 import hashlib
 import itertools
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +45,7 @@ from autograder.grading.report import (
 )
 from autograder.grading.timings import Timings
 from autograder.sandboxed.notebook import Code
+from autograder.threads import pool
 
 Done = TypeVar("Done")
 
@@ -144,8 +145,7 @@ def graded(
     graders: list[Grader], submissions: list[Submission], console: Console, nodes: Nodes | None = None
 ) -> Iterator[tuple[Submission, Result]]:
     """Every submission with its result, as they come: in their order where no other machine observes."""
-    for batch in observed(graders, submissions, nodes, console):
-        yield from zip(batch, grade_each(graders, batch), strict=True)
+    yield from _side_by_side(graders, observed(graders, submissions, nodes, console))
 
 
 def observed(
@@ -153,6 +153,7 @@ def observed(
 ) -> Iterator[list[Submission]]:
     """The submissions as they are ready to be graded: all of them at once, or those whose recordings came from `nodes`."""
     if nodes is None:
+        _require_references(graders)
         yield submissions
         return
     for place, grader in enumerate(graders):
@@ -186,10 +187,25 @@ def points_of(graders: list[Grader]) -> dict[str, float]:
 
 def grade_each(graders: list[Grader], submissions: list[Submission]) -> Iterator[Result]:
     """The result of each of `submissions`, in their order, graded side by side; a grader for each of the notebooks."""
+    _require_references(graders)
+    return (result for _, result in _side_by_side(graders, [submissions]))
+
+
+def _require_references(graders: list[Grader]) -> None:
     for grader in graders:
         grader.expected  # noqa: B018  the reference first: when it fails, nothing else is worth doing
-    with ThreadPoolExecutor(max(1, graders[0].workers)) as pool:
-        yield from pool.map(lambda submission: _grade(graders, submission), submissions)
+
+
+def _side_by_side(graders: list[Grader], batches: Iterable[list[Submission]]) -> Iterator[tuple[Submission, Result]]:
+    """Each submission with its result, in the order of the batches; one is graded while the next is waited for."""
+    with pool(max(1, graders[0].workers)) as threads:
+        running = deque[tuple[Submission, Future[Result]]]()
+        for batch in batches:
+            running += [(submission, threads.submit(_grade, graders, submission)) for submission in batch]
+            while running and running[0][1].done():
+                yield running[0][0], running.popleft()[1].result()
+        while running:
+            yield running[0][0], running.popleft()[1].result()
 
 
 def _grade(graders: list[Grader], submission: Submission) -> Result:

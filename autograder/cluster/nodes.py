@@ -29,13 +29,15 @@ class Nodes(Executor):
 
     Args:
         name: as a message calls it.
-        shard: submissions in one shard.
+        shard: submissions in one shard, at most.
+        smallest: in one of the last shards, which are the smaller the less is left, so that all nodes end together.
         at_once: shards that are out at the same time.
         workers: submissions observed at once on each node; 0: as many as its cores allow.
     """
 
     name: str
     shard: int
+    smallest: int
     at_once: int
     workers: int
 

@@ -28,7 +28,7 @@ class DaskNodes(Nodes):
         CourseError: none is named, or none answers.
     """
 
-    shard = 25
+    shard, smallest = 25, 4
 
     def __init__(self, address: str, workers: int, say: Say):
         self._address = address or dask.config.get("scheduler-address", None) or ""

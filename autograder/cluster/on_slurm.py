@@ -70,7 +70,7 @@ class SlurmNodes(Nodes):
     """
 
     name = "Slurm"
-    shard = 100  # each job imports torch anew
+    shard = smallest = 100  # each job imports torch anew
     at_once = 500  # jobs in an array
 
     def __init__(self, setting: str, workers: int, folder: Path, say: Say):

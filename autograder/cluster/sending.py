@@ -5,9 +5,10 @@ time limit, a cancelled job), or in another form, goes out again in two halves, 
 alone; what is lost alone, too, is given up.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -43,14 +44,14 @@ class Sending(ABC, Generic[W]):
         self._again: deque[list[W]] = deque()  # what did not come back
         self._out: dict[Future[bytes], list[Item[W]]] = {}
         self._lost: Counter[str] = Counter()
-        self._in_a_row = 0
+        self._in_a_row = self._left = 0
 
-    def back(self, work: Iterable[W]) -> Iterator[list[W]]:
+    def back(self, work: Collection[W]) -> Iterator[list[W]]:
         """Gives, as it comes back, the work of which nothing has to run any more; first that of which all was kept before.
 
         What was given up is among it.
         """
-        waiting = iter(work)
+        self._left, waiting = len(work), self._counted(work)
         try:
             while True:
                 ready = self._send(waiting)
@@ -110,6 +111,17 @@ class Sending(ABC, Generic[W]):
             elif not again:
                 break
         return ready
+
+    def _counted(self, work: Collection[W]) -> Iterator[W]:
+        for one in work:
+            self._left -= 1
+            yield one
+
+    @property
+    def _size(self) -> int:
+        """How much goes into the next shard."""
+        share = math.ceil(self._left / (2 * self._at_once))
+        return min(self._nodes.shard, max(share, self._nodes.smallest))
 
     def _take(self, future: Future[bytes], items: list[Item[W]]) -> list[W]:
         """Keeps what came back of a shard; what need not run any more."""

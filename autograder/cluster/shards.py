@@ -9,7 +9,7 @@ What is lost alone too often is "not graded"; see sending.py.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -53,7 +53,7 @@ class Shards(Sending[Work[Who]]):
         super().__init__(nodes, work, say)
         self._grader = grader
 
-    def observed(self, work: Iterable[Work[Who]]) -> Iterator[list[Who]]:
+    def observed(self, work: Collection[Work[Who]]) -> Iterator[list[Who]]:
         """Gives, as they come back, those of whom nothing has to run any more; first those of whom all was kept before.
 
         What cannot be read, or was lost, is among them: whoever grades it is told why by the grader.
@@ -66,6 +66,7 @@ class Shards(Sending[Work[Who]]):
     def _shard(self, waiting: Iterator[Work[Who]], ready: list[Work[Who]]) -> tuple[list[Item[Work[Who]]], bytes]:
         items: list[Item[Work[Who]]] = []
         blobs: list[bytes] = []
+        size = self._size
         for one in waiting:
             try:
                 data = one.read()
@@ -78,7 +79,7 @@ class Shards(Sending[Work[Who]]):
                 continue
             items.append(Item(one, digest))
             blobs.append(data)
-            if len(items) == self._nodes.shard or sum(map(len, blobs)) > SHARD_BYTES:
+            if len(items) == size or sum(map(len, blobs)) > SHARD_BYTES:
                 break
         each = [{"is_code": bool(item.work.asks), "asks": self._asks(item.work)} for item in items]
         return items, pack({"items": each}, blobs)

@@ -9,7 +9,7 @@ import json
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -40,6 +40,7 @@ from autograder.grading.observer import PUBLIC_SEED
 from autograder.grading.recordings import Recording
 from autograder.grading.wrappings import Undo, inside, undone_for
 from autograder.sandboxed.notebook import Code
+from autograder.threads import pool
 
 AHEAD = 2  # candidates for a hint that are made side by side: often the last of them are not needed
 ANSWERED = ("returned", "raised")  # states of a probe that may as well be asked again; the others took all their time
@@ -125,17 +126,14 @@ class Naming:
         """`candidates` with what they change under the hidden probes: each costs a run, so the first, which is likely the
         one, comes alone, and the others some at a time."""
         yield from map(self.with_hidden, candidates[:1])
-        pool = ThreadPoolExecutor(AHEAD)
-        try:
+        with pool(AHEAD) as threads:
             ahead: deque[Future[KnownMistake]] = deque()
             for candidate in candidates[1:]:
-                ahead.append(pool.submit(self.with_hidden, candidate))
+                ahead.append(threads.submit(self.with_hidden, candidate))
                 if len(ahead) == AHEAD:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     @cached_property
     def expected(self) -> dict[bool, Recording]:
@@ -189,8 +187,8 @@ class Naming:
         with self._observing[f"the alternatives of {function}, {public}"]:  # who needs them too waits
             if (function, public) not in self._varying:
                 codes = [self._contents.code(entry) for entry in self._contents.alternatives if entry.of == function]
-                with ThreadPoolExecutor(self._at_once) as pool:
-                    answers = list(pool.map(lambda code: self.observe(code, function, [public]), codes))
+                with pool(self._at_once) as threads:
+                    answers = list(threads.map(lambda code: self.observe(code, function, [public]), codes))
                 self._varying[function, public] = varying_places(answers, self.expected)
             return self._varying[function, public]
 

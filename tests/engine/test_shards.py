@@ -85,6 +85,13 @@ def test_grades_are_the_same_as_here(course, shared):
     assert [result["student"] for result in elsewhere.values()] == sorted(CLASS)
 
 
+def test_the_less_is_left_the_smaller_is_a_shard(course, shared):
+    nodes = Here()
+    nodes.shard, nodes.smallest = 3, 1
+    graded(course, shared, nodes)
+    assert [len(unpack(unpack(sent)[1][1])[1]) for sent in nodes.sent] == [2, 2, 1, 1, 1]
+
+
 def test_what_is_kept_is_not_sent_again(course, shared):
     first = graded(course, shared, Here())
     assert plain(graded(course, shared, nodes := Here())) == plain(first)
