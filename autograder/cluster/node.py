@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from autograder.grading.workers import start_server
 from autograder.installed import DISTRIBUTION, LIBRARIES, versions
 from autograder.sandboxed.notebook import Code, Released
 from autograder.sandboxed.sandbox import missing_walls
+from autograder.threads import pool
 
 FOLDERS = "autograder-node-"  # how the names of a node's own begin
 IDLE_SECONDS = 120  # after which a node that stays up ends its workers
@@ -105,9 +106,20 @@ class Station:
             observer.start(theirs)
 
     def observe(self, items: Parcel, node: str) -> bytes:
-        """The answers to all items of a shard, in their order."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            answers = list(pool.map(self._answer, items[0]["items"], items[1]))
+        """The answers to all items of a shard, in their order.
+
+        Raises:
+            CancelledError: nobody waits for them any more; no further one is begun.
+        """
+        is_wanted = still_wanted()
+
+        def one(item: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], list[bytes]]:
+            if not is_wanted():
+                raise CancelledError
+            return self._answer(item, blob)
+
+        with pool(self.workers) as threads:
+            answers = list(threads.map(one, items[0]["items"], items[1]))
         out: list[bytes] = []
         for answer, recordings in answers:
             answer["blobs"] = list(range(len(out), len(out) + len(recordings)))
@@ -162,6 +174,19 @@ def _close_idle(common: bytes, uses: int) -> None:
     with _LOCK:
         if common in _STATIONS and not _STATIONS[common].users and _STATIONS[common].uses == uses:
             _STATIONS.pop(common).close()
+
+
+def still_wanted() -> Callable[[], bool]:
+    """What says whether the task that this thread runs is still waited for. Slurm ends the jobs that are cancelled; Dask
+    lets a task run on, and can only be asked."""
+    if "distributed.worker" in sys.modules:
+        from distributed import get_worker
+
+        with contextlib.suppress(ValueError):  # it is imported, and this is no task of it
+            worker = get_worker()
+            tasks, key = worker.state.tasks, worker.get_current_task()
+            return lambda: key in tasks and tasks[key].state != "cancelled"
+    return lambda: True
 
 
 def cores() -> int:

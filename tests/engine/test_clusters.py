@@ -316,6 +316,28 @@ def test_a_killed_grader_on_dask_goes_on_and_leaves_no_task(dask, course, here, 
         until("an idle scheduler", lambda: not client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
 
 
+def test_a_task_of_dask_learns_that_nobody_waits_for_it(dask, tmp_path):
+    from distributed import Client
+
+    began, ended = tmp_path / "began", tmp_path / "ended"
+
+    def task() -> None:
+        from autograder.cluster.node import still_wanted
+
+        is_wanted = still_wanted()
+        began.touch()
+        while is_wanted():
+            time.sleep(0.05)
+        ended.touch()
+
+    with Client(dask.address) as client:
+        future = client.submit(task)
+        until("the task", began.exists)
+        assert not ended.exists()
+        future.cancel()
+        until("its end", ended.exists)
+
+
 def test_a_large_shard_crosses_without_a_word_of_dask_s(dask, recwarn):
     from autograder.cluster.on_dask import DaskNodes
 

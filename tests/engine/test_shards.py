@@ -92,6 +92,18 @@ def test_the_less_is_left_the_smaller_is_a_shard(course, shared):
     assert [len(unpack(unpack(sent)[1][1])[1]) for sent in nodes.sent] == [2, 2, 1, 1, 1]
 
 
+def test_of_a_shard_that_nobody_waits_for_no_further_one_is_begun(course, shared, monkeypatch):
+    asked: list[bytes] = []
+    monkeypatch.setattr(node, "still_wanted", lambda: lambda: not asked)
+    answer = node.Station._answer
+    monkeypatch.setattr(node.Station, "_answer", lambda station, *item: asked.append(item[1]) or answer(station, *item))
+    nodes = Here(before=lambda blobs: asked.clear())
+    nodes.shard, nodes.at_once, nodes.workers = 3, 1, 1
+    said: list[str] = []
+    graded(course, shared, nodes, said)
+    assert any("a shard of 3 was lost" in line for line in said)  # as one is whose node ended: here somebody does wait
+
+
 def test_what_is_kept_is_not_sent_again(course, shared):
     first = graded(course, shared, Here())
     assert plain(graded(course, shared, nodes := Here())) == plain(first)
