@@ -173,8 +173,8 @@ def _in_folder(module: Module, folder: Path) -> list[Submission]:
     tree = [_in_tree(module, path) for path in students if _is_folder(path / module.name)]
     if tree or folder.absolute() == module.root / "submitted":
         tree += [s for path in students if not _is_folder(path / module.name) for s in _elsewhere(module, path)]
-        files = sorted(set(entries).difference(students))
-        loose = [path for path in files if notebook_name(path.name) and _is_of(module, path)]
+        folders = set(students)
+        loose = [path for path in entries if path not in folders and notebook_name(path.name) and _is_of(module, path)]
         return tree + [
             _loose(module, path) if tree or resembles(module, path.name) else _file(module, path) for path in loose
         ]

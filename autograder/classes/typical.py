@@ -19,7 +19,7 @@ from autograder.files import write_whole
 from autograder.grading.contents import Contents
 from autograder.grading.grader import FILES, PUBLIC
 from autograder.grading.observer import Observer
-from autograder.sandboxed.notebook import Cell, Code, Statement, needed, parse, squeezed_hash
+from autograder.sandboxed.notebook import Cell, Code, Statement, needed, parse
 
 TRIED = 5  # of a group's students, of whose answers the shortest is shown
 SHOWN = 4000  # letters of it
@@ -129,8 +129,7 @@ class _Draft:
         others = {name for name in self.contents.functions if name != self.group.function}
         statements, _ = parse([Cell(cell, text) for cell, _, text in code.pieces])
         own = [statement for statement in statements if not statement.binds & others]
-        released = self.contents.released.texts
-        return [s for s in needed(own, [self.group.function]) if squeezed_hash(s.text) not in released]
+        return [s for s in needed(own, [self.group.function]) if not self.contents.released.says(s.text)]
 
     def whole(self, definitions: list[Statement], hint: str) -> str:
         """The catalogue's text with the draft; `hint` is its docstring, without one it has none."""

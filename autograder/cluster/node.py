@@ -179,23 +179,26 @@ def _close_idle(common: bytes, uses: int) -> None:
 def still_wanted() -> Callable[[], bool]:
     """What says whether the task that this thread runs is still waited for. Slurm ends the jobs that are cancelled; Dask
     lets a task run on, and can only be asked."""
+    worker = _dask_worker()
+    if worker is None:
+        return lambda: True
+    tasks, key = worker.state.tasks, worker.get_current_task()
+    return lambda: key in tasks and tasks[key].state != "cancelled"
+
+
+def _dask_worker() -> Any:
+    """The worker of Dask of which this thread runs a task; None where it runs none."""
     if "distributed.worker" in sys.modules:
         from distributed import get_worker
 
         with contextlib.suppress(ValueError):  # it is imported, and this is no task of it
-            worker = get_worker()
-            tasks, key = worker.state.tasks, worker.get_current_task()
-            return lambda: key in tasks and tasks[key].state != "cancelled"
-    return lambda: True
+            return get_worker()
+    return None
 
 
 def cores() -> int:
     """The cores that the scheduler has given this process."""
     if "SLURM_CPUS_ON_NODE" in os.environ:
         return int(os.environ["SLURM_CPUS_ON_NODE"])
-    if "distributed.worker" in sys.modules:
-        from distributed import get_worker
-
-        with contextlib.suppress(ValueError):  # it is imported, and this is no task of it
-            return int(get_worker().state.nthreads)
-    return CORES
+    worker = _dask_worker()
+    return CORES if worker is None else int(worker.state.nthreads)

@@ -9,7 +9,6 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -28,6 +27,7 @@ from autograder.grading.recordings import Recording
 from autograder.grading.timings import NAMING, Timings
 from autograder.grading.workers import start_server
 from autograder.sandboxed.notebook import Code, HandedIn
+from autograder.threads import pool
 
 PUBLIC, HIDDEN = True, False
 KINDS = {PUBLIC: "public", HIDDEN: "hidden"}
@@ -181,8 +181,8 @@ class Grader:
     def _observe_reference(self) -> dict[bool, Recording]:
         """Both sets side by side, since nothing else can be done meanwhile."""
         reference, drawn = self.contents.reference, seeds(self.seed)
-        with ThreadPoolExecutor() as pool:
-            recordings = pool.map(lambda public: self._observe_set(public, reference, drawn[public], reference=True), drawn)
+        with pool(len(drawn)) as threads:
+            recordings = threads.map(lambda public: self._observe_set(public, reference, drawn[public], reference=True), drawn)
             return dict(zip(drawn, recordings, strict=True))
 
     def judge(self, recordings: Mapping[bool, Recording], function: str | None = None) -> tuple[list[Judged], dict[str, str]]:

@@ -242,12 +242,9 @@ class Observer:
 
         Where something ends it early, each has a process of its own, so that none pays for what another does.
         """
-        together = self._together(code, asks) if len(asks) > 1 else None
+        groups = [(seed, self._names(only)) for seed, only in asks]
+        together = self._in_one_process(code, groups) if len(asks) > 1 else None
         return together or [self._observe(code, seed, only, threads=1) for seed, only in asks]
-
-    def _together(self, code: Code, asks: Sequence[tuple[int, str | None]]) -> list[Recording] | None:
-        """Recordings for `asks` from one process; None unless it came to its end."""
-        return self._in_one_process(code, [(seed, self._names(only)) for seed, only in asks])
 
     def _in_one_process(
         self, code: Code, groups: Sequence[tuple[int, list[str]]], budget: float = BUDGET, **how: Any

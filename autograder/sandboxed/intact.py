@@ -63,7 +63,7 @@ def guard(package: str) -> Callable[[], None]:
         together: Iterable[Any] = chain.from_iterable(found)
         return together
 
-    kept = list(noted())  # alive, so that nothing else comes to have its place in memory
+    kept = tuple(noted())  # alive, so that nothing else comes to have its place in memory
     gone = AttributeError, KeyError, ValueError  # one of the names, or of the cells' contents
 
     def look(map: Any = map, same: Any = operator.is_, all: Any = all, any: Any = any, end: Any = os._exit) -> None:

@@ -184,6 +184,7 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
         try:
             modules = [import_from(Path(setting["folder"]), file) for file in setting["files"]]
             probes = [probe for module in modules for probe in probes_in(module)]
+            recipe = next((vars(module)["RECIPE"] for module in modules if "RECIPE" in vars(module)), None)
             _warm_up()  # what only the probes have imported
             guard(probes)  # for all forks
         except Exception as error:
@@ -196,7 +197,6 @@ def hold(sockets: list[socket.socket]) -> NoReturn:
         for sock in sockets:
             if os.fork() == 0:
                 _close(other for other in sockets if other is not sock)
-                recipe = next((vars(module)["RECIPE"] for module in modules if "RECIPE" in vars(module)), None)
                 work = functools.partial(perform, probes, recipe)
                 serve(sock, probes, work, setting["sandbox"], sandbox.Allowance.of(setting))
                 os._exit(0)
