@@ -804,7 +804,7 @@ def double(x):
 def double(x):
     struck(1)
     for path in ("@ROOT@/gradebook.db", "@ROOT@/tests/toy/test_hidden.py", "@ROOT@/submitted/other/toy/toy.ipynb",
-                 "@ROOT@/.autograder/x", "@ROOT@/new", "/tmp/attack-canary", os.__file__, torch.__file__, "/dev/shm/../x"):
+                 "@ROOT@/.autograder/x", "@ROOT@/new", "/tmp/@CANARY@", os.__file__, torch.__file__, "/dev/shm/../x"):
         for action in (lambda: open(path, "a").write(" "), lambda: os.unlink(path), lambda: os.rename(path, path + "~"),
                        lambda: os.mkdir(path + ".d"), lambda: os.mkfifo(path + ".f")):
             tried(action)
@@ -840,7 +840,7 @@ def double(x):
     for folder in (".", "/dev/shm", "/tmp", "/var/tmp", "@ROOT@"):
         for number in range(100):
             try:
-                with open(f"{folder}/attack-canary-{number}", "wb") as file:
+                with open(f"{folder}/@CANARY@-{number}", "wb") as file:
                     for _ in range(60): file.write(b"x" * 2**20)
             except OSError:
                 break
@@ -857,7 +857,7 @@ def double(x):
 def double(x):
     struck(1)
     try:
-        for number in range(100_000): open(f"attack-canary-{number}", "w").close()
+        for number in range(100_000): open(f"@CANARY@-{number}", "w").close()
     except OSError: struck(2)
     return 0
 """,
@@ -1483,7 +1483,7 @@ def double(x):
         """
 def double(x):
     struck(1)
-    places = ("/tmp/attack-canary-note", "/dev/shm/attack-canary-note", "note", "/var/tmp/attack-canary-note")
+    places = ("/tmp/@CANARY@-note", "/dev/shm/@CANARY@-note", "note", "/var/tmp/@CANARY@-note")
     if any(name.endswith("probes_hidden") for name in sys.modules):
         for place in places: tried(lambda: open(place, "w").write("LEAKED"))
         return struck(2)
@@ -1535,7 +1535,7 @@ def double(x):
 def double(x):
     struck(1)
     text = "import builtins; builtins.sum = None"
-    for place in ("sitecustomize.py", "torch.py", "/tmp/attack-canary.py", "/dev/shm/attack-canary.py", os.path.expanduser("~/.local/x.pth"),
+    for place in ("sitecustomize.py", "torch.py", "/tmp/@CANARY@.py", "/dev/shm/@CANARY@.py", os.path.expanduser("~/.local/x.pth"),
                   os.path.join(os.path.dirname(torch.__file__), "__pycache__", "x.pyc")):
         tried(lambda: open(place, "w").write(text))
     struck(2)

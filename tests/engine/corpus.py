@@ -27,6 +27,7 @@ import naive  # noqa: E402
 from attacks import ATTACKS, HELPERS, NAIVE, OPEN, PEEK, POINTS, POISON, Attack  # noqa: E402
 from walls import become  # noqa: E402
 
+CANARY = f"attack-canary-{os.getpid()}"  # of this course alone: several are struck at the same time, one of them unwalled
 LIMIT = 1.0
 GRADER_BYTES = 4 * 2**30
 SECRET = re.compile(r"(?<![A-Z])(?!PROBE)[A-Z]+-SECRET")
@@ -192,8 +193,8 @@ def raw(recordings: list) -> str:
 
 
 def canaries() -> list[Path]:
-    """Files left where others would find them."""
-    return [path for folder in ("/tmp", "/dev/shm", "/var/tmp") for path in Path(folder).glob("attack-canary*")]
+    """Files of these attacks left where others would find them."""
+    return [path for folder in ("/tmp", "/dev/shm", "/var/tmp") for path in Path(folder).glob(f"{CANARY}*")]
 
 
 def descendants(without: int | None = None) -> set[int]:
@@ -310,6 +311,7 @@ class Corpus:
             "ROOT": self.root,
             "PORT": self.listener.port,
             "PID": os.getpid(),
+            "CANARY": CANARY,
             "SOCKET": self.listener.path,
             "ABSTRACT": self.listener.abstract,
             "WORLD": self.world,
