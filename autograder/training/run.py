@@ -52,7 +52,7 @@ class Log:
         most: the most seconds that each can have taken: since the one before ended, the first since the process began. An
             epoch can begin before the grader, busy with the message of the one before, has seen it begin.
         images: how many images went through the network, by the submission's word.
-        memory: [seconds, bytes] pairs, seen from outside, since the run was last taken up.
+        memory: [seconds, bytes] pairs, seen from outside, by the clock of the process that took the run up last.
         device_memory: the same of a GPU's memory, beyond what was in use before.
         spans: from when to when on that clock an epoch ran.
         limit: wall seconds that the run was given.
@@ -232,10 +232,10 @@ class Trainer:
             "given": str(self.given),
             "cpu": int(limit * (self.threads + 1)) + 60,
         }
-        hearing = _Hearing(log, kept, watch)
         left = limit - sum(log.seconds)
         try:
             self._worker.probes()
+            hearing = _Hearing(log, kept, watch)  # its clock begins with the process, as that of the memory does
             with contextlib.closing(hearing), _watched(self.device) as device_memory:
                 sock = self._worker.sock
                 assert sock is not None

@@ -314,6 +314,23 @@ def test_memory_that_grows_within_an_epoch():
     assert grown(Log()) == grown(Log(spans=[[0.0, 0.01]])) == 0
 
 
+@needs_walls
+def test_a_worker_that_starts_slowly_moves_no_epoch_away_from_its_memory(module, recipe, tmp_path, monkeypatch):
+    """Epochs are told by the grader's clock, memory by the worker's, and both begin with the process that trains."""
+    started, clock = run.Worker.probes, time.monotonic
+
+    def slowly(worker: run.Worker) -> list[list[str]]:
+        ready = started(worker)
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000)
+        return ready
+
+    how = settings(recipe)
+    with FullTraining(module, recipe, how, tiny(how), tmp_path).open(str) as training:
+        monkeypatch.setattr(run.Worker, "probes", slowly)
+        log = training.train(training.contents.reference).log
+    assert log.complete and log.spans[-1][1] < 1000
+
+
 def test_likeness_is_one_for_the_same_and_nothing_for_a_stranger():
     rng = np.random.default_rng(0)
     one, other = ({"w": rng.normal(size=(40, 50)), "b": rng.normal(size=3)} for _ in range(2))
