@@ -93,6 +93,7 @@ class Allowance:
         devices: an accelerator's device files.
         memory: bytes that all its processes may use together.
         scratch: megabytes of its own folder, and as many for what its processes share.
+        watch: seconds between two looks at what it uses.
     """
 
     hidden: tuple[Path, ...] = ()
@@ -101,6 +102,7 @@ class Allowance:
     devices: tuple[Path, ...] = ()
     memory: int = MEMORY_BYTES
     scratch: int = SCRATCH_MEGABYTES
+    watch: float = 0.1
 
     @property
     def may_read(self) -> tuple[Path, ...]:
@@ -110,7 +112,7 @@ class Allowance:
     @classmethod
     def of(cls, setting: dict[str, Any]) -> "Allowance":
         """The allowance that a message asks for, paths as texts in it."""
-        told: dict[str, Any] = {name: setting[name] for name in ("memory", "scratch") if name in setting}
+        told: dict[str, Any] = {name: setting[name] for name in ("memory", "scratch", "watch") if name in setting}
         told |= {name: tuple(map(Path, setting[name])) for name in ("hidden", "given", "devices") if name in setting}
         return cls(data=tuple((name, Path(path)) for name, path in setting["data"].items()), **told)
 

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 JOB, IMPORT = b"j", b"i"  # what comes next on a worker's socket
 ANSWERS = 3  # the descriptor on which a fork answers
 MAX_CODE_BYTES = 8 * 2**20
-WATCH_SECONDS = 0.1
 TOO_MUCH_MEMORY = "used too much memory"
 TOO_MUCH_SAID = "answered too much"
 OPEN_MAX = os.sysconf("SC_OPEN_MAX")  # asked before the sandbox lowers it
@@ -443,7 +442,7 @@ class Seen:
 
 def _watch(sock: socket.socket, allowance: sandbox.Allowance, seen: Seen) -> str:
     """Waits until the grader speaks; sooner, with the reason, when all that was started together takes too much."""
-    while not select.select([sock], [], [], WATCH_SECONDS)[0]:
+    while not select.select([sock], [], [], allowance.watch)[0]:
         tasks, memory = _started(allowance.scratch)
         seen.add(memory)
         if tasks > sandbox.MAX_TASKS:

@@ -7,7 +7,6 @@ that it was given and on images that it never was.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from autograder.training.run import Log
 
 EVALUATION_IMAGES = 250  # at once
 GROWTH_BYTES = 64 * 2**20  # an epoch: a right loop's is some MiB, 120 are a list that keeps 10,000 images of 32 pixels
+GROWTH_PARTS = ((1 / 8, 5 / 8), (3 / 8, 7 / 8))  # of an epoch: where memory has to grow for it to go on growing
 ACCURACY_TOLERANCE = 0.005  # between the submission's evaluation of its network and ours: images that are nearly ties
 LOSS_TOLERANCE = 0.02
 CLOCK_SHARE = (0.5, 1.02)  # what the reported seconds may be, of an epoch's measured wall time and of the most it can be
@@ -204,8 +204,8 @@ def peak(log: Log) -> float:
 
 
 def growth(log: Log, samples: list[list[float]]) -> float:
-    """Bytes that memory (`samples`) grows by from the first batch of an epoch to its last, if it goes on growing: four times
-    what a quarter of the epoch adds, the one before the middle or the one behind it, whichever adds less.
+    """Bytes that memory (`samples`) grows by from the first batch of an epoch to its last, if it goes on growing: by the
+    usual slope before the middle or by the one behind it, whichever is less.
 
     So what is taken once, as by an optimizer at its first step, is no growth, however few batches the epoch has. In the
     process's first epoch alone, since what was given back there is taken again later without being seen; without its
@@ -214,12 +214,23 @@ def growth(log: Log, samples: list[list[float]]) -> float:
     if not log.spans:
         return 0.0
     start, end = log.spans[0]
-    eighth = (end - start) / 8
-    parts = [[m for t, m in samples if n * eighth <= t - start < (n + 2) * eighth] for n in (1, 3, 5)]
-    if not all(parts):
+    times, amounts = np.array(samples, dtype=np.float64).reshape(-1, 2).T
+    shares = (times - start) / (end - start or 1)
+    least = min(usual_slope(shares, amounts, *part) for part in GROWTH_PARTS)
+    return max(0.0, least)
+
+
+def usual_slope(x: np.ndarray, y: np.ndarray, least: float, most: float) -> float:
+    """The median of the slopes between any two points whose `x` is between `least` and `most` (Theil–Sen, see
+    https://doi.org/10.1080/01621459.1968.10480934); 0 with fewer than three. A minority of odd points does not move it, nor
+    what goes up and down within each batch."""
+    inside = (least <= x) & (x <= most)
+    x, y = x[inside], y[inside]
+    if len(x) < 3:
         return 0.0
-    early, middle, late = map(median, parts)
-    return max(0.0, 4 * min(middle - early, late - middle))
+    first, second = np.triu_indices(len(x), 1)
+    apart = x[second] != x[first]
+    return float(np.median((y[second] - y[first])[apart] / (x[second] - x[first])[apart])) if apart.any() else 0.0
 
 
 def _accuracy(mean: float, preset: Preset, images: int, epochs: int) -> Finding:

@@ -35,6 +35,7 @@ from autograder.training.images import CLASSES
 
 SILENT_SECONDS = 300.0  # without a word of how far it is; a pass over some hundred images takes seconds
 SCRATCH_MEGABYTES = 256  # what a loader's workers share are batches, which are larger than in a probe
+WATCH_SECONDS = 0.02  # between two looks at its memory: an epoch of a rehearsal takes a second
 DEVICE_SECONDS = 1.0  # between two looks at a GPU's memory
 KEPT_EPOCHS = 3  # of whose weights the accuracy is the mean
 DEVICE_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "dri/renderD128", "kfd")
@@ -183,6 +184,7 @@ class Trainer:
             "devices": [str(path) for path in device_files(device)],
             "memory": int(preset.memory_gib * GIB) + self._folders,
             "scratch": SCRATCH_MEGABYTES,
+            "watch": WATCH_SECONDS,
         }
 
     def __enter__(self) -> "Trainer":

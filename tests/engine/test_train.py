@@ -314,6 +314,18 @@ def test_memory_that_grows_within_an_epoch():
     assert grown(Log()) == grown(Log(spans=[[0.0, 0.01]])) == 0
 
 
+@pytest.mark.parametrize("looks", [20, 60, 400])
+def test_what_goes_up_and_down_within_a_batch_neither_is_nor_hides_growth(looks):
+    """Eight batches of 24 MiB, at whatever moments of theirs the looks fall, and half of it kept of each or nothing."""
+    for phase in np.linspace(0, 1, 11):
+        times = (np.arange(looks) + phase) / looks
+        swing = 2 * 2**20 * 12 * (1 - np.abs(1 - 2 * (8 * times % 1)))
+        for kept, grows in ((0, False), (12 * 2**20, True)):
+            memory = [[float(t), float(m)] for t, m in zip(times, 2**28 + swing + kept * np.floor(8 * times), strict=True)]
+            log = Log(spans=[[0.0, 1.0]], memory=memory)
+            assert (growth(log, log.memory) > GROWTH_BYTES) == grows, (phase, kept)
+
+
 @needs_walls
 def test_a_worker_that_starts_slowly_moves_no_epoch_away_from_its_memory(module, recipe, tmp_path, monkeypatch):
     """Epochs are told by the grader's clock, memory by the worker's, and both begin with the process that trains."""
