@@ -222,6 +222,14 @@ def divides_the_test_figures_by_10000(net, loader, criterion, device):
 
 
 @mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
+def weighs_test_batches_by_the_loaders_size(net, loader, criterion, device):
+    """Each batch's loss is multiplied by the loader's `batch_size`, also that of the last batch, which is usually smaller.
+    Multiply by the number of its labels."""
+    seen = _tested(net, loader, criterion, device)
+    return sum(loss * loader.batch_size for loss, _, _ in seen) / _images(seen), _total_right(seen) / _images(seen)
+
+
+@mistake(of="evaluate", caught_by="test_smaller_last_batch_weighs_less_in_testing")
 def takes_all_test_batches_for_full(net, loader, criterion, device):
     """All batches count alike in loss and accuracy, as if each had the loader's `batch_size`, but the last one is
     usually smaller. The labels of a batch tell how many images it has."""

@@ -1,5 +1,6 @@
 """Naming the mistake: the one that explains most, both where there are two, and none where none agrees."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,10 @@ from autograder.errors import Malformed
 from autograder.grading.diagnose import (
     KnownMistake,
     Later,
+    all_leaves,
     diagnose,
     diagnose_all,
+    differing_places,
     known_mistake,
     load_known,
     save_known,
@@ -87,6 +90,22 @@ def test_what_a_wrongly_called_function_is_called_tells_nothing():
     assert named(known, totals=Error("TypeError", "f() takes 1 positional argument but 2 were given")) == "takes_one"
     assert named(known, totals=Error("TypeError", "f() takes 2 positional arguments but 3 were given")) == ""
     assert named(known, totals=Error("TypeError", "f() takes keyword arguments only")) == ""
+
+
+def test_the_words_of_an_error_that_is_asked_for_tell_nothing():
+    right = {"unknown": Error("ValueError", "what is this?", "cell 1"), "nan": Error("ValueError", "no", "cell 1")}
+    wrong = {"unknown": Error("ValueError", "", "cell 9"), "nan": math.nan}
+    known = known_mistake("lets_nan_through", "f", "", lambda again: recording(totals=wrong), recording(totals=right))
+    assert [path for _, _, path in known.changed] == ["['nan']"]
+
+    def found(unknown: object) -> KnownMistake | None:
+        answer = recording(totals={"unknown": unknown, "nan": math.nan})
+        return diagnose(answer, recording(totals=right), [(True, "totals")], [known])
+
+    assert found(Error("ValueError", "rates are to be positive", "cell 3")) is known
+    for other in (Error("TypeError", "what is this?", "cell 1"), Error("ValueError", "what is this?", ""), 2.0):
+        leaves = [all_leaves(recording(totals=answers), [(True, "totals")]) for answers in (right | {"unknown": other}, right)]
+        assert differing_places(*leaves) == {(True, "totals", "['unknown']")}
 
 
 def test_only_the_probes_that_failing_checks_looked_at_count():

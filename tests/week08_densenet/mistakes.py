@@ -530,6 +530,13 @@ def forgets_to_return_the_loaders(train_set, test_set, batch_size: int = 32):
 # parameter_shapes
 
 
+@mistake(of="parameter_shapes", caught_by="test_shapes_of_a_few_layers")
+def lists_the_counter_of_batches(net):
+    """The running means and variances were left out of `state_dict()`, but batch norm has a third buffer: the counter
+    `num_batches_tracked`. `net.parameters()` gives parameters alone."""
+    return [tuple(tensor.shape) for name, tensor in net.state_dict().items() if "running" not in name]
+
+
 @mistake(of="parameter_shapes", caught_by="test_shapes_of_shared_weights")
 def lists_buffers_too(net):
     """The list holds more shapes than the network has parameters: `state_dict()` also gives BatchNorm's running
@@ -853,6 +860,24 @@ class KeepsTheNormalisedInput(_Layer):
     def forward(self, x):
         x = F.relu(self.norm1(x))
         return torch.cat([x, self.conv2(F.relu(self.norm2(self.conv1(x))))], 1)
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class CutsBeforeTheSecondNorm(_Layer):
+    """Before the 3 × 3 convolution ReLU comes first and batch norm after it. The order is the same in both halves: batch
+    norm, ReLU, convolution."""
+
+    def new(self, x):
+        return self.conv2(self.norm2(F.relu(self.squeezed(x))))
+
+
+@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
+class CutsBeforeTheFirstNorm(_Layer):
+    """ReLU comes before the first batch norm. The order is batch norm, ReLU, convolution: what is normalised is what
+    comes, negative values and all."""
+
+    def squeezed(self, x):
+        return self.conv1(self.norm1(F.relu(x)))
 
 
 @mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
@@ -1451,6 +1476,13 @@ def skips_unknown_names(net, names):
     return {name: _copied(weight) for name, weight in _named(net).items() if name in names}
 
 
+@mistake(of="snapshot_weights", caught_by="test_unknown_name_raises")
+def raises_attribute_errors(net, names):
+    """`get_parameter` (or `getattr`) raises an AttributeError for a name that it does not know. A KeyError is asked for,
+    which a dict of the named parameters raises by itself."""
+    return {name: _copied(net.get_parameter(name)) for name in names}
+
+
 @mistake(of="snapshot_weights", caught_by="test_unknown_names_raise_key_error")
 def gets_none_for_unknown_names(net, names):
     """A name that the network does not have gives None, and the error comes one step later as an AttributeError that
@@ -1732,6 +1764,14 @@ def forgets_to_scale(weight):
     """The weights are shown as they are. They lie around zero, and an image's values between 0 and 1, so the negative
     half would be black."""
     return _kernel_grid(_patches(weight), normalize=False)
+
+
+@mistake(of="weight_grid", caught_by="test_grid_of_colour_kernels")
+def scales_the_finished_grid(weight):
+    """The grid was scaled when it was finished, so that its padding, which is 0, takes part and becomes grey. Scale the
+    weights first, or let `make_grid` do it: `normalize=True`."""
+    grid = _kernel_grid(_patches(weight), normalize=False)
+    return (grid - grid.min()) / (grid.max() - grid.min())
 
 
 @mistake(of="weight_grid", caught_by="test_grid_of_colour_kernels")
@@ -2431,6 +2471,14 @@ def takes_all_training_batches_for_full(net, loader, criterion, optimizer, devic
     return sum(loss * loader.batch_size for loss, _, _ in seen) / images, _total_right(seen) / images
 
 
+@mistake(of="train_one_epoch", caught_by="test_smaller_last_batch_weighs_less_in_training")
+def weighs_training_batches_by_the_loaders_size(net, loader, criterion, optimizer, device):
+    """Each batch's loss is multiplied by the loader's `batch_size`, also that of the last batch, which is usually smaller.
+    Multiply by the number of its labels."""
+    seen = _trained(net, loader, criterion, optimizer, device)
+    return sum(loss * loader.batch_size for loss, _, _ in seen) / _images(seen), _total_right(seen) / _images(seen)
+
+
 @mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
 def returns_the_training_loss_as_a_tensor(net, loader, criterion, optimizer, device):
     """The loss is a tensor that still holds the graph, so the memory of every batch is kept. A Python float is asked
@@ -2524,6 +2572,20 @@ def asks_the_network_twice(net, loader, criterion, optimizer, device):
         loss = criterion(_log_probabilities(net(images)), labels)
         step(loss)
         seen.append((loss.item(), (net(images).argmax(1) == labels).sum().item(), len(labels)))
+    return _figures(seen)
+
+
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
+def asks_the_network_again_without_gradients(net, loader, criterion, optimizer, device):
+    """Each batch goes through the network a second time, without gradients, to count the right answers. BatchNorm's
+    statistics move all the same, and the answers are those of weights after the step."""
+    net.train()
+    step, seen = _stepping(optimizer), []
+    for images, labels in _on(device, loader):
+        loss = criterion(_log_probabilities(net(images)), labels)
+        step(loss)
+        with torch.no_grad():
+            seen.append((loss.item(), _likeliest(net(images), labels), len(labels)))
     return _figures(seen)
 
 

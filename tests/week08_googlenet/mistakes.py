@@ -139,6 +139,20 @@ def counts_in_floats(in_channels, reduced, out_channels, kernel, size):
 
 
 @mistake(of="saved_by_bottleneck", caught_by="test_price_of_the_direct_way")
+def counts_in_numpy(in_channels, reduced, out_channels, kernel, size):
+    """The counts are numpy's whole numbers, as `np.prod` gives them. A Python `int` is asked for: `math.prod`, or `int(…)`."""
+    return tuple(np.int64(macs) for macs in _prices(in_channels, reduced, out_channels, kernel, size))
+
+
+@mistake(of="saved_by_bottleneck", caught_by="test_price_of_the_way_through_fewer_channels")
+def squeezes_at_one_place_only(in_channels, reduced, out_channels, kernel, size):
+    """Of the 1 × 1 convolution the weights are counted. It works at every one of the size · size places, as the large
+    kernel does."""
+    large = _convolution(reduced, out_channels, kernel, size)
+    return _convolution(in_channels, out_channels, kernel, size), in_channels * reduced + large
+
+
+@mistake(of="saved_by_bottleneck", caught_by="test_price_of_the_direct_way")
 def counts_in_millions(in_channels, reduced, out_channels, kernel, size):
     """The counts were divided by a million. Round and scale where you print."""
     return tuple(macs // 10**6 for macs in _prices(in_channels, reduced, out_channels, kernel, size))
@@ -211,6 +225,16 @@ class PutsThePoolingFirst(_Block):
     def forward(self, x):
         one, two, three, four = self.written(x)
         return torch.cat([four, one, two, three], 1)
+
+
+@mistake(of="InceptionBlock", caught_by="test_branches_are_torchvisions")
+class PutsThePoolingThird(_Block):
+    """The channels of the third and the pooling branch have changed places. The order is that of the table: pooling comes
+    last."""
+
+    def forward(self, x):
+        one, two, three, four = self.written(x)
+        return torch.cat([one, two, four, three], 1)
 
 
 @mistake(of="InceptionBlock", caught_by="test_branches_are_torchvisions")
@@ -483,6 +507,15 @@ class SwapsReducedAndWritten(_Block):
 
     def __init__(self, in_channels, ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj):
         super().__init__(in_channels, ch1x1, ch3x3, ch3x3red, ch5x5, ch5x5red, pool_proj)
+
+
+@mistake(of="InceptionBlock", caught_by="test_block_has_torchvisions_names")
+class SqueezesTheThirdBranchAsTheSecond(_Block):
+    """The third branch squeezes to `ch3x3red` channels, as the second one does. Its own number is `ch5x5red`: look at what
+    was copied from the line above."""
+
+    def __init__(self, in_channels, ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj):
+        super().__init__(in_channels, ch1x1, ch3x3red, ch3x3, ch3x3red, ch5x5, pool_proj)
 
 
 @mistake(of="InceptionBlock", caught_by="test_block_has_torchvisions_names")
@@ -766,6 +799,17 @@ def puts_a_layer_behind(net, num_classes=10):
     for head, name in _heads(net):
         old = getattr(head, name)
         setattr(head, name, nn.Sequential(old, nn.Linear(old.out_features, num_classes, device=old.weight.device)))
+    return net
+
+
+@mistake(of="replace_heads", caught_by="test_heads_are_new_layers_of_their_own")
+def shares_the_auxiliary_layer(net, num_classes=10):
+    """Both auxiliary heads got one and the same layer: what the one learns changes the other, and where their widths
+    differ it does not fit. Make a layer for each."""
+    _renew(net, num_classes)
+    heads = [head for head in (net.aux1, net.aux2) if head is not None]
+    for head in heads:
+        head.fc2 = heads[0].fc2
     return net
 
 
@@ -1225,6 +1269,30 @@ def detaches_what_is_watched(outputs, labels, criterion, aux_weight=0.3):
 
 
 @mistake(of="joint_loss", caught_by="test_losses_are_tensors")
+def starts_its_sum_with_a_row(outputs, labels, criterion, aux_weight=0.3):
+    """The sum of the auxiliary losses starts from `torch.zeros(1)`, a row of one number, so it and the total have the shape
+    (1,). A tensor without dimensions is `torch.zeros(())`."""
+    total, main, auxiliary = _losses(outputs, labels, criterion, aux_weight)
+    return total.unsqueeze(0), main, auxiliary.unsqueeze(0)
+
+
+@mistake(of="joint_loss", caught_by="test_losses_of_three_heads")
+def adds_to_the_main_loss_itself(outputs, labels, criterion, aux_weight=0.3):
+    """`total = main` gives the main loss a second name, and `total += …` adds to that one tensor, so the main loss comes back
+    as large as the total. Make a new one: `total = main + …`."""
+    total, _, auxiliary = _losses(outputs, labels, criterion, aux_weight)
+    return total, total, auxiliary
+
+
+@mistake(of="joint_loss", caught_by="test_heads_without_scores_add_nothing")
+def gives_a_constant_unless_there_are_both(outputs, labels, criterion, aux_weight=0.3):
+    """Where one auxiliary head is None, the other is not heard either. Each head that gives scores has a loss."""
+    main, others = _each(outputs, labels, criterion)
+    auxiliary = sum(others) if len(others) == 2 else torch.tensor(0.0, device=main.device)
+    return main + aux_weight * auxiliary, main, auxiliary
+
+
+@mistake(of="joint_loss", caught_by="test_losses_are_tensors")
 def returns_losses_in_lists(outputs, labels, criterion, aux_weight=0.3):
     """The losses are tensors of one entry, of shape (1,). They have no dimension."""
     return tuple(loss.unsqueeze(0) for loss in _losses(outputs, labels, criterion, aux_weight))
@@ -1457,6 +1525,13 @@ def reports_a_total_without_the_weight(net, loader, criterion, optimizer, device
     """`total_loss` is the plain sum of `loss` and `aux_loss`. In what is minimised the auxiliary loss is weighed."""
     figures = _trained(net, loader, criterion, optimizer, device, aux_weight)
     return figures | {"total_loss": figures["loss"] + figures["aux_loss"]}
+
+
+@mistake(of="train_one_epoch", caught_by="test_weight_of_the_auxiliary_heads")
+def reports_a_total_with_the_default_weight(net, loader, criterion, optimizer, device, aux_weight=0.3):
+    """It trains on the right total, and reports one with the weight 0.3, whatever `aux_weight` is."""
+    figures = _trained(net, loader, criterion, optimizer, device, aux_weight)
+    return figures | {"total_loss": figures["loss"] + 0.3 * figures["aux_loss"]}
 
 
 @mistake(of="train_one_epoch", caught_by="test_figures_of_an_epoch")
@@ -1840,6 +1915,21 @@ def expects_three_heads_in_testing(net, loader, criterion, device):
     return _tested_heads(
         net, loader, criterion, device, lambda out, y: _loss(out.logits, y, criterion), lambda out: out.logits
     )
+
+
+@mistake(of="evaluate", caught_by="test_main_head_is_tested_alone")
+def takes_the_auxiliary_heads_off_for_the_test(net, loader, criterion, device):
+    """The auxiliary heads are taken off the network and are gone for good. In evaluation mode they are not asked: set the
+    mode, and leave them where they are."""
+    net.aux1 = net.aux2 = None
+    return _tested_heads(net.eval(), loader, criterion, device, lambda out, y: _loss(out, y, criterion), lambda out: out)
+
+
+@mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")
+def picks_the_main_scores_in_training_mode(net, loader, criterion, device):
+    """The main head's scores are picked out of the three, but the network is never told that this is a test: batch norm takes
+    the test images' own statistics, and dropout drops. Set evaluation mode; the outputs are then the scores themselves."""
+    return _tested_heads(net, loader, criterion, device, lambda out, y: _loss(_scores(out), y, criterion), _scores)
 
 
 @mistake(of="evaluate", caught_by="test_figures_of_a_test_pass")

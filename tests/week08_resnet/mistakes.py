@@ -192,6 +192,16 @@ class HasAnIdentityForADownsample(_Block):
         self.downsample = self.downsample or nn.Identity()
 
 
+@mistake(of="ResidualBlock", caught_by="test_no_downsample_where_none_is_needed")
+class HasAnEmptySequenceForADownsample(_Block):
+    """Where the input is added as it is, `downsample` is an `nn.Sequential` without layers. There it should not be at all, or
+    be None, as in torchvision's block."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__(in_channels, out_channels, stride)
+        self.downsample = self.downsample or nn.Sequential()
+
+
 @mistake(of="ResidualBlock", caught_by="test_block_has_torchvisions_names")
 class ProjectsWithoutNormalising(_Block):
     """The shortcut is a 1 × 1 convolution alone: batch normalisation belongs behind it, so that both summands have the same
@@ -820,6 +830,13 @@ def adds_any_width(in_channels, layer_channels, how):
 
 
 @mistake(of="joined_channels", caught_by="test_other_widths_cannot_be_added")
+def gives_each_added_layers_own_channels(in_channels, layer_channels, how):
+    """Layers of another width are let through, as if a 1 × 1 convolution fitted the input to them. Nothing does here: two maps
+    of different numbers of channels cannot be added, and that is a ValueError."""
+    return list(layer_channels) if how == "add" else _joined(in_channels, layer_channels, how)
+
+
+@mistake(of="joined_channels", caught_by="test_other_widths_cannot_be_added")
 def looks_at_the_first_width_only(in_channels, layer_channels, how):
     """Only the first layer's width is looked at. Every layer is added to something."""
     if how == "add":
@@ -1008,6 +1025,17 @@ def counts_shared_tensors_for_the_last(net):
     owner = {p: type(m).__name__ for m in net.modules() for p in m.parameters(recurse=False) if p.requires_grad}
     for parameter, kind in owner.items():
         counts[kind] += parameter.numel()
+    return counts
+
+
+@mistake(of="parameters_by_kind", caught_by="test_shared_parameter_counts_for_the_first")
+def names_the_last_owner(net):
+    """A shared tensor counts for the last module that owns it, since a dict keeps what was written last. It is the first
+    one's, in the network's order: look whether the tensor is there already."""
+    owner = {p: type(m).__name__ for m in net.modules() for p in m.parameters(recurse=False) if p.requires_grad}
+    counts = {}
+    for parameter, kind in owner.items():
+        counts[kind] = counts.get(kind, 0) + parameter.numel()
     return counts
 
 
@@ -1201,6 +1229,13 @@ def counts_in_percent(net):
 def counts_into_tensors_by_kind(net):
     """The counts are tensors. Plain Python ints are wanted, which print, compare and save as numbers."""
     return {kind: torch.tensor(count) for kind, count in _kinds(net.modules(), _own).items()}
+
+
+@mistake(of="parameters_by_kind", caught_by="test_kinds_of_resnet18")
+def counts_in_numpy_by_kind(net):
+    """The counts are numpy's whole numbers, as `np.prod` gives them. Plain Python ints are wanted: `numel()`, or
+    `math.prod`."""
+    return {kind: np.int64(count) for kind, count in _kinds(net.modules(), _own).items()}
 
 
 @mistake(of="parameters_by_kind", caught_by="test_kinds_of_resnet18")
@@ -1724,6 +1759,17 @@ def forgets_the_counter_of_batches(net, images, labels, criterion):
 
 
 @mistake(of="gradient_norms", caught_by="test_measuring_leaves_weights_and_buffers")
+def silences_the_momentum(net, images, labels, criterion):
+    """With a momentum of 0 the running means and variances stay, but batch norm counts the batch all the same: its
+    `num_batches_tracked` is a buffer too."""
+    norms_of_batches = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    norms = _measured(net, images, labels, criterion, _l2)
+    for module in norms_of_batches:
+        module.num_batches_tracked.add_(1)
+    return norms
+
+
+@mistake(of="gradient_norms", caught_by="test_measuring_leaves_weights_and_buffers")
 def resets_the_statistics(net, images, labels, criterion):
     """The running statistics are reset to what they are in a new network. They should be what they were before."""
     norms = _measured(net, images, labels, criterion, _l2)
@@ -1823,6 +1869,16 @@ def stops_at_a_gradient_of_none(net, images, labels, criterion):
     norms = {name: _l2(p.grad) for name, p in net.named_parameters() if p.requires_grad}
     _put_back(net, kept)
     return norms
+
+
+@mistake(of="gradient_norms", caught_by="test_norms_of_what_is_trained")
+def asks_for_gradients_of_everything(net, images, labels, criterion):
+    """`torch.autograd.grad` raises where the scores do not depend on one of the parameters. `allow_unused=True` gives None for
+    it, whose norm is 0.0, or which is left out."""
+    twin = copy.deepcopy(net)
+    trained = {name: parameter for name, parameter in twin.named_parameters() if parameter.requires_grad}
+    gradients = torch.autograd.grad(_loss(twin, images, labels, criterion), list(trained.values()))
+    return {name: _l2(gradient) for name, gradient in zip(trained, gradients, strict=True)}
 
 
 @mistake(of="gradient_norms", caught_by="test_norms_of_what_is_trained")

@@ -467,6 +467,24 @@ def sets_training_mode_afterwards(net, input_shape=(3, 224, 224)):
     return total
 
 
+@mistake(of="count_macs", caught_by="test_macs_of_each_call")
+def hooks_a_layer_for_each_parent(net, input_shape=(3, 224, 224)):
+    """A layer that two parts of the network hold is met twice on the way through the children, gets two hooks, and each of its
+    calls counts twice. `net.modules()` visits every layer once."""
+    paper, counts = deepcopy(net).to("meta", torch.float32).eval(), []
+
+    def visit(layer):
+        if isinstance(layer, COUNTED):
+            layer.register_forward_hook(lambda layer, inputs, out: counts.append(_macs(layer, inputs[0], out)))
+        for child in layer.children():
+            visit(child)
+
+    visit(paper)
+    with torch.no_grad():
+        paper(torch.empty(1, *input_shape, device="meta"))
+    return sum(counts)
+
+
 @mistake(of="count_macs", caught_by="test_counting_leaves_the_network")
 def puts_one_mode_back_for_all(net, input_shape=(3, 224, 224)):
     """`net.train(before)` puts all parts into the mode of the whole. A part can be in another one, such as a batch norm that
@@ -640,6 +658,25 @@ def counts_containers_too(net, input_shape, batch_size, dtype=torch.float32):
     with torch.no_grad():
         paper(torch.empty(batch_size, *input_shape, device="meta"))
     return sum(out.numel() for out in outputs) * dtype.itemsize
+
+
+@mistake(of="activation_bytes", caught_by="test_each_storage_once")
+def counts_each_storage_of_containers_too(net, input_shape, batch_size, dtype=torch.float32):
+    """Modules that have children are asked for their outputs as well, and what `torch.cat` or `+` make in them is counted. Only
+    leaves are in the ledger: `list(layer.children())` is empty there."""
+    outputs = (out for _, _, out in _outputs(net, input_shape, batch_size, leaves=False) if isinstance(out, torch.Tensor))
+    return _once(outputs) * dtype.itemsize
+
+
+@mistake(of="activation_bytes", caught_by="test_each_storage_once")
+def remembers_the_last_storage_only(net, input_shape, batch_size, dtype=torch.float32):
+    """An output is compared with the one before it alone. An in-place layer may write into an older one: remember all
+    storages that are counted."""
+    counted, last = 0, None
+    for _, _, out in _outputs(net, input_shape, batch_size):
+        counted += out.numel() * (out.untyped_storage() is not last)
+        last = out.untyped_storage()
+    return counted * dtype.itemsize
 
 
 @mistake(of="activation_bytes", caught_by="test_outputs_of_leaves")
@@ -1091,6 +1128,13 @@ def tries_no_more_than_1024(net, input_shape, memory_bytes, optimizer="adam"):
     """No batch above 1,024 is thought of. A large memory takes more: let the upper end depend on the memory."""
     fixed, image = _line(net, input_shape, optimizer)
     return max(0, min(1024, (memory_bytes - fixed) // image))
+
+
+@mistake(of="largest_batch", caught_by="test_80_gib")
+def tries_no_more_than_4096(net, input_shape, memory_bytes, optimizer="adam"):
+    """No batch above 4,096 is thought of. A large memory takes more: let the upper end depend on the memory."""
+    fixed, image = _line(net, input_shape, optimizer)
+    return max(0, min(4096, (memory_bytes - fixed) // image))
 
 
 @mistake(of="largest_batch", caught_by="test_last_batch_that_fits")

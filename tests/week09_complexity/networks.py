@@ -68,24 +68,25 @@ class TiedConvolutions(nn.Module):
 
 
 class CalledOften(nn.Module):
-    """(n, channels, h, w): one convolution and its in-place ReLU are called `times` times, deep in a list of lists."""
+    """(n, channels, h, w): one convolution and its in-place ReLU are called `times` times, each time by another list's."""
 
     def __init__(self, channels: int, times: int):
         super().__init__()
         step = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
-        self.steps = nn.ModuleList([nn.ModuleList([step] * times), nn.ModuleList([nn.Conv2d(channels, 9, 1)])])
+        self.steps = nn.ModuleList([nn.ModuleList([step]) for _ in range(times)])
+        self.steps.append(nn.ModuleList([nn.Conv2d(channels, 9, 1)]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for step in self.steps[0]:
+        for step, *_ in self.steps[:-1]:
             x = step(x)
         return x
 
 
-class PaddedConv2d(nn.Conv2d):
-    """A convolution that adds a frame of ones before it works."""
+class ScaledConv2d(nn.Conv2d):
+    """A convolution whose output is halved."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.pad(x, (1, 2, 1, 2), value=1.0))
+        return super().forward(x) / 2
 
 
 class Head(nn.Linear):
@@ -142,6 +143,20 @@ class BehindAView(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.relu(self.conv(x).flatten(2))
+
+
+class LooksBack(nn.Module):
+    """(n, channels, h, w): the in-place ReLU is given an output that another layer has read since."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3)
+        self.second = nn.Conv2d(width, width, 1)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return self.second(x) + self.relu(x)
 
 
 class WithAuxiliaryHead(nn.Module):

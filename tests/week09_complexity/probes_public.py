@@ -14,13 +14,15 @@ from .networks import (
     Added,
     Around,
     BehindAView,
+    CalledOften,
     CalledTwice,
     Constants,
     DrawnFigures,
     Head,
     Joined,
-    PaddedConv2d,
+    LooksBack,
     Scale,
+    ScaledConv2d,
     Tied,
     TiedConvolutions,
     WithAuxiliaryHead,
@@ -107,8 +109,9 @@ def calls(draw) -> dict:
     image = (width, side, side + 1)
     return {
         "twice, and never": (CalledTwice(width), image),
+        "one layer in two places": (CalledOften(width, 2), image),
         "one weight in two layers": (TiedConvolutions(width), image),
-        "subclasses": (Around(PaddedConv2d(width, 5, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), Head(20, 7)), image),
+        "subclasses": (Around(ScaledConv2d(width, 5, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), Head(20, 7)), image),
         "a linear layer on sequences": (Around(nn.Linear(width, 5), nn.ReLU(), nn.Linear(5, 3)), (side, width)),
         "layers without multiplications": (Around(nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2)), image),
         "a head for training alone": (WithAuxiliaryHead(width, 5, 4), image),
@@ -196,6 +199,7 @@ def shared_storages(draw) -> dict:
         "ReLU in place behind torch.cat": (Around(nn.Conv2d(3, 4, 1), Joined(4, width)), image, batch),
         "ReLU in place behind an addition in place": (Around(nn.Conv2d(3, width, 1), Added(width)), image, batch),
         "ReLU in place behind a view": (BehindAView(3, width), image, batch),
+        "ReLU in place on an earlier output": (LooksBack(3, width), image, batch),
     }  # fmt: skip
 
 

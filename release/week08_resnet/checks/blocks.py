@@ -32,7 +32,8 @@ def after_some_training(draw: random.Random, build: Callable[..., nn.Module], *a
 def give_weights(block: nn.Module, theirs: nn.Module) -> None:
     """Gives `block` the weights and buffers of `theirs`, by their names; where these differ, by their order, if it fits.
 
-    So wrong names cost what asks for names, and nothing else. What `block` has beside them (a bias) becomes zero.
+    So wrong names cost what asks for names, and nothing else. What `block` has beside them (a bias) becomes zero, what is of
+    another shape takes their numbers one after another: nothing is left to how a block draws its own.
     """
     mine, other = block.state_dict(), theirs.state_dict()
     fits = [tensor.shape for tensor in mine.values()] == [tensor.shape for tensor in other.values()]
@@ -42,8 +43,9 @@ def give_weights(block: nn.Module, theirs: nn.Module) -> None:
         for name, tensor in mine.items():
             if name not in other:
                 tensor.zero_()
-            elif tensor.shape == other[name].shape:
-                tensor.copy_(other[name])
+            else:
+                numbers = other[name].flatten()
+                tensor.copy_(numbers[torch.arange(tensor.numel()) % numbers.numel()].view(tensor.shape))
 
 
 def block_made(make: Callable[[], object], theirs: nn.Module, device: torch.device = CPU):

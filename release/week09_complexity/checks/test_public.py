@@ -88,9 +88,10 @@ CONVOLUTION = (
 CALLS = "What counts is how often the forward pass calls a layer, and the size of what comes out."
 CALL_LOOKS = {
     "twice, and never": "A layer that is called twice works twice, and one that is never called does not work at all.",
+    "one layer in two places": "Each call counts once, in however many parts of the network the layer is held.",
     "one weight in two layers": "Shared weights save memory, not work.",
     "many times": "A layer that is called five times works five times.",
-    "subclasses": "`isinstance` knows subclasses, `type(…) ==` does not. Their outputs say how much they worked.",
+    "subclasses": "`isinstance` knows subclasses, `type(…) ==` does not.",
     "a linear layer on sequences": "A linear layer works on every row of a sequence: look at all numbers of its output.",
     "sequences": "A linear layer works on every row: look at all numbers of its output.",
     "64 bits": "The image must be of the dtype that the network computes with.",
