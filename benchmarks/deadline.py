@@ -1,7 +1,7 @@
 """A deadline: submissions arrive at twice the rate that this machine can grade, and `grade --watch` takes them in.
 
-    python benchmarks/deadline.py                              # an hour of arrivals, in the tests' toy course
-    python benchmarks/deadline.py week08_densenet --minutes 5
+    python benchmarks/deadline.py                            # an hour of arrivals, in the tests' toy course
+    python benchmarks/deadline.py week08_densenet --write    # two hours and more; writes docs/deadline.md
 
 First the rate is measured: so many submissions at once, from the first result to the last. Then twice that rate is held;
 every twentieth arrival is of somebody who hands in again. No two submissions are the same, and none is taken from a kept
@@ -29,6 +29,7 @@ from compare import ENVIRONMENT, ROOT, make_class, make_course
 from measure import MEGABYTE, family, proportional
 
 from autograder.course.course import Course, Module
+from autograder.files import write_whole
 from autograder.grading.contents import Contents
 
 sys.path.insert(0, str(ROOT / "tests" / "engine"))
@@ -36,6 +37,8 @@ import toy_course  # type: ignore[import-not-found]  # of the tests
 
 DISTINCT = 30  # notebooks that the class is made of
 AGAIN = 20  # every so many arrivals are of somebody who has handed in before
+PAGE = ROOT / "docs" / "deadline.md"
+SHOWN_MINUTES = 10  # between two lines of the page
 
 
 def main() -> int:
@@ -51,7 +54,11 @@ def main() -> int:
             notebooks = [path.read_bytes() for path in make_class(given, Path(scratch) / "class", DISTINCT)]
             make_course(given, [], Path(scratch) / "course")
             module = Course(Path(scratch) / "course").module(given.name)
-        return Deadline(module, notebooks).hold(options.minutes, options.sample)
+        deadline = Deadline(module, notebooks)
+        lost = deadline.hold(options.minutes, options.sample)
+    if options.write:
+        write_whole(PAGE, page(module.name, deadline.rate, deadline.looks, len(deadline.newest), len(lost)))
+    return 1 if lost else 0
 
 
 def _options() -> argparse.Namespace:
@@ -59,7 +66,27 @@ def _options() -> argparse.Namespace:
     parser.add_argument("module", nargs="?", default="toy", help="a module of this course (default: the tests' toy)")
     parser.add_argument("--minutes", type=float, default=60, metavar="N", help="of arrivals (default: 60)")
     parser.add_argument("--sample", type=int, default=60, metavar="N", help="submissions to measure by (default: 60)")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen once a minute: submissions, seconds, the grader's MB of its own and with its workers, and the load."""
+
+    arrived: int
+    graded: int
+    waiting: int
+    oldest: float
+    own: float
+    everybody: float
+    load: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.arrived} arrived, {self.graded} graded, {self.waiting} wait, the oldest for {self.oldest:.0f} s; "
+            f"{self.own:.0f} MB of the grader's own, with workers {self.everybody:.0f} MB; load {self.load:.1f}"
+        )
 
 
 @dataclass
@@ -70,9 +97,12 @@ class Deadline:
     notebooks: list[bytes]
     newest: dict[str, str] = field(default_factory=dict)  # by student: the SHA-256
     waiting: dict[str, float] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
+    rate: float = 0.0  # submissions a second that can be graded
     arrived: int = 0
 
-    def hold(self, minutes: float, sample: int) -> int:
+    def hold(self, minutes: float, sample: int) -> list[str]:
+        """Lets submissions arrive for so many minutes, waits until all are graded, and gives those who were lost."""
         self.function = Contents(self.module).functions[0]
         (self.module.root / "submitted").mkdir(exist_ok=True)
         command = [sys.executable, "-m", "autograder.cli", "grade", self.module.name, "--watch", "--no-gradebook"]
@@ -80,10 +110,10 @@ class Deadline:
         log = (self.module.root / "log.txt").open("w+")
         process = subprocess.Popen(command, cwd=self.module.root, env=where, stdout=log, stderr=subprocess.STDOUT)
         try:
-            rate = self._measured(process, sample)
-            print(f"{60 * rate:.0f} a minute can be graded here; {120 * rate:.0f} a minute arrive", flush=True)
+            self.rate = self._measured(process, sample)
+            print(f"{60 * self.rate:.0f} a minute can be graded here; {120 * self.rate:.0f} a minute arrive", flush=True)
             start = time.monotonic()
-            self._go_on(process, lambda: time.monotonic() - start < 60 * minutes, 2 * rate)
+            self._go_on(process, lambda: time.monotonic() - start < 60 * minutes, 2 * self.rate)
             print("nobody arrives any more", flush=True)
             self._go_on(process, lambda: bool(self.waiting), 0)
         finally:
@@ -155,21 +185,43 @@ class Deadline:
     def _say(self, process: "subprocess.Popen[bytes]") -> None:
         oldest = time.time() - min(self.waiting.values()) if self.waiting else 0
         everybody = sum(map(proportional, family(process.pid))) / MEGABYTE
-        memory = f"{_own(process.pid):.0f} MB of the grader's own, with workers {everybody:.0f} MB"
-        graded = self.arrived - len(self.waiting)
-        print(
-            f"{self.arrived} arrived, {graded} graded, {len(self.waiting)} wait, the oldest for {oldest:.0f} s; {memory}; "
-            f"load {os.getloadavg()[0]:.1f}",
-            flush=True,
-        )
+        graded, load = self.arrived - len(self.waiting), os.getloadavg()[0]
+        look = Look(self.arrived, graded, len(self.waiting), oldest, _own(process.pid), everybody, load)
+        self.looks.append(look)
+        print(look, flush=True)
 
-    def _lost(self) -> int:
-        """Says whose newest file has no grade, or who has no line in grades.csv."""
+    def _lost(self) -> list[str]:
+        """Those whose newest file has no grade, and who have no line in grades.csv."""
         with (self.module.grades / "grades.csv").open(encoding="utf-8", newline="") as file:
             rows = {row["student"] for row in csv.DictReader(file)}
         lost = [student for student in self.newest if student not in rows or not self._graded(student)]
         print(f"{len(self.newest)} students, {self.arrived} submissions, {len(lost)} lost", *lost[:10])
-        return 1 if lost else 0
+        return lost
+
+
+def page(module: str, rate: float, looks: list[Look], students: int, lost: int) -> str:
+    """The page about a run of so many `students`, graded at `rate` submissions a second before it began."""
+    rows = [(f"{minute}", looks[minute]) for minute in range(0, len(looks), SHOWN_MINUTES)]
+    rows += [("the end", looks[-1])]
+    table = [
+        f"| {when} | {one.arrived:,} | {one.graded:,} | {one.waiting:,} | {one.oldest / 60:.0f} min | {one.own:.0f} | "
+        f"{one.everybody:,.0f} | {one.load:.1f} |"
+        for when, one in rows
+    ]
+    return f"""# An hour at a deadline
+
+Made by `python benchmarks/deadline.py {module} --write`, on {os.cpu_count()} cores. `autograder grade {module} --watch
+--no-gradebook` could grade {60 * rate:.0f} submissions a minute before the hour began. Then twice as many arrived, no two of
+them the same, every twentieth of somebody who handed in again; nothing was taken from kept recordings. Then nobody came any
+more, and the rest was graded: {students:,} students, {looks[-1].arrived:,} submissions, {lost} lost. Of somebody who hands in
+again while the first is waiting, the newest alone is graded, and stands for both here.
+
+Memory is in MB: the grader's own, which holds what it knows of each student, and with all workers, shared pages once.
+
+| minute | arrived | graded | wait | the oldest for | grader | with workers | load |
+|---:|---:|---:|---:|---:|---:|---:|---:|
+{chr(10).join(table)}
+"""
 
 
 def different(data: bytes, function: str, number: int) -> bytes:
