@@ -871,15 +871,6 @@ class CutsBeforeTheSecondNorm(_Layer):
         return self.conv2(self.norm2(F.relu(self.squeezed(x))))
 
 
-@mistake(of="DenseLayer", caught_by="test_new_channels_are_torchvisions")
-class CutsBeforeTheFirstNorm(_Layer):
-    """ReLU comes before the first batch norm. The order is batch norm, ReLU, convolution: what is normalised is what
-    comes, negative values and all."""
-
-    def squeezed(self, x):
-        return self.conv1(self.norm1(F.relu(x)))
-
-
 @mistake(of="DenseLayer", caught_by="test_new_channels_come_behind_the_input")
 class CutsTheInputInPlace(_Layer):
     """The ReLU works in place on the input itself and sets its negative values to 0, for all later layers too. What works
