@@ -216,7 +216,8 @@ them the same, every twentieth of somebody who handed in again; nothing was take
 more, and the rest was graded: {students:,} students, {looks[-1].arrived:,} submissions, {lost} lost. Of somebody who hands in
 again while the first is waiting, the newest alone is graded, and stands for both here.
 
-Memory is in MB: the grader's own, which holds what it knows of each student, and with all workers, shared pages once.
+Memory is in MB: the grader's own, which holds what it knows of each student, and with all workers, shared pages once. The
+load is all that the machine did, other work among it.
 
 | minute | arrived | graded | wait | the oldest for | grader | with workers | load |
 |---:|---:|---:|---:|---:|---:|---:|---:|
