@@ -74,6 +74,7 @@ def _options() -> argparse.Namespace:
 class Look:
     """What was seen once a minute: submissions, seconds, the grader's MB of its own and with its workers, and the load."""
 
+    minute: int
     arrived: int
     graded: int
     waiting: int
@@ -99,6 +100,7 @@ class Deadline:
     waiting: dict[str, float] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
     rate: float = 0.0  # submissions a second that can be graded
+    start: float = 0.0  # of the hour
     arrived: int = 0
 
     def hold(self, minutes: float, sample: int) -> list[str]:
@@ -112,8 +114,8 @@ class Deadline:
         try:
             self.rate = self._measured(process, sample)
             print(f"{60 * self.rate:.0f} a minute can be graded here; {120 * self.rate:.0f} a minute arrive", flush=True)
-            start = time.monotonic()
-            self._go_on(process, lambda: time.monotonic() - start < 60 * minutes, 2 * self.rate)
+            self.start = time.monotonic()
+            self._go_on(process, lambda: time.monotonic() - self.start < 60 * minutes, 2 * self.rate)
             print("nobody arrives any more", flush=True)
             self._go_on(process, lambda: bool(self.waiting), 0)
         finally:
@@ -185,8 +187,9 @@ class Deadline:
     def _say(self, process: "subprocess.Popen[bytes]") -> None:
         oldest = time.time() - min(self.waiting.values()) if self.waiting else 0
         everybody = sum(map(proportional, family(process.pid))) / MEGABYTE
-        graded, load = self.arrived - len(self.waiting), os.getloadavg()[0]
-        look = Look(self.arrived, graded, len(self.waiting), oldest, _own(process.pid), everybody, load)
+        minute, load = round((time.monotonic() - self.start) / 60), os.getloadavg()[0]
+        graded, own = self.arrived - len(self.waiting), _own(process.pid)
+        look = Look(minute, self.arrived, graded, len(self.waiting), oldest, own, everybody, load)
         self.looks.append(look)
         print(look, flush=True)
 
@@ -201,12 +204,11 @@ class Deadline:
 
 def page(module: str, rate: float, looks: list[Look], students: int, lost: int) -> str:
     """The page about a run of so many `students`, graded at `rate` submissions a second before it began."""
-    rows = [(f"{minute}", looks[minute]) for minute in range(0, len(looks), SHOWN_MINUTES)]
-    rows += [("the end", looks[-1])]
+    shown = {look.minute: look for look in looks if look.minute % SHOWN_MINUTES == 0 or look is looks[-1]}
     table = [
-        f"| {when} | {one.arrived:,} | {one.graded:,} | {one.waiting:,} | {one.oldest / 60:.0f} min | {one.own:.0f} | "
-        f"{one.everybody:,.0f} | {one.load:.1f} |"
-        for when, one in rows
+        f"| {minute} | {look.arrived:,} | {look.graded:,} | {look.waiting:,} | {look.oldest / 60:.0f} min | {look.own:.0f} | "
+        f"{look.everybody:,.0f} | {look.load:.1f} |"
+        for minute, look in shown.items()
     ]
     return f"""# An hour at a deadline
 
