@@ -76,12 +76,15 @@ class Look:
 
     minute: int
     arrived: int
-    graded: int
     waiting: int
     oldest: float
     own: float
     everybody: float
     load: float
+
+    @property
+    def graded(self) -> int:
+        return self.arrived - self.waiting
 
     def __str__(self) -> str:
         return (
@@ -188,8 +191,7 @@ class Deadline:
         oldest = time.time() - min(self.waiting.values()) if self.waiting else 0
         everybody = sum(map(proportional, family(process.pid))) / MEGABYTE
         minute, load = round((time.monotonic() - self.start) / 60), os.getloadavg()[0]
-        graded, own = self.arrived - len(self.waiting), _own(process.pid)
-        look = Look(minute, self.arrived, graded, len(self.waiting), oldest, own, everybody, load)
+        look = Look(minute, self.arrived, len(self.waiting), oldest, _own(process.pid), everybody, load)
         self.looks.append(look)
         print(look, flush=True)
 

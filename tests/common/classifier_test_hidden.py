@@ -39,7 +39,8 @@ def test_classifier_is_fresh(observed, expected):
 
 @check("replace_classifier", points=0.5)
 def test_classifier_has_a_bias(observed, expected):
-    """The new classifier has a bias, whatever the old one had."""  # asked here alone: `old.bias.device` errs in nothing else
+    """The new classifier has a bias, whatever the old one had."""
+    # "without bias" is asked in this check alone: who asks the old layer's bias for its device errs in nothing else
     for network, outputs in (("without bias", 7), ("wide", 7)):
         what = "replace_classifier(net, 7): the classifier's bias"
         has_bias(replaced(observed, expected, network, outputs, what), outputs, what)
