@@ -180,11 +180,3 @@ def turns_the_heads_off_for_good(net, loader, criterion, device):
     again: from the second epoch on the network trains without them. Testing changes nothing but the mode."""
     net.aux_logits = False
     return _tested(net, loader, criterion, device)
-
-
-@mistake(of="evaluate", caught_by="weights")
-def takes_the_heads_off(net, loader, criterion, device):
-    """The auxiliary heads are taken off the network for testing, since only the main head answers, and are gone: the next
-    epoch trains without them. Evaluation mode leaves them out by itself."""
-    net.aux1 = net.aux2 = None
-    return _tested(net, loader, criterion, device)
