@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission
-from autograder.cluster.nodes import Nodes, open_nodes, saying
+from autograder.cluster.nodes import Nodes, Say, open_nodes, saying
 from autograder.cluster.shards import Shards, Work
 from autograder.course.calendar import calendar
 from autograder.course.course import Course, Module
@@ -145,25 +145,28 @@ def graded(
     graders: list[Grader], submissions: list[Submission], console: Console, nodes: Nodes | None = None
 ) -> Iterator[tuple[Submission, Result]]:
     """Every submission with its result, as they come: in their order where no other machine observes."""
-    yield from _side_by_side(graders, observed(graders, submissions, nodes, console))
+    yield from _side_by_side(graders, observed(graders, submissions, nodes, saying(console)))
 
 
 def observed(
-    graders: list[Grader], submissions: list[Submission], nodes: Nodes | None, console: Console
-) -> Iterator[list[Submission]]:
-    """The submissions as they are ready to be graded: all of them at once, or those whose recordings came from `nodes`."""
+    graders: list[Grader], submissions: list[Submission], nodes: Nodes | None, say: Say
+) -> Generator[list[Submission], None, None]:
+    """The submissions as they are ready to be graded: all of them at once, or those whose recordings came from `nodes`.
+
+    Of those it gives an empty list every now and then; closed, it cancels what is out.
+    """
     if nodes is None:
         _require_references(graders)
         yield submissions
         return
     for place, grader in enumerate(graders):
         work = [Work(one, (one.parts[place] if one.parts else one).to_observe) for one in submissions]
-        batches = Shards[Submission](grader, nodes, saying(console)).observed(work)
+        batches = Shards[Submission](grader, nodes, say).observed(work)
         if grader is graders[-1]:
             yield from batches
         else:
             for _ in batches:  # a submission is graded when all its notebooks have been observed
-                pass
+                yield []
 
 
 def exercises_of(graders: list[Grader]) -> dict[str, list[str]]:

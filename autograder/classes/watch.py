@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,11 +35,13 @@ from autograder.classes.grade import (
     write_grades_csv,
     write_result,
 )
+from autograder.classes.on_nodes import Away, OnNodes
 from autograder.classes.seed import class_seed
 from autograder.classes.submissions import Submission, find_submissions
+from autograder.cluster.nodes import Say, open_nodes, saying
 from autograder.course.course import Module
 from autograder.course.imports import COMMON
-from autograder.defaults import PROBE_SECONDS, SANDBOX, WORKERS
+from autograder.defaults import ON, PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError
 from autograder.files import write_whole
 from autograder.grading.grader import Grader
@@ -57,6 +59,8 @@ SHARE = 10  # looking, and writing grades.csv, take no more than one in so many 
 AT_REST = 5.0  # seconds without a change after which a file is no longer being written
 YOUNG = 60.0  # what cannot be read and has changed within so many seconds may still be on its way
 AGAIN = 60.0  # seconds until what could not be graded or written is tried again
+DOUBLED = 6  # how often that time doubles for a submission at which the grader failed: it may take its worker with it
+ELSEWHERE = 10_000  # submissions that may be with the nodes, or back from there and not judged yet
 TICK = 0.5  # seconds until the bar moves, and Ctrl-C is heard
 LOG_SECONDS = 60.0  # between two lines where there is no terminal to show a bar in
 
@@ -71,20 +75,27 @@ def watch(
     sandbox: str = SANDBOX,
     workers: int = WORKERS,
     limit: float = PROBE_SECONDS,
+    on: str = ON,
+    node_workers: int = 0,
     record: Callable[[list[Grader], Submission, Result], None] | None = None,
     settle: Callable[[], None] = lambda: None,
 ) -> None:
     """Grades what lies in `paths` and what arrives there, oldest first, until Ctrl-C; writes what `grade_class` writes.
 
-    `record` is called for each submission as there, and `settle` every few seconds, after some of them.
+    `on` and `node_workers` as there; `record` is called for each submission as there, and `settle` every few seconds,
+    after some of them.
 
     Raises:
-        KeyboardInterrupt: it was asked to end, and what was being graded is graded and written.
-        CourseError: a path does not exist as it begins, or the course cannot be used.
+        KeyboardInterrupt: it was asked to end, and what was being graded here is graded and written.
+        CourseError: as it begins a path does not exist, or there is no such scheduler; or the course cannot be used.
     """
     for path in paths or [module.root / "submitted"]:
         if not path.exists():
             raise CourseError(f"{path} does not exist: make the folder into which submissions come, or check the spelling")
+    say = _said_once(saying(console))
+    opened = partial(open_nodes, on, node_workers, module.root, say)
+    with opened() as nodes:  # what is wrong there is said before anything is done
+        elsewhere = nodes is not None
     seed = class_seed(out, seed)
     how: dict[str, Any] = {"sandbox": sandbox, "workers": workers, "limit": limit}
     with started(module, seed, **how) as graders:
@@ -107,11 +118,25 @@ def watch(
             memory.write(done)
 
         find = partial(find_submissions, module, paths, growing=True)
-        watching = Watch(find, grade, write, console, at_once=workers, done=memory.read(), keep=keep, settle=settle)
+        pool = OnNodes(graders, opened, say) if elsewhere else ThreadPoolExecutor(workers)
+        at_once = ELSEWHERE if elsewhere else workers
+        watching = Watch(find, grade, write, console, pool, at_once=at_once, done=memory.read(), keep=keep, settle=settle)
         with until_interrupted() as asked:
             watching.run(asked)
         console.print(f"{watching.words}. {out}/grades.csv, {out}/feedback/", highlight=False, soft_wrap=True)
     raise KeyboardInterrupt
+
+
+def _said_once(say: Say) -> Say:
+    """Shows each line once: in hours the same nodes are left out, and the same scheduler is away, again and again."""
+    said: set[str] = set()
+
+    def say_new(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return say_new
 
 
 @contextlib.contextmanager
@@ -144,7 +169,7 @@ class Arrival:
         changed: when the newest of its files was written, the same way.
         seen: since when it lies there as it is; this and `not_before` by the clock that nobody sets.
         not_before: when it may be tried.
-        refused: how often it was.
+        refused, failed: how often it was, and how often the grader failed at it.
     """
 
     submission: Submission
@@ -154,6 +179,7 @@ class Arrival:
     seen: float = field(default_factory=time.monotonic)
     not_before: float = 0.0
     refused: int = 0
+    failed: int = 0
 
     @property
     def rest(self) -> float:
@@ -228,6 +254,8 @@ class Watch:
     Args:
         find: the submissions that are there now.
         grade, write: what becomes of one of them. What `write` cannot write is tried again later.
+        pool: whose tasks call `grade`; shut down at the end.
+        at_once: how many of them may be asked for.
         done: what an earlier watch has done.
         keep, settle: called every few seconds, and at the end: `settle` by `run`'s own thread, then `keep` in another
             one, with what is done and settled now.
@@ -239,6 +267,7 @@ class Watch:
         grade: Callable[[Submission], Result],
         write: Callable[[Submission, Result], None],
         console: Console,
+        pool: Executor,
         *,
         at_once: int,
         done: Done,
@@ -246,7 +275,7 @@ class Watch:
         settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._find, self._grade, self._write, self._keep, self._settle = find, grade, write, keep, settle
-        self._console, self._at_once, self.done = console, at_once, done
+        self._console, self._pool, self._at_once, self.done = console, pool, at_once, done
         self.known: dict[str, Arrival] = {}  # all that are not done, by student
         self.waiting: deque[Arrival] = deque()  # those of them that may be graded now
         self.running: dict[Future[Result], Arrival] = {}
@@ -256,15 +285,17 @@ class Watch:
         self._ended = self._kept = 0  # how many have come to an end, and how many of them are in grades.csv
 
     def run(self, asked: Callable[[], bool]) -> None:
-        """Grades until it is `asked` to end; then finishes what is being graded."""
+        """Grades until it is `asked` to end; then finishes what is being graded here."""
         looking, keeping = Chore(self._look, LOOK_SECONDS), Chore(self._try_to_keep, KEEP_SECONDS)
-        with ThreadPoolExecutor(self._at_once + 2) as pool, self._shown() as show:
+        with ThreadPoolExecutor(2) as aside, self._pool, self._shown() as show:
             try:
                 while self.running or not asked():
-                    if not asked():
-                        self._begin(pool, looking)
+                    if asked():
+                        self._pool.shutdown(wait=False, cancel_futures=True)
+                    else:
+                        self._begin(aside, looking)
                     if keeping.due and self._ended > self._kept:
-                        keeping.begin(pool, self._settle_all(), self._ended)
+                        keeping.begin(aside, self._settle_all(), self._ended)
                     self._hear(looking, keeping)
                     show()
             finally:
@@ -272,12 +303,12 @@ class Watch:
                     wait([keeping.future])
                 self._keep(self._settle_all())
 
-    def _begin(self, pool: ThreadPoolExecutor, looking: "Chore[list[Arrival] | None]") -> None:
+    def _begin(self, aside: ThreadPoolExecutor, looking: "Chore[list[Arrival] | None]") -> None:
         if looking.due:
-            looking.begin(pool)
+            looking.begin(aside)
         while self.waiting and len(self.running) < self._at_once:
             arrival = self.waiting.popleft()
-            self.running[pool.submit(self._grade, arrival.submission)] = arrival
+            self.running[self._pool.submit(self._grade, arrival.submission)] = arrival
 
     def _hear(self, looking: "Chore[list[Arrival] | None]", keeping: Chore[None]) -> None:
         """Waits until something has come to an end, and takes it in."""
@@ -287,7 +318,7 @@ class Watch:
         else:
             time.sleep(TICK)
         for future in [future for future in self.running if future.done()]:
-            self._end(self.running.pop(future), future.result())
+            self._take_in(self.running.pop(future), future)
         keeping.ended()
         for found in looking.ended():
             if found is not None:
@@ -318,6 +349,18 @@ class Watch:
 
     # --- what became of one
 
+    def _take_in(self, arrival: Arrival, future: Future[Result]) -> None:
+        if future.cancelled():
+            return
+        try:
+            result = future.result()
+        except Away as error:
+            arrival.not_before = time.monotonic() + AGAIN
+            self._say_once("nodes", f"nothing can be observed there now, tried again: {error}")
+        else:
+            self._said.pop("nodes", None)
+            self._end(arrival, result)
+
     def _end(self, arrival: Arrival, result: Result) -> None:
         submission = arrival.submission
         if result.status == REFUSED and self._may_become_readable(arrival):
@@ -331,7 +374,8 @@ class Watch:
             return
         self._ended += 1
         if result.status == NOT_GRADED:
-            arrival.not_before = time.monotonic() + AGAIN
+            arrival.not_before = time.monotonic() + AGAIN * 2 ** min(arrival.failed, DOUBLED)
+            arrival.failed += 1
             self._say_once(submission.student, f"not graded yet, tried again: {result.reason}")
             return
         if submission.student in self.done:
@@ -375,6 +419,7 @@ class Watch:
         """How many are graded, how many wait, and how long the longest has."""
         counts = [f"{self._statuses[GRADED]} graded"]
         counts += [f"{self._statuses[REFUSED]} refused"] if self._statuses[REFUSED] else []
+        counts += [f"{len(self.running)} being graded"] if self.running else []
         busy = {id(arrival) for arrival in self.running.values()}
         since = [arrival.seen for arrival in self.known.values() if id(arrival) not in busy]
         longest = f", the longest for {_minutes(time.monotonic() - min(since))}" if since else ""

@@ -256,9 +256,7 @@ def _watch(options: argparse.Namespace, module: "Module") -> int:
             "--watch takes no --timings, --junit or --fail-below, since more may come: give them to "
             f"`autograder grade {module.name}` afterwards, which judges what is kept"
         )
-    if options.on != ON:
-        raise CourseError("--watch observes here alone: leave --on away, and run `grade --on` now and then instead")
-    settings = {name: value for name, value in engine(options).items() if name != "on"}
+    settings = engine(options)
     from rich.console import Console
 
     from autograder.classes.submissions import may_hold_enterable

@@ -19,6 +19,7 @@ from autograder.errors import CourseError, Malformed
 
 LOST_ALONE = 2  # times that a submission may be lost by itself
 LOST_IN_A_ROW = 12  # shards, with nothing coming back between them: that is no submission's fault
+WAIT_SECONDS = 0.5  # for what comes back, until whoever waits is asked whether it still does
 OTHER_FORM = (Malformed, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 W = TypeVar("W")
@@ -49,21 +50,20 @@ class Sending(ABC, Generic[W]):
     def back(self, work: Collection[W]) -> Iterator[list[W]]:
         """Gives, as it comes back, the work of which nothing has to run any more; first that of which all was kept before.
 
-        What was given up is among it.
+        What was given up is among it. An empty list comes every now and then: whoever waits no longer may close this, and
+        what is out is cancelled.
         """
         self._left, waiting = len(work), self._counted(work)
         try:
             while True:
                 ready = self._send(waiting)
                 self._meanwhile()
-                if ready:
-                    yield ready
+                yield ready
                 if not self._out:
                     return
-                done, _ = wait(self._out, return_when=FIRST_COMPLETED)
+                done, _ = wait(self._out, WAIT_SECONDS, FIRST_COMPLETED)
                 for future in done:
-                    if back := self._take(future, self._out.pop(future)):
-                        yield back
+                    yield self._take(future, self._out.pop(future))
         finally:
             for future in self._out:
                 future.cancel()

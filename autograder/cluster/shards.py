@@ -52,9 +52,10 @@ class Shards(Sending[Work[Who]]):
     def __init__(self, grader: Grader, nodes: Nodes, say: Callable[[str], None]):
         super().__init__(nodes, work, say)
         self._grader = grader
+        self._given_up: set[str] = set()  # by this one: what an earlier one gave up is tried again
 
     def observed(self, work: Collection[Work[Who]]) -> Iterator[list[Who]]:
-        """Gives, as they come back, those of whom nothing has to run any more; first those of whom all was kept before.
+        """Gives, as they come back, those of whom nothing has to run any more; see `back`.
 
         What cannot be read, or was lost, is among them: whoever grades it is told why by the grader.
         """
@@ -74,9 +75,10 @@ class Shards(Sending[Work[Who]]):
                 ready.append(one)  # whoever grades it says so
                 continue
             digest = hashlib.sha256(data).hexdigest()
-            if digest in self._grader.not_observed or self._is_kept(one, data, digest):
+            if digest in self._given_up or self._is_kept(one, data, digest):
                 ready.append(one)
                 continue
+            self._grader.not_observed.pop(digest, None)
             items.append(Item(one, digest))
             blobs.append(data)
             if len(items) == size or sum(map(len, blobs)) > SHARD_BYTES:
@@ -106,7 +108,7 @@ class Shards(Sending[Work[Who]]):
     def _keep_one(self, item: Item[Work[Who]], answer: dict[str, Any], blobs: list[bytes]) -> None:
         observers = self._grader.observers
         if "fault" in answer:
-            self._grader.not_observed[item.name] = str(answer["fault"])[:500]
+            self._not_observed(item, str(answer["fault"])[:500])
         elif "unreadable" in answer:
             observers[PUBLIC].keep_code(item.name, str(answer["unreadable"])[:500])
         else:
@@ -117,7 +119,11 @@ class Shards(Sending[Work[Who]]):
                 observers[PUBLIC].keep_code(item.name, code)
 
     def _give_up(self, item: Item[Work[Who]], said: str) -> None:
-        self._grader.not_observed[item.name] = f"the node that observed it {said}"
+        self._not_observed(item, f"the node that observed it {said}")
+
+    def _not_observed(self, item: Item[Work[Who]], why: str) -> None:
+        self._given_up.add(item.name)
+        self._grader.not_observed[item.name] = why
 
 
 def common(grader: Grader, workers: int) -> bytes:

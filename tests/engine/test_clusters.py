@@ -117,6 +117,37 @@ def killed(course: Path, out: Path, on: str):
     assert again.returncode == 0, again.stderr
 
 
+@contextlib.contextmanager
+def watching(course: Path, folder: Path, out: Path, on: str):
+    """A grader that takes in what arrives in `folder`, with nothing kept, ended by Ctrl-C; what it said is in the list."""
+    shutil.rmtree(course / ".autograder" / "recordings", ignore_errors=True)
+    for made in (folder, out):
+        made.mkdir()
+    (out / "seed").write_text(str(SEED))
+    call = [sys.executable, "-c", MAIN, "grade", "toy", str(folder), "--watch", "--on", on, "--workers", "1"]
+    call += ["--output", str(out), "--no-gradebook", "--limit", str(4 * LIMIT)]
+    process = subprocess.Popen(call, cwd=course, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said: list[str] = []
+    yield said
+    process.send_signal(signal.SIGINT)
+    said.append(process.communicate(timeout=WAIT)[0])
+    assert process.returncode == 130, said
+
+
+def arrive(course: Path, folder: Path, students: list[str]) -> None:
+    """Copies these students' work, with its time, which is of long ago."""
+    for student in students:
+        path = course / "submitted" / student
+        for each in path.rglob("*.ipynb"):
+            os.utime(each, (1e9, 1e9))
+        shutil.copytree(path, folder / f".{student}")
+        (folder / f".{student}").rename(folder / student)
+
+
+def graded(out: Path) -> int:
+    return len(list((out / "results").glob("*.json")))
+
+
 # --- Slurm ------------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +236,22 @@ def test_an_interrupted_grader_cancels_its_jobs(on_slurm, course, tmp_path):
     assert run.returncode == 130
     assert "what still runs on Slurm is cancelled" in said and "run the same command again" in said
     until("an empty queue", lambda: not jobs(on_slurm))
+
+
+def test_a_watch_on_slurm_that_is_ended_cancels_its_jobs_and_goes_on(on_slurm, course, here, tmp_path):
+    arriving, on = tmp_path / "arriving", "slurm:partition=cpu,time=5"
+    with watching(course, arriving, tmp_path / "first", on) as said:
+        arrive(course, arriving, STUDENTS)
+        until("a job", lambda: jobs(on_slurm))
+    until("an empty queue", lambda: not jobs(on_slurm))
+    assert f"{graded(tmp_path / 'first')} graded, {12 - graded(tmp_path / 'first')} wait" in said[0]
+    arriving.rename(tmp_path / "arrived")
+    with watching(course, arriving, tmp_path / "out", on):
+        arrive(course, arriving, STUDENTS[:2])
+        until("two", lambda: graded(tmp_path / "out") == 2)
+        arrive(course, arriving, STUDENTS[2:])
+        until("all", lambda: graded(tmp_path / "out") == 12)
+    assert results(tmp_path / "out") == here
 
 
 @pytest.mark.parametrize(
@@ -304,6 +351,21 @@ def test_a_dask_scheduler_that_is_started_anew_loses_nothing(dask, course, here,
 
     with meanwhile(restart):
         assert grade(course, tmp_path / "out", f"dask:{dask.address}") == here
+
+
+def test_a_watch_on_dask_loses_nothing_with_worker_and_scheduler_killed(dask, course, here, tmp_path):
+    arriving, out = tmp_path / "arriving", tmp_path / "out"
+    with watching(course, arriving, out, f"dask:{dask.address}") as said:
+        arrive(course, arriving, STUDENTS[:6])
+        until("a worker at work", dask.busy)
+        dask.workers[0].kill()
+        until("six", lambda: graded(out) == 6)
+        dask.restart_scheduler()
+        dask.workers += [dask.add_worker(), dask.add_worker()]
+        arrive(course, arriving, STUDENTS[6:])
+        until("all", lambda: graded(out) == 12)
+    assert "12 graded, 0 wait" in said[0]
+    assert results(out) == here
 
 
 def test_a_killed_grader_on_dask_goes_on_and_leaves_no_task(dask, course, here, tmp_path):

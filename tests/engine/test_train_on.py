@@ -93,7 +93,7 @@ def outcome(training: FullTraining, nodes: Here, code=None):
     code = code or training.contents.reference
     run = Run(["ada"], code, training.seed_of(code))
     sent = Runs(training, nodes, print)
-    assert list(sent.back([run])) == [[run]]
+    assert [back for back in sent.back([run]) if back] == [[run]]
     return training.judged(code, run.seed) if not sent.problem(run) else None, sent.problem(run)
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,15 @@ class Class:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.written.append((result.student, result.reason))
 
-    def watch(self, asked, at_once: int = 2) -> Watch:
+    def made(self, at_once: int = 2, **changed) -> Watch:
+        """A watch of this class."""
+        how = {"at_once": at_once, "done": self.done, "keep": self.kept.append} | changed
+        pool = how.pop("pool", None) or ThreadPoolExecutor(at_once)
+        return Watch(self.find, self.grade, self.write, self.console, pool, **how)
+
+    def watch(self, asked, **how) -> Watch:
         """Runs a watch until `asked`, which is looked at before each turn."""
-        made = Watch(
-            self.find, self.grade, self.write, self.console, at_once=at_once, done=self.done, keep=self.kept.append
-        )
+        made = self.made(**how)
         made.run(asked)
         return made
 
@@ -131,7 +136,7 @@ def test_what_is_still_being_written_waits(hurried, toys):
     hurried.setattr(watch, "AT_REST", 5)
     now, ahead = time.time(), time.time() + 3600
     old, young, odd = (Arrival(Submission(str(t), toys.folder), b"whole", 0, t) for t in (now - 6, now - 1, ahead))
-    made = Watch(toys.find, toys.grade, toys.write, toys.console, at_once=1, done={}, keep=toys.kept.append)
+    made = toys.made(at_once=1)
     made._take([old, young, odd])
     assert list(made.waiting) == [old] and len(made.known) == 3
     odd.seen -= 6
@@ -273,6 +278,16 @@ def test_what_the_grader_failed_at_is_tried_again(hurried, toys):
     assert toys.said.count("bob: not graded yet, tried again: a worker was lost") == 1
 
 
+def test_what_the_grader_fails_at_again_and_again_waits_longer_each_time(toys):
+    """Its own fault or not, it takes a worker each time, elsewhere perhaps a node; an hour or so is the most."""
+    made, arrival = toys.made(), Arrival(Submission("bob", toys.folder), b"", 0, 0)
+    waits = []
+    for _ in range(9):
+        made._end(arrival, Result("bob", "toy", "not graded", 1, reason="a worker was lost"))
+        waits.append(arrival.not_before - time.monotonic())
+    assert waits == pytest.approx([60, 120, 240, 480, 960, 1920, 3840, 3840, 3840], abs=30)
+
+
 def test_a_full_disk_loses_nothing(hurried, toys):
     """Neither a submission nor the table of the class; each is told once, and all is written when there is room again."""
     for student in ("ada", "bob"):
@@ -285,7 +300,7 @@ def test_a_full_disk_loses_nothing(hurried, toys):
             raise OSError(errno.ENOSPC, "No space left on device", "grades.csv")
         kept.append(done)
 
-    made = Watch(toys.find, toys.grade, toys.write, toys.console, at_once=2, done={}, keep=keep)
+    made = toys.made(keep=keep)
 
     def reached() -> bool:
         toys.full = len(toys.graded) < 10
@@ -309,13 +324,7 @@ def test_what_did_not_come_into_the_gradebook_s_pages_is_done_again_by_the_next_
             raise CourseError("the gradebook is locked")
 
     for expected in ({}, {"ada"}):
-        made = Watch(
-            *(toys.find, toys.grade, toys.write, toys.console),
-            at_once=1,
-            done={},
-            keep=toys.kept.append,
-            settle=settle,
-        )
+        made = toys.made(at_once=1, done={}, settle=settle)
         toys.kept.clear()
         made.run(until(lambda made=made: made.done))
         assert toys.kept and toys.kept[-1].keys() == set(expected)
@@ -348,7 +357,7 @@ def test_of_thousands_nothing_stays_but_a_mark(hurried, toys):
         for student in range(number):
             toys.put(f"{student:04d}")
         toys.written.clear()
-        made = Watch(toys.find, toys.grade, toys.write, toys.console, at_once=4, done={}, keep=lambda done: None)
+        made = toys.made(at_once=4, done={}, keep=lambda done: None)
         made.run(until(lambda number=number: len(toys.written) == number, 300))
         assert len(made.done) == number and made.words == f"{number} graded, 0 wait"
         gc.collect()
