@@ -23,6 +23,7 @@ from autograder.cluster.nodes import Nodes, Say, open_nodes, saying
 from autograder.cluster.shards import Shards, Work
 from autograder.course.calendar import calendar
 from autograder.course.course import Course, Module
+from autograder.course.versions import notebook_with
 from autograder.defaults import ON, PROBE_SECONDS, SANDBOX, WORKERS
 from autograder.errors import CourseError, GraderFault, Unreadable
 from autograder.files import write_whole
@@ -306,7 +307,10 @@ def _of_which_version(code: Code, grader: Grader) -> str:
     if code.version in ("", versions.current) or not versions.current:
         return ""
     if code.version not in versions.cells:
-        return f"The notebook says that it is of version {code.version}, which this module has never had."
+        other = notebook_with(code.version, Course(grader.module.root))
+        if other is None:
+            return f"The notebook says that it is of version {code.version}, which this module has never had."
+        return f"The notebook is {other.notebook} of {other.name}, by its version {code.version}: hand in {grader.module.notebook}."
     former = grader.contents.former
     later = [name for name in grader.contents.functions if versions.came_later(code.version, name, former.get(name, name))]
     missing = f", to which {', '.join(later)} came later" if later else ""

@@ -166,6 +166,23 @@ def test_a_wrong_former_name_is_refused_with_its_line(module, settings, words):
 
 # --- work on an earlier version ---------------------------------------------------------------------------------------
 
+
+@needs_walls
+def test_another_weeks_notebook_is_named(module, tmp_path, monkeypatch, capsys):
+    """It is graded for what is in it all the same; of a version that nobody knows nothing is guessed."""
+    other = released(Course(write_course(module.root, "others", source=SOURCE.replace(WHY, "Why not?"))).module("others"))
+    notebook = (other.release / other.notebook).read_text()
+    version = read_version(notebook.encode())
+    folder = module.root / "submitted"
+    write_whole(folder / "ada" / NAME / module.notebook, notebook)
+    write_whole(folder / "bob" / NAME / module.notebook, notebook.replace(version, "0" * len(version)))
+    monkeypatch.chdir(module.root)
+    assert main(["grade", NAME, "--no-gradebook", "--limit", str(LIMIT)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"ada: The notebook is others.ipynb of others, by its version {version}: hand in {NAME}.ipynb." in said
+    assert f"bob: The notebook says that it is of version {'0' * len(version)}, which this module has never had." in said
+
+
 FORMER = Released(former=frozenset({("twice", "double")}))
 
 
