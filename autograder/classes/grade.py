@@ -307,10 +307,10 @@ def _of_which_version(code: Code, grader: Grader) -> str:
     if code.version in ("", versions.current) or not versions.current:
         return ""
     if code.version not in versions.cells:
-        other = notebook_with(code.version, Course(grader.module.root))
-        if other is None:
-            return f"The notebook says that it is of version {code.version}, which this module has never had."
-        return f"The notebook is {other.notebook} of {other.name}, by its version {code.version}: hand in {grader.module.notebook}."
+        if other := notebook_with(code.version, Course(grader.module.root)):
+            which = f"{other.notebook} of {other.name}, by its version {code.version}"
+            return f"The notebook is {which}: hand in {grader.module.notebook}."
+        return f"The notebook says that it is of version {code.version}, which this module has never had."
     former = grader.contents.former
     later = [name for name in grader.contents.functions if versions.came_later(code.version, name, former.get(name, name))]
     missing = f", to which {', '.join(later)} came later" if later else ""
