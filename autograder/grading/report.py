@@ -369,6 +369,7 @@ def _templates(folders: tuple[Path, ...]) -> "Environment":
     environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
     environment.filters["points"] = number
     environment.filters["code"] = _code
+    environment.filters["prose"] = _prose
     environment.globals["icons"] = ICONS
     return environment
 
@@ -378,6 +379,15 @@ def _code(text: str) -> "Markup":
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _prose(text: str) -> "Markup":
+    """As `_code`, with *words* between asterisks as <em>: what an author wrote. A student's values keep their asterisks."""
+    from markupsafe import Markup
+
+    parts = re.split(r"(<code>.*?</code>)", str(_code(text)))
+    parts[::2] = [re.sub(r"(?<![\w*])\*(?=\S)([^*]+)(?<=\S)\*(?![\w*])", r"<em>\1</em>", part) for part in parts[::2]]
+    return Markup("".join(parts))
 
 
 def without_folders(text: str) -> str:

@@ -213,6 +213,13 @@ def test_what_is_right_or_not_written_is_folded_to_one_line():
     assert '<details class="ag-function" open>' in page_of(verdict("a", "failed"), verdict("b", "passed"))
 
 
+def test_what_an_author_stresses_is_stressed_and_what_a_student_wrote_stays_as_it_is():
+    wrong = verdict("a", "failed", look="The *last <b>* of `a*b*c`, 2 * 3 * 4 and **kw.", expected="y", found="*x*")
+    text = feedback_page(Result("ada", "toy", "graded", 1.0, graded=Graded((wrong,), ())), {"e": ["f"]})
+    assert "The <em>last &lt;b&gt;</em> of <code>a*b*c</code>, 2 * 3 * 4 and **kw." in text
+    assert "*x*" in text
+
+
 def test_a_page_fits_a_phone_and_follows_the_theme_around_it(graded, tmp_path):
     """The system's theme; and what JupyterLab, VS Code and Colab say of theirs, against the system's."""
     with chromium() as page:
