@@ -69,15 +69,20 @@ def block_seen(block) -> dict:
 
 
 def passed_through(student, block, x: torch.Tensor, training: bool) -> dict:
-    """What the block makes of `x` in one of the modes, and `x` and the running statistics afterwards."""
+    """What the block makes of `x` in one of the modes, and `x` and the running statistics afterwards.
+
+    A test pass keeps no gradients, as everywhere. The statistics are means and variances: a block whose norms are functions
+    is right without counting its batches.
+    """
     if not isinstance(block, nn.Module):
         return {"output": block if isinstance(block, Error) else type(block).__name__}
     block.train(training)
-    output = attempt(lambda: student.follow(block)(x))
+    with torch.set_grad_enabled(training):
+        output = attempt(lambda: student.follow(block)(x))
     return {
         "output": output.detach().cpu().clone() if isinstance(output, torch.Tensor) else output,
         "x after": x.detach().cpu().clone(),
-        "statistics after": sorted(float(buffer.double().mean()) for buffer in block.buffers()),
+        "statistics after": sorted(float(each.double().mean()) for each in block.buffers() if each.is_floating_point()),
     }
 
 

@@ -94,6 +94,12 @@ def leaves_the_bias_out(net, num_classes: int = 10):
     return _put(net, _new_classifier(net, num_classes, bias=False))
 
 
+@mistake(of="replace_classifier", caught_by="test_classifier_has_a_bias")
+def has_a_bias_where_the_old_one_had(net, num_classes: int = 10):
+    """Where the old layer had no bias, the new one has none either. It has one always."""
+    return _put(net, _new_classifier(net, num_classes, bias=_old(net).bias is not None))
+
+
 @mistake(of="replace_classifier", caught_by="test_input_width_is_read_from_the_network")
 def appends_a_second_layer(net, num_classes: int = 10):
     """The old classifier is kept and a second layer put behind it. It should be replaced: the thousand scores of
@@ -119,7 +125,7 @@ def starts_from_zeros(net, num_classes: int = 10):
     return net
 
 
-@mistake(of="replace_classifier", caught_by="test_classifier_has_a_bias")
+@mistake(of="replace_classifier", caught_by="test_classifier_is_fresh")
 def keeps_the_first_rows(net, num_classes: int = 10):
     """The new layer starts with the first rows of the old one. Those belong to other classes; a fresh layer is asked
     for."""
@@ -127,7 +133,8 @@ def keeps_the_first_rows(net, num_classes: int = 10):
     rows = min(num_classes, len(_old(net).weight))
     with torch.no_grad():
         new.weight[:rows] = _old(net).weight[:rows]
-        new.bias[:rows] = _old(net).bias[:rows]
+        if _old(net).bias is not None:
+            new.bias[:rows] = _old(net).bias[:rows]
     return _put(net, new)
 
 

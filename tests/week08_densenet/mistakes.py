@@ -162,6 +162,16 @@ def shrinks_without_antialias(image_size: int = 224):
     return transforms.Compose([transforms.PILToTensor(), resize, transforms.ConvertImageDtype(torch.float32)])
 
 
+@mistake(of="make_transform", caught_by="test_large_photos_are_averaged")
+def shrinks_without_antialias_by_v2(image_size: int = 224):
+    """Small images are right, but a picture larger than `image_size` is sampled with gaps: most of its pixels are never
+    looked at. PIL averages over them, and so does `v2.Resize` of a tensor unless `antialias` is turned off."""
+    from torchvision.transforms import v2
+
+    resize = v2.Resize((image_size, image_size), antialias=False)
+    return v2.Compose([v2.PILToTensor(), resize, v2.ToDtype(torch.float32, scale=True)])
+
+
 @mistake(of="make_transform", caught_by="test_values_are_the_photos")
 def leaves_values_up_to_255(image_size: int = 224):
     """The values run from 0 to 255: the type was changed to float without dividing. They should lie in [0, 1]."""
@@ -337,8 +347,8 @@ def never_shuffles(train_set, test_set, batch_size: int = 32):
 
 @mistake(of="make_loaders", caught_by="test_training_images_are_reshuffled")
 def shuffles_only_once(train_set, test_set, batch_size: int = 32):
-    """The training images are shuffled when the loader is made and keep that order in all later epochs. A new order is
-    wanted each epoch: go through the loader twice and compare."""
+    """The training images are shuffled once and keep that order in all later epochs: the data set was shuffled in place of
+    the loader, or a seed is set anew each time. A new order is wanted each epoch: go through the loader twice and compare."""
     order = torch.randperm(len(train_set)).tolist()
     return _loader(Subset(train_set, order), batch_size), _loader(test_set, batch_size)
 
@@ -1256,6 +1266,26 @@ class TakesTheBatchsStatisticsAlways(_Layer):
     def forward(self, x):
         self.train()
         return super().forward(x)
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class MovesItsStatisticsAsKerasDoes(_Layer):
+    """The batch norms have a `momentum` of 0.99, as Keras writes it, where it is the old statistics' weight. In PyTorch it is
+    the newest batch's: 0.1 by default."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.norm1.momentum = self.norm2.momentum = 0.99
+
+
+@mistake(of="DenseLayer", caught_by="test_layer_learns")
+class MovesItsStatisticsByNineTenths(_Layer):
+    """The batch norms have a `momentum` of 0.9, which elsewhere is the old statistics' weight. In PyTorch it is the newest
+    batch's: 0.1 by default."""
+
+    def __init__(self, channels: int, growth: int = 32, bottleneck: int = 4):
+        super().__init__(channels, growth, bottleneck)
+        self.norm1.momentum = self.norm2.momentum = 0.9
 
 
 @mistake(of="DenseLayer", caught_by="test_layer_has_torchvisions_names")

@@ -124,7 +124,17 @@ def loaders_seen(student, draw, train_count: int, test_count: int, *batch_size: 
     }
     for name, loader in zip(("training", "test"), loaders, strict=False):
         seen[name] = attempt(lambda loader=loader: passes(loader, epochs))
+        seen[f"{name} orders"] = orders_of(seen[name])
     return seen
+
+
+def orders_of(seen: object) -> list[str]:
+    """Of each pass, whether its order is the data set's, that of a pass before it, or another: no order says more."""
+    labels = [one["labels"] for one in seen] if isinstance(seen, list) else []
+    kinds = []
+    for place, order in enumerate(labels):
+        kinds.append("the data set's" if order == sorted(order) else "as before" if order in labels[:place] else "another")
+    return kinds
 
 
 @probe("make_loaders")

@@ -41,6 +41,13 @@ def forgets_the_squeezing(in_channels, reduced, out_channels, kernel, size):
 
 
 @mistake(of="saved_by_bottleneck", caught_by="test_price_of_the_way_through_fewer_channels")
+def gives_what_is_saved_as_the_second(in_channels, reduced, out_channels, kernel, size):
+    """The second number is what is saved. Asked for is what the reduced way costs, whatever the function's name says."""
+    direct, squeezed = _prices(in_channels, reduced, out_channels, kernel, size)
+    return direct, direct - squeezed
+
+
+@mistake(of="saved_by_bottleneck", caught_by="test_price_of_the_way_through_fewer_channels")
 def counts_the_squeezing_alone(in_channels, reduced, out_channels, kernel, size):
     """Only the 1 × 1 convolution is counted in the reduced way. The large kernel still follows it, on fewer channels."""
     return _convolution(in_channels, out_channels, kernel, size), _convolution(in_channels, reduced, 1, size)
@@ -327,6 +334,29 @@ class TakesTheDefaultEps(_Block):
 class _UnitWithMomentum(_Unit):
     def __init__(self, inputs: int, outputs: int, size: int = 1):
         super().__init__(inputs, outputs, size, momentum=0.01)
+
+
+class _UnitWithEpsBehindLargeKernels(_Unit):
+    def __init__(self, inputs: int, outputs: int, size: int = 1):
+        super().__init__(inputs, outputs, size, eps=0.001 if size > 1 else 1e-5)
+
+
+@mistake(of="InceptionBlock", caught_by="test_branches_are_torchvisions")
+class ForgetsTheEpsBehindSqueezes(_Block):
+    """Batch normalisation behind the 1 × 1 convolutions has PyTorch's default `eps` of 1e-5. GoogLeNet's is 0.001, in each
+    unit."""
+
+    unit = _UnitWithEpsBehindLargeKernels
+
+
+@mistake(of="InceptionBlock", caught_by="test_branches_are_torchvisions")
+class DilatesTheThirdBranch(_Block):
+    """The third branch's kernel has gaps (`dilation`), so that its nine weights reach over 5 × 5 pixels. Torchvision's is a
+    plain 3 × 3 kernel."""
+
+    def __init__(self, in_channels, ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj):
+        super().__init__(in_channels, ch1x1, ch3x3red, ch3x3, ch5x5red, ch5x5, pool_proj)
+        self.branch3[1].conv.dilation = self.branch3[1].conv.padding = (2, 2)
 
 
 @mistake(of="InceptionBlock", caught_by="test_block_in_training_mode")
@@ -616,6 +646,18 @@ class DropsInTraining(_Block):
 
 
 @mistake(of="InceptionBlock", caught_by="test_block_in_a_training")
+class NormalisesByRunningStatisticsAlways(_Block):
+    """Batch normalisation stays in evaluation mode while training, so its running statistics never move: it is put there, or
+    `F.batch_norm` is not told (`training=self.training`)."""
+
+    def forward(self, x):
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return torch.cat(self.written(x), 1)
+
+
+@mistake(of="InceptionBlock", caught_by="test_block_in_a_training")
 class NormalisesByTheBatchAlways(_Block):
     """Batch normalisation keeps no running statistics of use: it is left in training mode, or takes the statistics of the
     batch in evaluation mode as well."""
@@ -784,8 +826,8 @@ def sets_out_features(net, num_classes=10):
 
 @mistake(of="replace_heads", caught_by="test_all_three_heads_give_the_classes_asked_for")
 def keeps_the_layers_in_names_of_its_own(net, num_classes=10):
-    """New layers are made and kept in names of the function alone: the network never hears of them. Set them as
-    attributes of the head."""
+    """The network has its old heads still: new layers are kept in names of the function alone, or are put only where a
+    search finds what it expects (a thousand outputs, say). Set them as attributes of the heads, whatever was there."""
     for head, name in _heads(net):
         old = getattr(head, name)
         old = nn.Linear(old.in_features, num_classes, device=old.weight.device)
@@ -810,6 +852,16 @@ def shares_the_auxiliary_layer(net, num_classes=10):
     heads = [head for head in (net.aux1, net.aux2) if head is not None]
     for head in heads:
         head.fc2 = heads[0].fc2
+    return net
+
+
+@mistake(of="replace_heads", caught_by="test_heads_are_new_layers_of_their_own")
+def shares_the_auxiliary_layer_where_it_fits(net, num_classes=10):
+    """Both auxiliary heads got one and the same layer, where they are equally wide, as in GoogLeNet: what the one learns
+    changes the other. Make a layer for each."""
+    _renew(net, num_classes)
+    if net.aux1 is not None and net.aux2 is not None and net.aux1.fc2.in_features == net.aux2.fc2.in_features:
+        net.aux2.fc2 = net.aux1.fc2
     return net
 
 
@@ -1557,6 +1609,42 @@ def lets_the_heads_vote(net, loader, criterion, optimizer, device, aux_weight=0.
     return _means(rows)
 
 
+@mistake(of="train_one_epoch", caught_by=("test_figures_of_an_epoch", "test_training_elsewhere"))
+def lets_the_heads_vote_by_probabilities(net, loader, criterion, optimizer, device, aux_weight=0.3):
+    """The accuracy is that of all heads together, whose probabilities were added. The main head's alone is asked for."""
+
+    def vote(outputs):
+        heads = [outputs] if torch.is_tensor(outputs) else [scores for scores in outputs if scores is not None]
+        return sum(scores.softmax(1) for scores in heads)
+
+    return _means(_epoch(net.train(), loader, criterion, optimizer, device, aux_weight, scores_of=vote))
+
+
+@mistake(of="train_one_epoch", caught_by="test_training_of_other_heads")
+def recovers_the_auxiliary_loss(net, loader, criterion, optimizer, device, aux_weight=0.3):
+    """The auxiliary loss is worked out from the total by dividing by `aux_weight`, which may be 0. `joint_loss` gives it."""
+    means = _trained(net, loader, criterion, optimizer, device, aux_weight)
+    return means | {"aux_loss": (means["total_loss"] - means["loss"]) / aux_weight}
+
+
+@mistake(of="train_one_epoch", caught_by="test_training_of_other_heads")
+def takes_no_weight_for_no_heads(net, loader, criterion, optimizer, device, aux_weight=0.3):
+    """With `aux_weight=0` the auxiliary heads are not asked, and `aux_loss` is 0. They give scores all the same: the weight
+    takes them out of the total, not out of the report."""
+    means = _trained(net, loader, criterion, optimizer, device, aux_weight)
+    return means if aux_weight else means | {"aux_loss": 0.0}
+
+
+@mistake(of="train_one_epoch", caught_by="test_training_without_auxiliary_heads")
+def takes_the_first_image_for_the_main_head(net, loader, criterion, optimizer, device, aux_weight=0.3):
+    """`outputs[0]` is taken for the main head's scores. Of plain scores, a tensor, it is the first image's row."""
+
+    def scores_of(outputs):
+        return outputs[0].expand(len(outputs), -1) if torch.is_tensor(outputs) else outputs[0]
+
+    return _means(_epoch(net.train(), loader, criterion, optimizer, device, aux_weight, scores_of=scores_of))
+
+
 @mistake(of="train_one_epoch", caught_by="test_training_without_auxiliary_heads")
 def expects_logits_in_training(net, loader, criterion, optimizer, device, aux_weight=0.3):
     """`outputs.logits` is asked of whatever the network gives. Without auxiliary heads it gives plain scores, a tensor."""
@@ -1915,6 +2003,16 @@ def expects_three_heads_in_testing(net, loader, criterion, device):
     return _tested_heads(
         net, loader, criterion, device, lambda out, y: _loss(out.logits, y, criterion), lambda out: out.logits
     )
+
+
+@mistake(of="evaluate", caught_by="test_main_head_is_tested_alone")
+def sets_the_mode_of_norm_and_dropout_alone(net, loader, criterion, device):
+    """Batch normalisation and dropout are put into evaluation mode one by one, and the network stays in training: it answers
+    with all heads still. `eval` of the network tells every part."""
+    for part in net.train().modules():
+        if isinstance(part, (nn.BatchNorm2d, nn.Dropout)):
+            part.eval()
+    return _tested_heads(net, loader, criterion, device, lambda out, y: _loss(_scores(out), y, criterion), _scores)
 
 
 @mistake(of="evaluate", caught_by="test_main_head_is_tested_alone")

@@ -12,7 +12,7 @@ from autograder.authoring import Error, attempt, probe
 from .accelerator import ACCELERATOR, CPU, where_weights_are
 from .blocks import block_made, block_seen, gradients_of, passed_through
 from .evaluate_probes_public import *  # noqa: F403
-from .networks import HEADS, SmallGoogLeNet, favouring_one, last_layer, their_block
+from .networks import HEADS, SmallGoogLeNet, favouring_one, last_layer, telling_apart, their_block
 from .practice import in_order, layers, pictures, settings, steps_counted
 from .seeds import seeded
 from .weights import state
@@ -272,12 +272,16 @@ def an_epoch(student, make, loader, device, *aux_weight: float, stand_in: bool =
 def a_class(draw, hidden: tuple[int, int] = (4, 6)) -> tuple:
     """How to make a small network of four classes, and nine pictures to train it with, of which the last is alone."""
     seed = draw.getrandbits(31)
+    data = seeded(draw, pictures, [2, 2, 0, 3, 2, 1, 1, 0, 2])
 
     def make() -> nn.Module:
         torch.default_generator.manual_seed(seed)
-        return favouring_one(SmallGoogLeNet(classes=4, hidden=hidden), label=2)
+        net = SmallGoogLeNet(classes=4, hidden=hidden)
+        return favouring_one(net, label=2) if any(hidden) else telling_apart(net, data.images)
 
-    return make, in_order(seeded(draw, pictures, [2, 2, 0, 3, 2, 1, 1, 0, 2]), 4)
+    if not any(hidden):  # most images are what the network says of them: who takes another one's scores is found out
+        data.labels = make().train()(data.images).argmax(dim=1).tolist()
+    return make, in_order(data, 4)
 
 
 def epochs_of(student, draw, stand_in: bool, *aux_weight: float, device=CPU, hidden: tuple[int, int] = (4, 6)) -> dict:

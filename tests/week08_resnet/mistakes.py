@@ -130,6 +130,21 @@ class ProjectsOnlyWhereChannelsChange(_Block):
 
 
 @mistake(of="ResidualBlock", caught_by="test_block_has_torchvisions_names")
+class TakesEverySecondPixel(_Block):
+    """Where only the stride changes there is no `downsample`: every second pixel of the input is added as it is. Torchvision's
+    block projects there too."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__(in_channels, out_channels, stride)
+        self.stride = stride
+        if in_channels == out_channels:
+            self.downsample = None
+
+    def shortcut(self, x):
+        return x[:, :, :: self.stride, :: self.stride] if self.downsample is None else self.downsample(x)
+
+
+@mistake(of="ResidualBlock", caught_by="test_block_has_torchvisions_names")
 class ProjectsOnlyWhereTheStrideIsNotOne(_Block):
     """`downsample` is made only where the stride is not 1. Where the number of channels changes the input cannot be added
     as it is either."""
@@ -462,6 +477,15 @@ class AppliesReluToTheInputInPlace(_Block):
 
 
 @mistake(of="ResidualBlock", caught_by="test_block_leaves_its_input")
+class AddsInPlaceWithoutGradients(_Block):
+    """Where no gradients are kept, as in testing, the block adds into the caller's own tensor. Make a new one, always."""
+
+    def forward(self, x):
+        difference, identity = self.difference(x), self.shortcut(x)
+        return F.relu(difference + identity if torch.is_grad_enabled() else identity.add_(difference))
+
+
+@mistake(of="ResidualBlock", caught_by="test_block_leaves_its_input")
 class AddsInPlaceToTheInput(_Block):
     """`x += …` adds into the caller's own tensor. Add into the new one, or make a new one."""
 
@@ -597,6 +621,17 @@ class MovesItsStatisticsSlowly(_Block):
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__(in_channels, out_channels, stride)
         self.bn1.momentum = self.bn2.momentum = 0.01
+
+
+@mistake(of="ResidualBlock", caught_by="test_block_learns")
+class MovesItsStatisticsByNineTenths(_Block):
+    """The batch norms have a `momentum` of 0.9, which elsewhere is the old statistics' weight. In PyTorch it is the newest
+    batch's: 0.1 by default."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__(in_channels, out_channels, stride)
+        for norm in self.modules():
+            norm.momentum = 0.9
 
 
 @mistake(of="ResidualBlock", caught_by="test_batch_norm_is_pytorchs")
@@ -788,6 +823,14 @@ def counts_what_came_in(in_channels, layer_channels, how):
 def forgets_what_came_in(in_channels, layer_channels, how):
     """What came in is not counted: concatenating puts the new channels *beside* those that are there."""
     return _joined(in_channels if how == "add" else 0, layer_channels, how)
+
+
+@mistake(of="joined_channels", caught_by="test_channels_concatenated")
+def joins_two_neighbours(in_channels, layer_channels, how):
+    """Each layer's channels are joined to those of the layer before it alone. Concatenating piles up: what a layer reads is
+    all that was made before it."""
+    joined, before = _joined(in_channels, layer_channels, how), [in_channels, *layer_channels]
+    return joined if how == "add" else [read + made for read, made in zip(before, layer_channels, strict=False)]
 
 
 @mistake(of="joined_channels", caught_by="test_channels_concatenated")

@@ -65,6 +65,19 @@ def counts_what_is_saved(net):
     return _bytes(net.state_dict().values())
 
 
+@mistake(of="model_bytes", caught_by="test_own_dtypes")
+def forgets_what_is_not_saved(net):
+    """`state_dict()` holds what is saved: buffers with `persistent=False` are missing. They take room all the same."""
+    return _bytes({id(tensor): tensor for tensor in net.state_dict(keep_vars=True).values()}.values())
+
+
+@mistake(of="model_bytes", caught_by="test_own_dtypes")
+def gives_a_bool_one_bit(net):
+    """A truth value is counted as one bit. It takes a byte: ask each tensor for its `element_size()`."""
+    sizes = [(each.numel(), 1 / 8 if each.dtype == torch.bool else each.element_size()) for each in net.buffers()]
+    return round(_bytes(net.parameters()) + sum(numbers * size for numbers, size in sizes))
+
+
 @mistake(of="model_bytes", caught_by="test_shared_tensors_once")
 def counts_shared_tensors_in_every_layer(net):
     """A tensor that two layers hold is counted in each of them. It is one tensor in memory; `net.parameters()` and
@@ -261,6 +274,19 @@ def takes_kernels_as_square(net, input_shape=(3, 224, 224)):
     return _sum(net, input_shape, count)
 
 
+@mistake(of="count_macs", caught_by="test_macs_of_convolutions")
+def takes_the_first_side_for_all(net, input_shape=(3, 224, 224)):
+    """The kernel's first side is taken for all of them. A kernel may be longer than it is wide: multiply its sides."""
+
+    def count(layer, x, out):
+        if isinstance(layer, nn.Linear):
+            return _macs(layer, x, out)
+        kernel = layer.kernel_size[0] ** len(layer.kernel_size)
+        return out.numel() * (layer.in_channels // layer.groups) * kernel
+
+    return _sum(net, input_shape, count)
+
+
 @mistake(of="count_macs", caught_by=("test_macs_of_densenet121", "test_macs_of_convolutions"))
 def takes_outputs_as_square(net, input_shape=(3, 224, 224)):
     """The output is taken as high as it is wide. Images need not be square: multiply all sides of the output."""
@@ -424,6 +450,13 @@ def counts_in_training_mode(net, input_shape=(3, 224, 224)):
     """The pass is in training mode: batch norm refuses a single value in each channel, and heads that only help training
     are counted. Set the copy to evaluation mode."""
     return _sum(net, input_shape, _macs, training=True)
+
+
+@mistake(of="count_macs", caught_by="test_macs_of_each_call")
+def counts_two_images_in_training_mode(net, input_shape=(3, 224, 224)):
+    """The pass is in training mode, with two images so that batch norm takes them: heads that only help training are counted.
+    Set the copy to evaluation mode."""
+    return _sum(net, input_shape, _macs, batch_size=2, training=True) // 2
 
 
 @mistake(of="count_macs", caught_by=("test_macs_of_each_call", "test_macs_with_one_value_a_channel"))
@@ -704,6 +737,14 @@ def takes_the_networks_dtype(net, input_shape, batch_size, dtype=torch.float32):
     network's own."""
     size = next(net.parameters()).element_size()
     return size * _once(out for _, _, out in _outputs(net, input_shape, batch_size))
+
+
+@mistake(of="activation_bytes", caught_by="test_activations_at_the_dtype_asked_for")
+def takes_every_network_for_float32(net, input_shape, batch_size, dtype=torch.float32):
+    """The bytes that the network's own outputs take are turned into `dtype`'s as if they were float32. A network of another
+    dtype is off by a factor: count numbers, and multiply by `dtype`'s bytes."""
+    own = next(net.parameters()).element_size()
+    return own * _once(out for _, _, out in _outputs(net, input_shape, batch_size)) // 4 * dtype.itemsize
 
 
 @mistake(of="activation_bytes", caught_by="test_outputs_of_leaves")
