@@ -1894,6 +1894,13 @@ def takes_two_channels_for_colours(weight):
     return _kernel_grid(weight.detach().cpu() if weight.shape[1] <= 3 else weight[0].detach().cpu().unsqueeze(1))
 
 
+@mistake(of="weight_grid", caught_by="test_only_the_first_kernel_in_grey")
+def shows_all_kernels_of_one_channel(weight):
+    """Kernels that read a single channel are all shown, as if they were grey pictures. Only those that read three are: of
+    every other layer the channels of the first kernel are shown, be it one."""
+    return _kernel_grid(weight.detach().cpu() if weight.shape[1] in (1, 3) else _patches(weight))
+
+
 @mistake(of="weight_grid", caught_by="test_grid_of_a_deeper_layer")
 def takes_three_channels_for_colours(weight):
     """The first three channels of a deeper layer are shown as red, green and blue. They are feature maps, not colours:

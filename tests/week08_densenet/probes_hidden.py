@@ -390,9 +390,17 @@ def grids_of_many_layers(student, draw):
     }
     layers["deeper"][1:] *= 3
     layers["1 x 1"][1:] *= 3
+    layers["one channel"] = torch.randn(few, 1, 5, 4) * torch.arange(1, few + 1).view(-1, 1, 1, 1)
     given = {name: weight.clone() for name, weight in layers.items()}
     grids = {name: attempt(lambda weight=weight: student.weight_grid(weight)) for name, weight in layers.items()}
+    grids["one channel"] = without_frame(grids["one channel"], 5, 4)
     return {"given": given, "grids": grids, "given after": layers}
+
+
+def without_frame(grid, height: int, width: int):
+    """A single patch without the frame that it may have: `make_grid` leaves it away, who lays patches out by hand does not."""
+    framed = isinstance(grid, torch.Tensor) and grid.shape[1:] == (height + 4, width + 4)
+    return grid[:, 2:-2, 2:-2] if framed else grid
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
