@@ -25,6 +25,8 @@ SMALLER = "shows at a smaller size: a set smaller than a batch, a batch of one i
 A_SURE_NETWORK = "shows with other weights: a network so sure or so unsure that nothing else differs"
 STEEP = "shows with steep gradients, where clipping takes hold"
 TWO_NAMES = "shows where one layer is registered under two names"
+NO_BIAS = "shows where the old layer has no bias; those of DenseNet and ResNet have one"
+ONE_CHANNEL = "shows with kernels that read a single channel; DenseNet has none"
 ELSEWHERE = "shows on a device that is not the CPU; in public that is asked where the exercise's own text names it"
 
 ONLY_HIDDEN = {
@@ -68,6 +70,8 @@ ONLY_HIDDEN = {
     "measures_the_network_on_the_cpu": ELSEWHERE,
     "clips_while_measuring": STEEP,
     "visits_modules_by_their_names": TWO_NAMES,
+    "has_a_bias_where_the_old_one_had": NO_BIAS,
+    "shows_all_kernels_of_one_channel": ONE_CHANNEL,
 }
 
 
