@@ -67,7 +67,8 @@ class DaskNodes(Nodes):
 
     def each(self) -> dict[str, list[str]]:
         self._able_now()
-        return {f"{self._hosts[address]} ({address})": self._lacks[address] for address in self._threads()}
+        there = self._threads()  # one that has come since then is not asked yet
+        return {f"{self._hosts[one]} ({one})": lacks for one, lacks in self._lacks.items() if one in there}
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._client.close()  # the scheduler forgets what was asked with it

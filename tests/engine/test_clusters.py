@@ -414,6 +414,16 @@ def test_doctor_asks_each_worker_of_dask(dask, course, monkeypatch, capsys):
     until("two workers", lambda: cli.main(["doctor", "--on", f"dask:{dask.address}"]) == 0 and _lines(capsys) == 2)
 
 
+def test_a_worker_that_comes_while_doctor_asks_is_no_fault(monkeypatch):
+    from autograder.cluster.on_dask import DaskNodes
+
+    nodes = object.__new__(DaskNodes)
+    nodes._lacks, nodes._hosts, there = {}, {}, iter([["first"], ["first", "second"]])
+    monkeypatch.setattr(nodes, "_threads", lambda: dict.fromkeys(next(there), 1))
+    monkeypatch.setattr(nodes, "_ask", lambda one: (nodes._hosts.update({one: "here"}), nodes._lacks.update({one: []})))
+    assert nodes.each() == {"here (first)": []}
+
+
 def _lines(capsys) -> int:
     return capsys.readouterr().out.count("can observe")
 
