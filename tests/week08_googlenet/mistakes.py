@@ -1635,6 +1635,15 @@ def takes_no_weight_for_no_heads(net, loader, criterion, optimizer, device, aux_
     return means if aux_weight else means | {"aux_loss": 0.0}
 
 
+@mistake(of="train_one_epoch", caught_by="test_training_mode")
+def leaves_dropout_in_evaluation_mode(net, loader, criterion, optimizer, device, aux_weight=0.3):
+    """Dropout stays in evaluation mode and drops nothing. `train` of the network tells every part."""
+    for part in net.train().modules():
+        if isinstance(part, nn.Dropout):
+            part.eval()
+    return _means(_epoch(net, loader, criterion, optimizer, device, aux_weight))
+
+
 @mistake(of="train_one_epoch", caught_by="test_training_without_auxiliary_heads")
 def takes_the_first_image_for_the_main_head(net, loader, criterion, optimizer, device, aux_weight=0.3):
     """`outputs[0]` is taken for the main head's scores. Of plain scores, a tensor, it is the first image's row."""

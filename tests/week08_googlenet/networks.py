@@ -58,9 +58,9 @@ class SmallGoogLeNet(nn.Module):
         x = self.conv1(images).mean(dim=(2, 3))
         scores = self.fc(self.dropout(x))
         if self.seen is not None:
-            modes = {self.training, self.conv1.training, self.dropout.training}
-            mode = "in part" if len(modes) == 2 else modes.pop()
-            self.seen.append({"images": len(images), "training": mode, "gradients": scores.requires_grad})
+            parts = self.training, self.conv1.training, self.dropout.training
+            modes = {"training": all(parts), "testing": not any(parts)}
+            self.seen.append({"images": len(images), **modes, "gradients": scores.requires_grad})
         if self.training and self.aux_logits:
             others = (None if head is None else head(x) for head in (self.aux2, self.aux1))
             return GoogLeNetOutputs(scores, *others)

@@ -472,8 +472,8 @@ def test_main_head_is_tested_alone(observed, expected):
     seen, right = observed.one_test_pass_of_three_heads, expected.one_test_pass_of_three_heads
     same_figures(seen["figures"], right["figures"], "evaluate of a network with three heads",
                  "In evaluation mode GoogLeNet gives the main head's scores, a tensor: set the mode first.")  # fmt: skip
-    modes = {str(one["training"]) for one in seen["passes"]} - {"False"}
-    require(not modes, "evaluate of a network with three heads: its mode, and that of its parts", "evaluation mode",
+    modes = [one["testing"] for one in seen["passes"]]
+    require(all(modes), "evaluate of a network with three heads: its mode, and that of its parts", "evaluation mode",
             "training mode, at least in part", "`eval` of the network itself tells every part.")  # fmt: skip
     same(seen["weights"], right["weights"], "names of the network's weights after evaluate",
          look="The auxiliary heads are needed again in the next epoch; in evaluation mode they are silent.")  # fmt: skip

@@ -630,8 +630,7 @@ class MovesItsStatisticsByNineTenths(_Block):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__(in_channels, out_channels, stride)
-        for norm in self.modules():
-            norm.momentum = 0.9
+        self.bn1.momentum = self.bn2.momentum = 0.9
 
 
 @mistake(of="ResidualBlock", caught_by="test_batch_norm_is_pytorchs")
