@@ -61,7 +61,8 @@ class Sending(ABC, Generic[W]):
                 yield ready
                 if not self._out:
                     return
-                done, _ = wait(self._out, WAIT_SECONDS, FIRST_COMPLETED)
+                while not (done := wait(self._out, WAIT_SECONDS, FIRST_COMPLETED).done):
+                    yield []
                 for future in done:
                     yield self._take(future, self._out.pop(future))
         finally:

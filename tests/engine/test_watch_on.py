@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import threading
 import time
 from pathlib import Path
@@ -12,7 +11,8 @@ import pytest
 from conftest import needs_walls
 from here import Here
 from rich.console import Console
-from test_shards import CLASS, _no_station_stays, forget, hand_in  # noqa: F401  a fixture among them
+from test_shards import CLASS, _no_station_stays, forget, hand_in, plain  # noqa: F401  a fixture among them
+from test_watch import LONG_AGO, hurried  # noqa: F401  a fixture among them
 from toy_course import notebook, write_course
 from toy_weeks import AFTER, BEFORE, write_two
 
@@ -25,7 +25,6 @@ from autograder.errors import CourseError
 
 pytestmark = needs_walls
 
-LONG_AGO = 1_000_000_000  # seconds since 1970
 WAIT = 120  # seconds, on a busy machine
 STATUSES = {student: "refused" if student == "fay" else "graded" for student in CLASS}
 
@@ -83,18 +82,16 @@ def at_rest(path: Path) -> None:
 
 
 @pytest.fixture
-def hurried(monkeypatch):
-    for name in ("LOOK_SECONDS", "KEEP_SECONDS", "AT_REST", "YOUNG", "AGAIN", "SHARE"):
-        monkeypatch.setattr(watch, name, 0)
-    monkeypatch.setattr(watch, "TICK", 0.05)
-    monkeypatch.setattr(on_nodes, "GATHER_SECONDS", 0.05)
-    monkeypatch.setattr(sending, "WAIT_SECONDS", 0.05)
-    return monkeypatch
+def sent_at_once(hurried):  # noqa: F811
+    """What is hurried in sending, too."""
+    hurried.setattr(on_nodes, "GATHER_SECONDS", 0.05)
+    hurried.setattr(sending, "WAIT_SECONDS", 0.05)
+    return hurried
 
 
 @pytest.fixture
-def toys(tmp_path, hurried):
-    return Watched(write_course(tmp_path / "course"), hurried)
+def toys(tmp_path, sent_at_once):
+    return Watched(write_course(tmp_path / "course"), sent_at_once)
 
 
 def test_grades_are_the_same_as_here(toys):
@@ -119,10 +116,6 @@ def test_grades_are_the_same_as_here(toys):
     toys.out = toys.root / "here"
     grade_class(toys.module, find_submissions(toys.module, []), toys.out, Console(quiet=True), seed=7, workers=2)
     assert plain(elsewhere) == plain(toys.results())
-
-
-def plain(results: dict[str, dict]) -> str:
-    return re.sub(r'"(seconds|cpu)": [\d.e-]+', "", json.dumps(results, sort_keys=True))
 
 
 def test_nodes_that_are_away_are_told_of_once_and_asked_again(toys):
@@ -210,8 +203,8 @@ def test_a_fault_of_the_sending_side_ends_the_watch(toys):
         toys.watch(lambda: False)
 
 
-def test_two_notebooks(tmp_path, hurried):
-    toys = Watched(write_two(tmp_path), hurried)
+def test_two_notebooks(tmp_path, sent_at_once):
+    toys = Watched(write_two(tmp_path), sent_at_once)
     folder = toys.root / "submitted/ada/counting"
     folder.mkdir(parents=True)
     for name, cells in (("first", AFTER), ("second", BEFORE)):
